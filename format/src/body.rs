@@ -1,0 +1,184 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{Error, Result, limits, unique::Unique};
+
+/// Where something was learned. It is sealed in the body and erased together with the payload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// For example `telegram`.
+    pub channel: String,
+    /// The conversation, in the channel's own terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// The message, in the channel's own terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// All other members, kept as they are.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// What an entry says: the JSON `{"source":{…},"payload":{…}}`, at most 1 MiB, that is sealed and can be erased.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// Where it was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// A JSON object, kept byte for byte.
+    pub payload: Box<RawValue>,
+}
+
+impl Body {
+    /// Checks that `payload` is the text of a JSON object (nested at most 127 deep, no member twice) and keeps its bytes.
+    pub fn new(source: Option<Source>, payload: &str) -> Result<Self> {
+        // Parsing it whole, and not merely skipping over it, bounds the nesting for everybody who reads it later.
+        let refused = |e: serde_json::Error| Error::new(format!("the payload is not a JSON object: {e}"));
+        if payload.len() > limits::BODY_BYTES {
+            return Err(too_large(payload.len()));
+        }
+        serde_json::from_str::<Unique>(payload).map_err(refused)?;
+        let payload = RawValue::from_string(payload.trim().to_owned()).map_err(refused)?;
+        let body = Self { source, payload };
+        body.check()?;
+        Ok(body)
+    }
+
+    /// The plaintext that is sealed. Refuses what could not be read back: a payload that is no object, and a
+    /// `source.extra` that repeats one of the source's own members or is nested too deep.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        let bytes = serde_json::to_vec(self).map_err(|e| Error::new(format!("the body is not JSON: {e}")))?;
+        if bytes.len() > limits::BODY_BYTES {
+            return Err(too_large(bytes.len()));
+        }
+        if self.source.as_ref().is_some_and(|source| !source.extra.is_empty()) {
+            Self::parse(&bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Reads an opened plaintext.
+    pub fn parse(plaintext: &[u8]) -> Result<Self> {
+        let body: Self =
+            serde_json::from_slice(plaintext).map_err(|e| Error::new(format!("the body is not of our form: {e}")))?;
+        body.check()?;
+        Ok(body)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.payload.get().starts_with('{') {
+            Ok(())
+        } else {
+            Err(Error::new("the payload is not a JSON object"))
+        }
+    }
+}
+
+fn too_large(bytes: usize) -> Error {
+    Error::new(format!(
+        "the source and payload have {bytes} bytes; at most {} fit an entry",
+        limits::BODY_BYTES
+    ))
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source && self.payload.get() == other.payload.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(extra: Value) -> Source {
+        let Value::Object(extra) = extra else {
+            panic!("the extra members are an object")
+        };
+        Source {
+            channel: "telegram".into(),
+            conversation_id: Some("c1".into()),
+            message_id: None,
+            extra,
+        }
+    }
+
+    #[test]
+    fn a_payload_keeps_its_bytes() {
+        let text = r#"{"b" : 1.50, "a":"\u0061"}"#;
+        let body = Body::new(Some(source(serde_json::json!({"lang":"de"}))), &format!(" {text}\n")).unwrap();
+        let bytes = body.to_bytes().unwrap();
+        let expected =
+            r#"{"source":{"channel":"telegram","conversationId":"c1","lang":"de"},"payload":"#.to_owned() + text + "}";
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), expected);
+        assert_eq!(Body::parse(&bytes).unwrap(), body);
+        assert_eq!(Body::new(None, "{}").unwrap().to_bytes().unwrap(), br#"{"payload":{}}"#);
+    }
+
+    #[test]
+    fn a_payload_that_is_no_object_or_says_a_thing_twice_is_refused() {
+        let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        for text in [
+            "",
+            "[]",
+            "1",
+            "null",
+            "{",
+            "{}{}",
+            r#"{"a":1,"a":2}"#,
+            r#"{"x":[{"a":1,"\u0061":2}]}"#,
+            &deep(127),
+        ] {
+            assert!(Body::new(None, text).is_err(), "{text}");
+        }
+        assert!(Body::new(None, &deep(126)).is_ok());
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_refused() {
+        let mut deep = Value::Null;
+        for _ in 0..127 {
+            deep = Value::Array(vec![deep]);
+        }
+        for extra in [
+            serde_json::json!({"channel":"x"}),
+            serde_json::json!({"messageId":"x", "conversationId":"x"}),
+        ] {
+            assert!(Body::new(Some(source(extra)), "{}").unwrap().to_bytes().is_err());
+        }
+        assert!(
+            Body::new(Some(source(serde_json::json!({ "deep": deep }))), "{}")
+                .unwrap()
+                .to_bytes()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_body_holds_one_mebibyte_and_no_more() {
+        let largest = limits::BODY_BYTES - r#"{"payload":{"text":""}}"#.len();
+        let payload = |len: usize| format!(r#"{{"text":"{}"}}"#, "x".repeat(len));
+        assert_eq!(
+            Body::new(None, &payload(largest)).unwrap().to_bytes().unwrap().len(),
+            limits::BODY_BYTES
+        );
+        assert!(Body::new(None, &payload(largest + 1)).unwrap().to_bytes().is_err());
+        assert!(Body::new(None, &payload(limits::BODY_BYTES)).is_err());
+    }
+
+    #[test]
+    fn an_opened_body_of_another_form_is_refused() {
+        for text in [
+            "{}",
+            r#"{"payload":1}"#,
+            r#"{"payload":{},"more":1}"#,
+            r#"{"payload":{},"payload":{}}"#,
+            "\u{0}",
+        ] {
+            assert!(Body::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+use std::{fmt, ops::RangeInclusive};
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::{Error, Result, limits};
+
+/// HKDF `info` that turns a node's secret into its two children's: 64 bytes, left ‖ right.
+const CHILDREN: &[u8] = b"quipu 1 children";
+/// HKDF `info` that turns a leaf's secret into the entry's: 64 bytes, salt ‖ key.
+const ENTRY: &[u8] = b"quipu 1 entry";
+/// Depth of the leaves: one for each value of an `nth`.
+const LEAF_DEPTH: u8 = 32;
+
+/// What seals one entry's body, derived from the scope's [`KeyTree`] and never stored.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct EntrySecret {
+    /// Hides the plaintext in the commitment.
+    pub salt: [u8; 32],
+    /// The AES-256-GCM key.
+    pub key: [u8; 32],
+}
+
+impl fmt::Debug for EntrySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntrySecret").finish_non_exhaustive()
+    }
+}
+
+/// A node of a [`KeyTree`]: from its secret follow those of all leaves below it.
+#[derive(Clone)]
+pub struct KeyNode {
+    /// Distance from the root, 0 to 32.
+    pub depth: u8,
+    /// The `depth` first bits of every `nth` below it, right-aligned; 0 at depth 0.
+    pub index: u32,
+    /// Boxed, so that moving a node leaves no copy of its secret behind.
+    secret: Box<[u8; 32]>,
+}
+
+impl KeyNode {
+    /// A node as a key file holds it. Whether its depth and index can be is checked by [`KeyTree::from_nodes`].
+    pub fn new(depth: u8, index: u32, secret: [u8; 32]) -> Self {
+        Self {
+            depth,
+            index,
+            secret: Box::new(secret),
+        }
+    }
+
+    /// The secret.
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    /// The first `nth` below it.
+    fn first(&self) -> u32 {
+        self.index.checked_shl(u32::from(LEAF_DEPTH - self.depth)).unwrap_or(0)
+    }
+
+    /// The last `nth` below it.
+    fn last(&self) -> u32 {
+        self.first() | u32::MAX.checked_shr(u32::from(self.depth)).unwrap_or(0)
+    }
+
+    fn children(&self) -> [Self; 2] {
+        let mut pair = Pair::default();
+        expand(&self.secret, CHILDREN, &mut pair);
+        [0, 1].map(|bit| Self {
+            depth: self.depth + 1,
+            index: self.index << 1 | bit,
+            secret: Box::new(*half(&pair, bit)),
+        })
+    }
+
+    /// Appends to `kept` the nodes that cover what is below this one and outside `nths`.
+    fn keep_outside(&self, nths: &RangeInclusive<u32>, kept: &mut Vec<Self>) {
+        if self.last() < *nths.start() || *nths.end() < self.first() {
+            kept.push(self.clone());
+        } else if self.first() < *nths.start() || *nths.end() < self.last() {
+            for child in self.children() {
+                child.keep_outside(nths, kept);
+            }
+        }
+    }
+}
+
+impl Drop for KeyNode {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+impl fmt::Debug for KeyNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyNode")
+            .field("depth", &self.depth)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The secrets of one scope's entries, as a tree that can be punctured (the construction of Goldreich, Goldwasser and
+/// Micali): a node's secret gives its children's by HKDF-Expand, leaf `nth` gives the [`EntrySecret`], and an erasure
+/// replaces a node by those of its descendants that avoid the erased leaves.
+///
+/// Secrets are overwritten in memory when dropped, and never printed.
+#[derive(Debug, Clone)]
+pub struct KeyTree {
+    /// Disjoint, sorted by first leaf.
+    nodes: Vec<KeyNode>,
+}
+
+impl KeyTree {
+    /// The whole tree under a random root secret.
+    pub fn new(root: [u8; 32]) -> Self {
+        Self {
+            nodes: vec![KeyNode::new(0, 0, root)],
+        }
+    }
+
+    /// A tree all of which is erased.
+    pub fn empty() -> Self {
+        Self { nodes: Vec::new() }
+    }
+
+    /// The tree of which these nodes remain. Refuses a depth past 32, an index that its depth cannot hold, nodes that
+    /// overlap or are not sorted, and more than [`limits::KEY_NODES`].
+    pub fn from_nodes(nodes: Vec<KeyNode>) -> Result<Self> {
+        check_count(nodes.len())?;
+        for node in &nodes {
+            if node.depth > LEAF_DEPTH || u64::from(node.index) >> node.depth != 0 {
+                return Err(Error::new(format!(
+                    "no key node has depth {} and index {}",
+                    node.depth, node.index
+                )));
+            }
+        }
+        if let Some(i) = nodes
+            .windows(2)
+            .position(|pair| matches!(pair, [a, b] if a.last() >= b.first()))
+        {
+            return Err(Error::new(format!(
+                "key nodes {i} and {} overlap or are out of order",
+                i + 1
+            )));
+        }
+        Ok(Self { nodes })
+    }
+
+    /// The nodes that remain, disjoint, sorted by first leaf.
+    pub fn nodes(&self) -> &[KeyNode] {
+        &self.nodes
+    }
+
+    /// Whether nothing of it has been erased.
+    pub fn is_fresh(&self) -> bool {
+        matches!(&*self.nodes, [node] if node.depth == 0)
+    }
+
+    /// The secret of entry `nth`, at the cost of up to 33 expansions; `None` if it is erased.
+    pub fn secret(&self, nth: u32) -> Option<EntrySecret> {
+        self.secret_via(nth, &mut KeyPath::default())
+    }
+
+    /// As [`secret`](Self::secret), starting from what `path` holds of the way to another entry: two expansions on the
+    /// average where entries are taken in order, forwards or backwards.
+    pub fn secret_via(&self, nth: u32, path: &mut KeyPath) -> Option<EntrySecret> {
+        let node = self.covering(nth)?;
+        let mut pair = Pair::default();
+        expand(path.leaf_secret(node, nth), ENTRY, &mut pair);
+        Some(EntrySecret {
+            salt: *half(&pair, 0),
+            key: *half(&pair, 1),
+        })
+    }
+
+    /// Destroys the secrets of these entries. Erasing again what is erased changes nothing. If more than
+    /// [`limits::KEY_NODES`] would remain it is refused, and the tree is as it was.
+    ///
+    /// Drop every [`KeyPath`] of this tree afterwards: it may hold secrets of what was erased.
+    pub fn puncture(&mut self, nths: RangeInclusive<u32>) -> Result<()> {
+        if nths.is_empty() {
+            return Ok(());
+        }
+        let from = self.nodes.partition_point(|node| node.last() < *nths.start());
+        let to = self.nodes.partition_point(|node| node.first() <= *nths.end());
+        let Some(hit) = self.nodes.get(from..to) else {
+            return Ok(());
+        };
+        let mut kept = Vec::new();
+        for node in hit {
+            node.keep_outside(&nths, &mut kept);
+        }
+        check_count(self.nodes.len() - hit.len() + kept.len())?;
+        self.nodes.splice(from..to, kept);
+        Ok(())
+    }
+
+    fn covering(&self, nth: u32) -> Option<&KeyNode> {
+        let at = self.nodes.partition_point(|node| node.last() < nth);
+        self.nodes.get(at).filter(|node| node.first() <= nth)
+    }
+}
+
+/// The way to the last entry whose secret was asked for, so that the next one's costs less: at most 2 KiB of secrets,
+/// overwritten when dropped. It never changes an answer: what does not fit the tree it is used with is not used.
+#[derive(Default)]
+pub struct KeyPath {
+    /// The tree's node that the way starts from.
+    start: Option<KeyNode>,
+    /// The entry that it leads to.
+    nth: u32,
+    /// Both children of each node on the way, the start's first.
+    pairs: Vec<Pair>,
+}
+
+impl KeyPath {
+    /// The secret of leaf `nth` under `node`, which covers it.
+    fn leaf_secret<'a>(&'a mut self, node: &'a KeyNode, nth: u32) -> &'a [u8; 32] {
+        let depth = usize::from(node.depth);
+        match &self.start {
+            Some(start) if start.depth == node.depth && start.secret == node.secret => {
+                // The node at depth d is on both ways, and its pair of use, if the first d bits agree.
+                let agree = (self.nth ^ nth).leading_zeros() as usize;
+                self.pairs.truncate((agree + 1).saturating_sub(depth));
+            }
+            _ => {
+                self.pairs.clear();
+                // Once and for all, so that growing leaves no copies behind.
+                self.pairs.reserve_exact(usize::from(LEAF_DEPTH));
+                self.start = Some(node.clone());
+            }
+        }
+        self.nth = nth;
+        let bit = |depth: usize| (nth >> (usize::from(LEAF_DEPTH) - depth)) & 1;
+        for depth in depth + self.pairs.len()..usize::from(LEAF_DEPTH) {
+            self.pairs.push(Pair::default());
+            if let Some((pair, above)) = self.pairs.split_last_mut() {
+                let parent = above.last().map_or(node.secret(), |pair| half(pair, bit(depth)));
+                expand(parent, CHILDREN, pair);
+            }
+        }
+        self.pairs
+            .last()
+            .map_or(node.secret(), |pair| half(pair, bit(usize::from(LEAF_DEPTH))))
+    }
+}
+
+impl fmt::Debug for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPath").finish_non_exhaustive()
+    }
+}
+
+type Pair = Zeroizing<[[u8; 32]; 2]>;
+
+/// HKDF-Expand with SHA-256 (RFC 5869, 2.3) to 64 bytes.
+fn expand(secret: &[u8; 32], info: &[u8], pair: &mut Pair) {
+    Hkdf::<Sha256>::from_prk(secret)
+        .ok()
+        .and_then(|hkdf| hkdf.expand(info, pair.as_flattened_mut()).ok())
+        .unwrap_or_else(|| unreachable!("HKDF-SHA-256 takes a 32-byte key and gives up to 8,160 bytes"));
+}
+
+fn half(pair: &Pair, bit: u32) -> &[u8; 32] {
+    let [left, right] = &**pair;
+    if bit == 0 { left } else { right }
+}
+
+fn check_count(nodes: usize) -> Result<()> {
+    if nodes > limits::KEY_NODES {
+        return Err(Error::new(format!(
+            "{nodes} key nodes of one scope would remain; the most is {}: erase in longer ranges",
+            limits::KEY_NODES
+        )));
+    }
+    Ok(())
+}

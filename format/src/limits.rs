@@ -1,0 +1,72 @@
+//! Every limit, in one place, each with its unit. What is part of the format is a constant; what an operator may
+//! set is a field of [`Limits`], whose default is given here.
+
+/// Bytes of an envelope: what a tlog-tiles entry bundle can hold.
+pub const ENVELOPE_BYTES: usize = 65_535;
+/// Bytes of a body's plaintext.
+pub const BODY_BYTES: usize = 1 << 20;
+/// Bytes of a commit, all its lines together.
+pub const COMMIT_BYTES: usize = 16 << 20;
+/// Bytes of a segment file.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of a scope, actor or kind.
+pub const IDENTIFIER_BYTES: usize = 128;
+/// Bytes of an idempotency key before it is blinded.
+pub const KEY_BYTES: usize = 128;
+/// Events that one entry may name as evidence, and as many that it may supersede.
+pub const LINKS: usize = 256;
+/// Drafts in one atomic append.
+pub const DRAFTS: usize = 1_000;
+/// Highest `seq`: a language whose numbers are doubles holds every one exactly.
+pub const LAST_SEQ: u64 = (1 << 53) - 1;
+/// Entries of one scope; its key tree has a leaf for each.
+pub const SCOPE_ENTRIES: u32 = u32::MAX;
+/// Nodes of one scope's key tree that remain after erasures.
+pub const KEY_NODES: usize = 100_000;
+/// Bytes of a ledger's origin.
+pub const ORIGIN_BYTES: usize = 255;
+/// Bytes of a signed note.
+pub const NOTE_BYTES: usize = 1_000_000;
+/// Signatures on a signed note.
+pub const NOTE_SIGNATURES: usize = 100;
+/// Events in one page.
+pub const PAGE_EVENTS: usize = 1_000;
+/// Bytes of the bodies in one page (the page's last event may go past it, so that every event fits some page).
+pub const PAGE_BYTES: usize = 4 << 20;
+/// Keyed entries whose idempotency keys are remembered, the newest.
+pub const REMEMBERED_KEYS: usize = 1_000_000;
+
+/// What one run may use. All limits hold for each run on its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of the guest's linear memories and tables together.
+    pub memory_bytes: usize,
+    /// Milliseconds of wall time from the guest's instantiation to its return. Waiting for room, keeping the component
+    /// and recording the run's beginning and end come on top.
+    pub deadline_ms: u64,
+    /// Entries that a run may append.
+    pub appends: u32,
+    /// Bytes that one host call may copy out of the guest (wasmtime's host-call fuel).
+    pub host_call_bytes: usize,
+    /// Handles that one instance may hold at once.
+    pub handles: usize,
+    /// Bytes of recorded answers, refusals and recalls of one run.
+    pub told_bytes: usize,
+    /// Bytes of a run's input, and of its output.
+    pub input_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            deadline_ms: 30_000,
+            appends: 10_000,
+            host_call_bytes: 16 << 20,
+            handles: 1_000,
+            told_bytes: 16 << 20,
+            input_bytes: 512 << 10,
+        }
+    }
+}

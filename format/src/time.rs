@@ -1,0 +1,139 @@
+use std::{fmt, str::FromStr};
+
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Error, Result, text};
+
+/// An instant in UTC, in milliseconds since 1970-01-01. Its text is RFC 3339 with milliseconds,
+/// `2026-02-20T02:11:43.123Z`; text order is time order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(u64);
+
+/// 9999-12-30T21:59:59.999Z: any later, and some offset from UTC would take it out of years of four digits.
+const LAST_MS: u64 = 253_402_207_199_999;
+
+impl Timestamp {
+    /// The earliest instant, 1970-01-01.
+    pub const FIRST: Self = Self(0);
+
+    /// Milliseconds since 1970-01-01; what lies past 9999-12-30T21:59:59.999Z becomes it.
+    pub fn from_ms(ms: u64) -> Self {
+        Self(ms.min(LAST_MS))
+    }
+
+    /// Milliseconds since 1970-01-01.
+    pub fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Reads any RFC 3339 instant: any offset, any precision (below a millisecond it is cut off). An event's own
+    /// text form is read by `parse`, which takes nothing else.
+    pub fn parse_rfc3339(text: &str) -> Result<Self> {
+        let refused = || {
+            Error::new(format!(
+                "{text:?} is not an RFC 3339 instant from 1970 on, such as 2026-02-20T02:11:43.123Z"
+            ))
+        };
+        let instant: jiff::Timestamp = text.parse().map_err(|_| refused())?;
+        let ms = u64::try_from(instant.as_millisecond()).map_err(|_| refused())?;
+        if ms > LAST_MS {
+            return Err(refused());
+        }
+        Ok(Self(ms))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        let ms = i64::try_from(self.0).map_err(|_| fmt::Error)?;
+        let instant = jiff::Timestamp::from_millisecond(ms).map_err(|_| fmt::Error)?;
+        f.write_str(&PRINTER.timestamp_to_string(&instant))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let instant = Self::parse_rfc3339(text)?;
+        if instant.to_string() == text {
+            Ok(instant)
+        } else {
+            Err(Error::new(format!(
+                "{text:?} is not in the form 2026-02-20T02:11:43.123Z"
+            )))
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        text::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_has_one_text() {
+        let instant = Timestamp::from_ms(1_771_553_503_123);
+        assert_eq!(instant.to_string(), "2026-02-20T02:11:43.123Z");
+        assert_eq!("2026-02-20T02:11:43.123Z".parse::<Timestamp>().unwrap(), instant);
+        assert_eq!(Timestamp::FIRST.to_string(), "1970-01-01T00:00:00.000Z");
+        for other in [
+            "2026-02-20T02:11:43Z",
+            "2026-02-20T02:11:43.1230Z",
+            "2026-02-20t02:11:43.123z",
+            "2026-02-20 02:11:43.123Z",
+            "2026-02-20T03:11:43.123+01:00",
+            "2026-02-30T02:11:43.123Z",
+            "2026-02-20T02:11:60.123Z",
+            "",
+        ] {
+            assert!(other.parse::<Timestamp>().is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn instants_far_out_are_refused_or_clamped() {
+        let last = Timestamp::from_ms(u64::MAX);
+        assert_eq!(last.to_string(), "9999-12-30T21:59:59.999Z");
+        assert_eq!(last.to_string().parse::<Timestamp>().unwrap(), last);
+        for text in [
+            "1969-12-31T23:59:59.999Z",
+            "-000001-01-01T00:00:00.000Z",
+            "9999-12-30T22:00:00.000Z",
+            "10000-01-01T00:00:00.000Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+            assert!(Timestamp::parse_rfc3339(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_rfc_3339_instant_can_be_imported() {
+        for (text, ms) in [
+            ("2026-02-20T02:11:43Z", 1_771_553_503_000),
+            ("2026-02-20T03:11:43.1239+01:00", 1_771_553_503_123),
+            ("1970-01-01T00:00:00-00:01", 60_000),
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text).unwrap().as_ms(), ms, "{text}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The interface as wit-bindgen gives it: for what the SDK does not cover. The SDK's [`Reader`](crate::Reader),
+//! [`Event`](crate::Event), [`RunInfo`](crate::RunInfo) and the like are these very types.
+
+// Generated code calls across the component boundary, and exports unmangled names.
+#![allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)]
+
+/// World `observer`, and all the interfaces that both worlds import.
+pub mod observer {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "observer",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "quipu_guest::bindings::observer",
+    });
+}
+
+pub use observer::quipu::memory::{read, recall, types};
+
+/// World `agent`: what it has beyond `observer`.
+#[cfg(feature = "append")]
+pub mod agent {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "agent",
+        with: {
+            "quipu:memory/types@0.1.0": super::types,
+            "quipu:memory/read@0.1.0": super::read,
+            "quipu:memory/recall@0.1.0": super::recall,
+        },
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "quipu_guest::bindings::agent",
+    });
+}
+
+#[cfg(feature = "append")]
+pub use agent::quipu::memory::append;

@@ -1,0 +1,251 @@
+use std::sync::Arc;
+
+use quipu_format::Hash;
+use wasmparser::{BinaryReaderError, ComponentExternalKind, ComponentTypeRef, Parser, Payload, Validator};
+use wit_component::ComponentEncoder;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Interfaces of `quipu:memory` that an agent may import, and no others.
+const INTERFACES: [&str; 4] = ["types", "read", "recall", "append"];
+
+/// The bytes of an agent, and what its outer type says of it. Cheap to clone.
+#[derive(Clone)]
+pub struct AgentComponent(Arc<Parts>);
+
+struct Parts {
+    bytes: Vec<u8>,
+    sha256: Hash,
+    imports: Vec<String>,
+    foreign_imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl AgentComponent {
+    /// Takes a component, or a core module with a component-type section (what `cargo build --target
+    /// wasm32-unknown-unknown` makes of a guest), which it turns into a component.
+    ///
+    /// Refused is what exports no function `handle`. Imports are listed, and not judged: an application may offer
+    /// more than memory.
+    pub fn new(wasm: &[u8]) -> Result<Self> {
+        let bytes = match kind_of(wasm) {
+            Some(Wasm::Component) => wasm.to_vec(),
+            Some(Wasm::Module) => componentise(wasm)?,
+            None => return Err(refused("the file is not WebAssembly: it does not begin with \\0asm")),
+        };
+        let (parts, is_agent) =
+            Parts::read(bytes).map_err(|error| refused(format!("the component cannot be read: {error}")))?;
+        if !is_agent {
+            return Err(refused(
+                "the component exports no function `handle`: build it for world `agent` or `observer` of quipu:memory",
+            ));
+        }
+        Ok(Self(Arc::new(parts)))
+    }
+
+    /// The component. It is what the digest is of, what the engine compiles and what the ledger keeps.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// SHA-256 of the component.
+    pub fn sha256(&self) -> Hash {
+        self.0.sha256
+    }
+
+    /// All that it imports, by name, in its own order: interfaces such as `quipu:memory/read@0.1.0`, functions, and
+    /// names of types such as `reader`, which carry no function.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// Those of its imports that are not `quipu:memory` 0.1's `types`, `read`, `recall` or `append`, nor names of
+    /// types.
+    pub fn foreign_imports(&self) -> &[String] {
+        &self.0.foreign_imports
+    }
+
+    /// All that it exports, by name.
+    pub fn exports(&self) -> &[String] {
+        &self.0.exports
+    }
+
+    /// The narrowest world that it fits: `agent` if it imports `append`, else `observer`.
+    pub fn world(&self) -> &'static str {
+        let appends = self
+            .0
+            .imports
+            .iter()
+            .any(|name| memory_interface(name) == Some("append"));
+        if appends { "agent" } else { "observer" }
+    }
+}
+
+impl Parts {
+    /// Reads the outer type, and whether a function `handle` is exported. It is read from the binary and not by way of
+    /// WIT: what decodes WIT trusts the component to come of a toolchain, and this one may come from anybody.
+    fn read(bytes: Vec<u8>) -> Result<(Self, bool), BinaryReaderError> {
+        let (mut imports, mut foreign_imports, mut exports) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_agent = false;
+        let mut validator = Validator::new();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(&bytes) {
+            let payload = payload?;
+            validator.payload(&payload)?;
+            match payload {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        let import = import?;
+                        let name = import.name.name.to_owned();
+                        let is_ours = match import.ty {
+                            ComponentTypeRef::Type(_) => true,
+                            ComponentTypeRef::Instance(_) => memory_interface(&name).is_some(),
+                            _ => false,
+                        };
+                        if !is_ours {
+                            foreign_imports.push(name.clone());
+                        }
+                        imports.push(name);
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        let export = export?;
+                        is_agent |= export.name.name == "handle" && export.kind == ComponentExternalKind::Func;
+                        exports.push(export.name.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let sha256 = Hash::of(&[&bytes]);
+        let parts = Self {
+            bytes,
+            sha256,
+            imports,
+            foreign_imports,
+            exports,
+        };
+        Ok((parts, is_agent))
+    }
+}
+
+/// The interface of `quipu:memory` 0.1 that the name means; none if it means something else.
+fn memory_interface(name: &str) -> Option<&'static str> {
+    let (interface, version) = name.strip_prefix("quipu:memory/")?.split_once('@')?;
+    let patch = version.strip_prefix("0.1.")?;
+    let is_number = !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
+    INTERFACES.into_iter().find(|ours| is_number && *ours == interface)
+}
+
+enum Wasm {
+    Module,
+    Component,
+}
+
+/// From the preamble: magic, then version 1 and layer 0 for a module, version 13 and layer 1 for a component.
+fn kind_of(wasm: &[u8]) -> Option<Wasm> {
+    match wasm.strip_prefix(b"\0asm")?.get(..4)? {
+        [1, 0, 0, 0] => Some(Wasm::Module),
+        [_, 0, 1, 0] => Some(Wasm::Component),
+        _ => None,
+    }
+}
+
+/// The encoder trusts a toolchain's work too: where it panics, the module is refused.
+fn componentise(module: &[u8]) -> Result<Vec<u8>> {
+    let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
+    let encoded = std::panic::catch_unwind(encode).map_err(|_| "its component-type section is malformed".to_owned());
+    encoded
+        .and_then(|encoded| encoded.map_err(|error| format!("{error:#}")))
+        .map_err(|error| {
+            refused(format!(
+                "the core module cannot be made a component: {error}\n\
+                 It must be built for wasm32-unknown-unknown against quipu's WIT, for example with quipu-guest."
+            ))
+        })
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Component, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_four_interfaces_in_our_version_are_ours() {
+        assert_eq!(memory_interface("quipu:memory/append@0.1.0"), Some("append"));
+        assert_eq!(memory_interface("quipu:memory/read@0.1.12"), Some("read"));
+        for foreign in [
+            "quipu:memory/admin@0.1.0",
+            "quipu:memory/append",
+            "quipu:memory/append@0.2.0",
+            "quipu:memory/append@0.1.",
+            "quipu:memory/append@0.1.0-rc.1",
+            "quipu:memory/append@0.1.0/evil",
+            "quipu:memory/appendix@0.1.0",
+            "quipu:memorу/append@0.1.0", // a Cyrillic letter
+            "evil:memory/append@0.1.0",
+            "wasi:clocks/wall-clock@0.2.0",
+        ] {
+            assert_eq!(memory_interface(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_agent_is_refused_in_words() {
+        for (wasm, words) in [
+            (&b""[..], "not WebAssembly"),
+            (b"#!/bin/sh", "not WebAssembly"),
+            (b"\0asm\x01\0\0\0", "handle"),
+            (b"\0asm\x0d\0\x01\0", "handle"),
+            (b"\0asm\x0d\0\x01\0\xff\xff\xff", "cannot be read"),
+            (b"\0asm\x01\0\0\0\xff\xff", "cannot be made a component"),
+        ] {
+            let error = AgentComponent::new(wasm).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Component);
+            assert!(error.to_string().contains(words), "{wasm:?}: {error}");
+        }
+    }
+
+    /// A component that WIT cannot express.
+    fn importing_a_type_of_function() -> Vec<u8> {
+        [
+            b"\0asm\x0d\0\x01\0".as_slice(),
+            // A type: an instance that exports, as `f`, the type of a function without parameters and result.
+            b"\x07\x0f\x01\x42\x02\x01\x40\0\x01\0\x04\0\x01f\x03\0\0",
+            // It is imported.
+            b"\x0a\x0a\x01\0\x05a:b/c\x05\0",
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn an_interface_that_exports_a_type_of_function_is_read() {
+        let wasm = importing_a_type_of_function();
+        let error = AgentComponent::new(&wasm).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Component);
+        assert!(error.to_string().contains("handle"), "{error}");
+        let (parts, _) = Parts::read(wasm).unwrap();
+        assert_eq!(parts.foreign_imports, ["a:b/c"]);
+    }
+
+    #[test]
+    fn a_module_whose_world_has_such_an_interface_is_refused() {
+        let types = importing_a_type_of_function();
+        let name = b"component-type:x";
+        let mut section = vec![u8::try_from(name.len()).unwrap()];
+        section.extend_from_slice(name);
+        section.extend_from_slice(&types);
+        let mut wasm = b"\0asm\x01\0\0\0\0".to_vec();
+        wasm.push(u8::try_from(section.len()).unwrap());
+        wasm.extend_from_slice(&section);
+        let error = AgentComponent::new(&wasm).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Component);
+        assert!(error.to_string().contains("cannot be made a component"), "{error}");
+    }
+}

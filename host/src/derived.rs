@@ -1,0 +1,224 @@
+//! Answers `recall` from projections.
+
+use std::collections::HashSet;
+
+use quipu_format::{EventId, Timestamp, limits};
+use quipu_log::LedgerReader;
+use quipu_projections as projections;
+
+use crate::{
+    Error, ErrorKind, Memory, QuipuCtx, Reader, Refusal, Result,
+    bindings::agent::quipu::memory::{
+        recall::{Hit, Link, Query, Relation, SearchAnswer, Trail},
+        types::{self, ErrorKind as Kind},
+    },
+    convert,
+    memory::blocking,
+    read::is_shown,
+    record::Answer,
+    refusal::NOT_FOUND,
+    run::Stop,
+};
+
+/// Bytes of a query's text, and of each name in it.
+const QUERY_BYTES: usize = 4_096;
+/// Entries that are folded between two looks at the clock.
+const STEP_ENTRIES: u64 = 5_000;
+/// Kinds, tags and actors that a query may name, each.
+const QUERY_NAMES: usize = 256;
+
+/// State that is derived from one ledger.
+pub(crate) struct Derived(projections::Projections);
+
+impl Derived {
+    pub(crate) fn open(ledger: &LedgerReader) -> Result<Self> {
+        let opened = projections::Projections::open(ledger);
+        opened
+            .map(Self)
+            .map_err(|error| Error::new(ErrorKind::Ledger, error.to_string()))
+    }
+}
+
+impl QuipuCtx {
+    pub(crate) async fn search(&mut self, readers: &[Reader], query: Query) -> Result<SearchAnswer, Refusal> {
+        let mut question = question(query)?;
+        question.now = self.now;
+        let view = self.view_of(readers)?;
+        let as_of = question.as_of;
+        let found = self.ask(move |derived| derived.search(&view, &question)).await?;
+        let mut bytes = 0;
+        let mut hits = Vec::with_capacity(found.hits.len());
+        for hit in found.hits.into_iter().filter(|hit| is_shown(&hit.event.envelope)) {
+            let event = convert::event(hit.event);
+            bytes += convert::content_bytes(&event);
+            hits.push(Hit {
+                event,
+                score: hit.score,
+            });
+            if bytes >= limits::PAGE_BYTES {
+                break;
+            }
+        }
+        let as_of = as_of_all(readers, found.as_of).min(as_of.unwrap_or(u64::MAX));
+        let told = hits
+            .iter()
+            .filter_map(|hit| Some((hit.event.id.parse().ok()?, hit.score)))
+            .collect();
+        self.tell(Answer::Hits { hits: told, as_of })?;
+        Ok(SearchAnswer { hits, as_of })
+    }
+
+    pub(crate) async fn why(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {
+        let id = convert::event_id(id)?;
+        let view = self.view_of(readers)?;
+        let trail = self.ask(move |derived| derived.why(&view, id)).await?;
+        let trail = trail.filter(|trail| trail.events.first().is_some_and(|event| is_shown(&event.envelope)));
+        let Some(trail) = trail else {
+            return Err(Refusal::new(Kind::NotFound, NOT_FOUND));
+        };
+
+        let as_of = as_of_all(readers, trail.as_of);
+        let mut complete = trail.complete;
+        let mut shown = HashSet::new();
+        let mut bytes = 0;
+        let mut events: Vec<types::Event> = Vec::with_capacity(trail.events.len());
+        for event in trail.events.into_iter().filter(|event| is_shown(&event.envelope)) {
+            if events.len() == limits::PAGE_EVENTS || bytes >= limits::PAGE_BYTES {
+                complete = false;
+                break;
+            }
+            shown.insert(event.envelope.id);
+            let event = convert::event(event);
+            bytes += convert::content_bytes(&event);
+            events.push(event);
+        }
+        let links = trail
+            .links
+            .into_iter()
+            .filter(|link| shown.contains(&link.later) && shown.contains(&link.earlier));
+        let links = links.map(link).collect();
+        let told = events.iter().filter_map(|event| event.id.parse().ok()).collect();
+        self.tell(Answer::Trail {
+            events: told,
+            complete,
+            as_of,
+        })?;
+        Ok(Trail {
+            events,
+            links,
+            complete,
+            as_of,
+        })
+    }
+
+    /// What the readers see, taken together.
+    fn view_of(&self, readers: &[Reader]) -> Result<projections::View, Refusal> {
+        if readers.is_empty() {
+            return Err(Refusal::new(Kind::Invalid, "pass at least one reader"));
+        }
+        let mut handles: Vec<projections::Handle> = Vec::new();
+        for reader in readers {
+            // A grant has few scopes, whatever number of times a guest names one.
+            match handles.iter_mut().find(|handle| handle.scope == reader.scope) {
+                Some(handle) => handle.head = handle.head.max(reader.head),
+                None => handles.push(projections::Handle {
+                    scope: reader.scope.clone(),
+                    head: reader.head,
+                    run: Some(self.run),
+                }),
+            }
+        }
+        Ok(projections::View::Handles(handles))
+    }
+
+    /// Asks what is derived, after it has caught up with all that is in the log: the run's own entries may be the
+    /// last. That may take long, so it goes in steps, and no step begins after the deadline; nothing is lost by that.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&projections::Projections) -> Result<T, projections::Error> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let head = self.memory.reader().head();
+        let step = move |derived: &projections::Projections| {
+            let to = derived.as_of()?.saturating_add(STEP_ENTRIES).min(head);
+            derived.catch_up(to)
+        };
+        while self.derive(step).await? < head {}
+        self.derive(question).await
+    }
+
+    async fn derive<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&projections::Projections) -> Result<T, projections::Error> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.in_time()?;
+        let memory: Memory = self.memory.clone();
+        let answer = blocking(move || {
+            let Derived(derived) = memory.derived();
+            work(derived)
+        });
+        match tokio::time::timeout_at(self.deadline.into(), answer).await {
+            Ok(answer) => answer.map_err(|error| {
+                tracing::error!(%error, "derived state failed a guest's call");
+                Refusal::new(Kind::Unavailable, "the host cannot recall now; readers still answer")
+            }),
+            Err(_) => Err(Stop::Deadline.into()),
+        }
+    }
+}
+
+/// The position below which the answer takes everything into account.
+fn as_of_all(readers: &[Reader], reached: u64) -> u64 {
+    readers.iter().map(|reader| reader.head).fold(reached, u64::min)
+}
+
+fn link(link: projections::Link) -> Link {
+    let relation = match link.relation {
+        projections::Relation::Supersedes => Relation::Supersedes,
+        _ => Relation::Evidence,
+    };
+    let id = |id: EventId| id.to_string();
+    Link {
+        later: id(link.later),
+        earlier: id(link.earlier),
+        relation,
+    }
+}
+
+fn question(query: Query) -> Result<projections::Query, Refusal> {
+    let refused = |kind, message: &str| Err(Refusal::new(kind, message));
+    if query.limit == 0 {
+        return refused(Kind::Invalid, "limit is the number of results wanted, from 1");
+    }
+    let lists = [&query.kinds, &query.tags, &query.actors];
+    if lists.iter().any(|names| names.len() > QUERY_NAMES) {
+        return refused(
+            Kind::TooLarge,
+            "a query names at most 256 kinds, 256 tags and 256 actors",
+        );
+    }
+    if query.text.len() > QUERY_BYTES || lists.into_iter().flatten().any(|name| name.len() > QUERY_BYTES) {
+        return refused(
+            Kind::TooLarge,
+            "a query's text, and each name in it, has at most 4,096 bytes",
+        );
+    }
+    let instant = |text: Option<String>| -> Result<Option<Timestamp>, Refusal> {
+        let parse = |text: String| {
+            text.parse()
+                .map_err(|_| Refusal::new(Kind::Invalid, "an instant has the form 2026-02-20T02:11:43.123Z"))
+        };
+        text.map(parse).transpose()
+    };
+    let mut question = projections::Query::default();
+    question.text = query.text;
+    question.limit = usize::try_from(query.limit)
+        .unwrap_or(usize::MAX)
+        .min(limits::PAGE_EVENTS);
+    question.kinds = query.kinds;
+    question.tags = query.tags;
+    question.actors = query.actors;
+    question.since = instant(query.since)?;
+    question.until = instant(query.until)?;
+    question.as_of = query.as_of;
+    Ok(question)
+}

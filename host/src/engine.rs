@@ -1,0 +1,61 @@
+//! How the engine is set up.
+
+use quipu_format::Limits;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::{
+    Error, ErrorKind, Result,
+    limiter::{INSTANCES_PER_STORE, MEMORIES_PER_STORE, TABLES_PER_STORE},
+};
+
+/// Memories in the pool: as many runs of ordinary components may go on at once.
+pub(crate) const MEMORIES: u32 = 1_000;
+
+/// Bytes of a freed memory, and of a freed table, that are zeroed in place and not given back to the system.
+const MEMORY_KEPT_BYTES: usize = 64 << 10;
+const TABLE_KEPT_BYTES: usize = 8 << 10;
+
+/// An engine for runs within these limits. Where the address space is too small for a pool of instances, they are
+/// allocated one by one, which is slower and otherwise the same.
+pub(crate) fn new(limits: &Limits) -> Result<Engine> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    Engine::new(&config).or_else(|error| {
+        tracing::warn!(%error, "no pool of instances");
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        Engine::new(&config).map_err(failed)
+    })
+}
+
+/// What makes runs interruptible, and the same on every machine: with it, executing a recorded run again gives the
+/// same drafts. An application with an engine of its own starts from here.
+pub fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    config
+}
+
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(MEMORIES)
+        .total_core_instances(MEMORIES * INSTANCES_PER_STORE)
+        .total_memories(MEMORIES)
+        .total_tables(MEMORIES * TABLES_PER_STORE)
+        .total_stacks(MEMORIES)
+        .max_core_instances_per_component(INSTANCES_PER_STORE)
+        .max_memories_per_component(MEMORIES_PER_STORE)
+        .max_tables_per_component(TABLES_PER_STORE)
+        .max_memory_size(limits.memory_bytes)
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .table_keep_resident(TABLE_KEPT_BYTES);
+    pool
+}
+
+pub(crate) fn failed(error: wasmtime::Error) -> Error {
+    Error::new(
+        ErrorKind::Engine,
+        format!("the WebAssembly engine cannot be set up: {error:#}"),
+    )
+}

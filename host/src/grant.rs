@@ -1,0 +1,152 @@
+use quipu_format::{Actor, Kind, Scope};
+use serde::Serialize;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Kinds that an agent may append unless its grant says otherwise.
+pub const DEFAULT_KINDS: [&str; 14] = [
+    "memory.write",
+    "memory.retract",
+    "memory.summary",
+    "thought.reflection",
+    "thought.hypothesis",
+    "thought.question",
+    "observation",
+    "tool.call",
+    "tool.result",
+    "decision",
+    "action",
+    "message",
+    "task",
+    "memo",
+];
+
+/// What one run may do, and whom the host stamps on what it appends. A run's first entry records it.
+///
+/// All of a guest's authority is here: it is handed one reader for each scope of [`reads`](Grant::reads), and may
+/// append to `home` and the scopes of `append`. There is no call that widens it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Grant {
+    /// Stamped on each entry of the run.
+    pub actor: Actor,
+    /// The scope that the run works in: always readable and appendable, and where the run itself is recorded.
+    pub home: Scope,
+    /// More scopes to read.
+    pub read: Vec<Scope>,
+    /// More scopes to append to. Reading them needs `read`.
+    pub append: Vec<Scope>,
+    /// Kinds that may be appended. Empty: nothing may be.
+    pub kinds: Vec<Kind>,
+    /// Whether entries of other actors may be superseded, which takes them out of recall (they stay readable).
+    pub supersede_others: bool,
+}
+
+impl Grant {
+    /// Reads and appends `home`, with [`DEFAULT_KINDS`]; the rest is set by field.
+    pub fn new(actor: Actor, home: Scope) -> Self {
+        let kinds = DEFAULT_KINDS.iter().filter_map(|kind| Kind::new(kind).ok()).collect();
+        Self {
+            actor,
+            home,
+            read: Vec::new(),
+            append: Vec::new(),
+            kinds,
+            supersede_others: false,
+        }
+    }
+
+    /// The scopes that the run may read, each once, home first.
+    pub fn reads(&self) -> impl Iterator<Item = &Scope> {
+        let all = std::iter::once(&self.home).chain(&self.read);
+        all.enumerate()
+            .filter(|(i, scope)| *i == 0 || !self.reads_before(*i, scope))
+            .map(|(_, scope)| scope)
+    }
+
+    fn reads_before(&self, i: usize, scope: &Scope) -> bool {
+        scope == &self.home || self.read.iter().take(i - 1).any(|earlier| earlier == scope)
+    }
+
+    /// Refuses what is never granted: actors, scopes and kinds that are the host's own.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.actor.is_reserved() {
+            return Err(refused(format!(
+                "actor {} is the host's own and cannot be granted",
+                self.actor
+            )));
+        }
+        let mut scopes = std::iter::once(&self.home).chain(&self.read).chain(&self.append);
+        if let Some(scope) = scopes.find(|scope| scope.is_reserved()) {
+            return Err(refused(format!(
+                "scope {scope} is the host's own and cannot be granted"
+            )));
+        }
+        if let Some(kind) = self.kinds.iter().find(|kind| kind.is_reserved()) {
+            return Err(refused(format!("kind {kind} is the host's own and cannot be granted")));
+        }
+        Ok(())
+    }
+
+    /// The scope that a draft goes to; none if that is not granted, whether or not it exists.
+    pub(crate) fn append_scope(&self, named: Option<&str>) -> Option<&Scope> {
+        match named {
+            None => Some(&self.home),
+            Some(name) => std::iter::once(&self.home)
+                .chain(&self.append)
+                .find(|scope| scope.as_str() == name),
+        }
+    }
+
+    /// The kind of that name, if it is granted.
+    pub(crate) fn kind(&self, name: &str) -> Option<&Kind> {
+        self.kinds.iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+fn refused(message: String) -> Error {
+    Error::new(ErrorKind::Grant, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(name: &str) -> Scope {
+        Scope::new(name).unwrap()
+    }
+
+    fn grant() -> Grant {
+        Grant::new(Actor::new("agent:a").unwrap(), scope("home"))
+    }
+
+    #[test]
+    fn each_scope_is_read_once_and_home_is_first() {
+        let mut grant = grant();
+        grant.read = vec![scope("b"), scope("home"), scope("a"), scope("b")];
+        let names: Vec<&str> = grant.reads().map(Scope::as_str).collect();
+        assert_eq!(names, ["home", "b", "a"]);
+    }
+
+    #[test]
+    fn what_is_the_hosts_cannot_be_granted() {
+        assert!(grant().check().is_ok());
+        for break_it in [
+            (|g| g.home = Scope::ledger()) as fn(&mut Grant),
+            |g| g.actor = Actor::new("host:quipu").unwrap(),
+            |g| g.read.push(Scope::ledger()),
+            |g| g.append.push(scope("quipu:other")),
+            |g| g.kinds.push(Kind::new("quipu.run").unwrap()),
+        ] {
+            let mut grant = grant();
+            break_it(&mut grant);
+            assert_eq!(grant.check().unwrap_err().kind(), ErrorKind::Grant);
+        }
+    }
+
+    #[test]
+    fn the_documented_vocabulary_is_granted_by_default() {
+        assert_eq!(grant().kinds.len(), DEFAULT_KINDS.len());
+    }
+}

@@ -1,0 +1,123 @@
+//! Runs agents, WebAssembly components, over a quipu ledger.
+//!
+//! An agent reads the scopes whose handles it is given, recalls from them, and appends. Nothing else exists in its
+//! world: what it cannot do follows from its type, and the host refuses components that import more. The host stamps
+//! each entry with actor, time and run, and records every run: component, grant, input, all that the guest was told
+//! beyond the log itself, and how it ended.
+//!
+//! # A whole embedding
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use quipu_format::{Actor, Scope};
+//! use quipu_host::{Grant, Limits, Outcome, Runtime};
+//! use quipu_log::{Ledger, OpenOptions};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let ledger = Ledger::open(Path::new("ledger"), OpenOptions::default())?;
+//!     let runtime = Runtime::new(ledger, Limits::default())?;
+//!     let agent = runtime.load(&std::fs::read("agent.wasm")?)?;
+//!
+//!     let grant = Grant::new(Actor::new("agent:support")?, Scope::new("customer:acme-inc")?);
+//!     let report = runtime.run(&agent, &grant, "How do they want their invoices?").await?;
+//!     match report.outcome {
+//!         Outcome::Ok(answer) => println!("{answer}"),
+//!         other => eprintln!("run {}: {other:?}", report.run),
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # In an application with a wasmtime of its own
+//!
+//! The application keeps its engine, its linker and its store's data, and adds memory beside what else it offers.
+//!
+//! ```no_run
+//! use quipu_format::{Actor, Scope};
+//! use quipu_host::{AgentComponent, AgentPre, Grant, Limits, Memory, QuipuCtx, QuipuCtxView, Ticker};
+//! use quipu_log::{Ledger, OpenOptions};
+//! use wasmtime::{Engine, Store, component::{Component, Linker, ResourceTable}};
+//!
+//! struct Tenant {
+//!     quipu: QuipuCtx,
+//!     table: ResourceTable,
+//!     // and whatever else the application has
+//! }
+//!
+//! fn memory(tenant: &mut Tenant) -> QuipuCtxView<'_> {
+//!     QuipuCtxView { ctx: &mut tenant.quipu, table: &mut tenant.table }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let engine = Engine::new(&quipu_host::config())?;
+//!     let _ticker = Ticker::start(&engine)?;
+//!     let mut linker = Linker::new(&engine);
+//!     quipu_host::add_to_linker(&mut linker, memory)?;
+//!
+//!     let component = AgentComponent::new(&std::fs::read("agent.wasm")?)?;
+//!     let compiled = Component::new(&engine, component.bytes())?;
+//!     let agent = AgentPre::new(&component, linker.instantiate_pre(&compiled)?, memory)?;
+//!
+//!     let shared = Memory::new(Ledger::open("ledger".as_ref(), OpenOptions::default())?)?;
+//!     let grant = Grant::new(Actor::new("agent:support")?, Scope::new("customer:acme-inc")?);
+//!     let quipu = QuipuCtx::new(&shared, &grant, &Limits::default())?;
+//!     let mut store = Store::new(&engine, Tenant { quipu, table: ResourceTable::new() });
+//!     match agent.handle(&mut store, "How do they want their invoices?").await? {
+//!         Ok(answer) => println!("{answer}"),
+//!         Err(failure) => eprintln!("the agent says: {failure}"),
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What a run may use
+//!
+//! [`Limits`] bounds memory, wall time, appends, handles, and the bytes of a host call, of input and output and of
+//! what is recorded. Past one of them a call is refused, or the run ends and says why; other runs and the ledger are
+//! not touched by it. A guest that computes lets others have their turn every [`TICK`].
+//!
+//! # Features
+//!
+//! `recall` (default): answers the interface `recall` from projections, in SQLite. Without it these functions answer
+//! `unavailable`.
+
+mod agent;
+mod append;
+pub mod bindings;
+mod component;
+mod convert;
+mod ctx;
+#[cfg_attr(not(feature = "recall"), path = "underived.rs")]
+mod derived;
+mod engine;
+mod error;
+mod grant;
+mod lifecycle;
+mod limiter;
+mod linker;
+mod memory;
+mod read;
+mod recall;
+mod record;
+mod refusal;
+mod run;
+mod runtime;
+mod ticker;
+mod transcript;
+
+pub use agent::AgentPre;
+pub use component::AgentComponent;
+pub use ctx::{QuipuCtx, QuipuCtxView, Reader};
+pub use engine::config;
+pub use error::{Error, ErrorKind, Result};
+pub use grant::{DEFAULT_KINDS, Grant};
+pub use linker::{add_observer_to_linker, add_to_linker};
+pub use memory::Memory;
+pub use quipu_format::Limits;
+pub use refusal::Refusal;
+pub use run::{Outcome, RunReport};
+pub use runtime::{Agent, Runtime};
+pub use ticker::{TICK, Ticker};

@@ -1,0 +1,128 @@
+//! What a guest is told that is not a function of the log below its readers' heads, kept until it is appended.
+
+use quipu_format::{Body, EventId};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{bindings::agent::quipu::memory::types, run::Stop};
+
+/// Bytes of answers that are held back, to be appended together with the guest's next draft. The longest answer is a
+/// page of 1,000 hits, below 100 KiB; a refusal's message has at most 1,000 characters, which is 6,000 bytes as JSON. So
+/// a `quipu.run.told` entry stays far below the size of a body.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// An answer as `quipu.run.told` keeps it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(not(feature = "recall"), expect(dead_code, reason = "nothing is recalled"))]
+pub(crate) enum Answer {
+    /// Any call: it was refused.
+    Refused { kind: &'static str, message: String },
+    /// `append`, `append-all`: these drafts, counted from 0, repeated earlier ones.
+    Repeated(Vec<(usize, EventId)>),
+    /// `refresh`: the new head.
+    Head(u64),
+    /// `prove`: the proof.
+    Proof(String),
+    /// `search`: events and scores, the best first.
+    #[serde(rename_all = "camelCase")]
+    Hits { hits: Vec<(EventId, f64)>, as_of: u64 },
+    /// `why`: events, the nearest first.
+    #[serde(rename_all = "camelCase")]
+    Trail {
+        events: Vec<EventId>,
+        complete: bool,
+        as_of: u64,
+    },
+    /// The deadline struck during this call or after it.
+    Deadline,
+}
+
+impl Answer {
+    pub(crate) fn refused(error: &types::Error) -> Self {
+        Self::Refused {
+            kind: kind_name(error.kind),
+            message: error.message.clone(),
+        }
+    }
+}
+
+/// The kind's name in the WIT.
+fn kind_name(kind: types::ErrorKind) -> &'static str {
+    use types::ErrorKind as Kind;
+    match kind {
+        Kind::Denied => "denied",
+        Kind::Invalid => "invalid",
+        Kind::NotFound => "not-found",
+        Kind::TooLarge => "too-large",
+        Kind::Quota => "quota",
+        Kind::Secret => "secret",
+        Kind::Conflict => "conflict",
+        Kind::Unavailable => "unavailable",
+        Kind::Redacted => "redacted",
+    }
+}
+
+/// Which call was answered, counted from 1, and how.
+#[derive(Serialize)]
+struct Told {
+    call: u64,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
+/// Answers that are not in the log yet.
+pub(crate) struct Record {
+    waiting: Vec<Box<RawValue>>,
+    waiting_bytes: usize,
+    total_bytes: usize,
+    limit_bytes: usize,
+}
+
+impl Record {
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self {
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            total_bytes: 0,
+            limit_bytes,
+        }
+    }
+
+    /// Keeps an answer. What cannot be recorded must not be told: past the limit the run ends.
+    pub(crate) fn tell(&mut self, call: u64, answer: Answer) -> Result<(), Stop> {
+        let json = to_raw_value(&Told { call, answer }).map_err(|_| Stop::ToldBytes(self.limit_bytes))?;
+        self.total_bytes += json.get().len();
+        if self.total_bytes > self.limit_bytes {
+            return Err(Stop::ToldBytes(self.limit_bytes));
+        }
+        self.waiting_bytes += json.get().len();
+        self.waiting.push(json);
+        Ok(())
+    }
+
+    /// Whether the answers should not wait any longer.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting_bytes >= BUFFER_BYTES
+    }
+
+    /// The body of a `quipu.run.told` entry with all that waits, if anything does. It goes on waiting until
+    /// [`appended`](Record::appended).
+    pub(crate) fn body(&self) -> Option<Body> {
+        #[derive(Serialize)]
+        struct Payload<'a> {
+            told: &'a [Box<RawValue>],
+        }
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let payload = to_raw_value(&Payload { told: &self.waiting }).ok()?;
+        Some(Body { source: None, payload })
+    }
+
+    /// All that waited is in the log.
+    pub(crate) fn appended(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+    }
+}

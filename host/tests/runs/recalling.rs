@@ -1,0 +1,119 @@
+//! Search and provenance, over the handles that are passed and nothing else.
+
+use serde_json::json;
+
+use crate::guests::{House, answer, call, grant, refused, scope};
+
+#[tokio::test]
+async fn search_sees_what_the_passed_handles_see() {
+    let house = House::new();
+    let home = house.seed("home", "user:ann", r#"{"text":"invoices as PDF please"}"#);
+    let other = house.seed("other", "user:ann", r#"{"text":"invoices by post"}"#);
+    house.seed("secret", "user:eve", r#"{"text":"invoices are forged"}"#);
+    let mut grant = grant();
+    grant.read.push(scope("other"));
+    let report = house.run("recaller", &grant, r#"{"search":"invoices"}"#).await;
+    let calls = answer(&report);
+    let mut all: Vec<_> = call(&calls, "search all")["ok"]["ids"].as_array().unwrap().clone();
+    all.sort_by_key(|id| id.to_string());
+    assert_eq!(all, [json!(home.id), json!(other.id)]);
+    assert_eq!(call(&calls, "search home")["ok"]["ids"], json!([home.id]));
+    assert_eq!(call(&calls, "search all")["ok"]["as_of"], json!(report.head));
+}
+
+#[tokio::test]
+async fn what_was_recalled_is_recorded() {
+    let house = House::new();
+    let event = house.seed("home", "user:ann", r#"{"text":"invoices as PDF please"}"#);
+    let input = json!({"search": "invoices", "id": event.id}).to_string();
+    let report = house.run("recaller", &grant(), &input).await;
+    let calls = answer(&report);
+    let told = house.told(report.run);
+    let search = &call(&calls, "search all")["ok"];
+    assert_eq!(
+        told[0],
+        json!({"call": 1, "hits": {"hits": [[event.id, search["scores"][0]]], "asOf": search["as_of"]}})
+    );
+    assert_eq!(told[2]["trail"]["events"], json!([event.id]));
+    assert_eq!(told.len(), 7);
+}
+
+#[tokio::test]
+async fn why_follows_evidence_through_the_passed_handles_alone() {
+    let house = House::new();
+    let root = house.seed("other", "user:ann", r#"{"text":"as CSV from May on"}"#);
+    let mut wide = grant();
+    wide.read.push(scope("other"));
+    let forged = house
+        .run("forger", &wide, &json!({ "evidence": root.id }).to_string())
+        .await;
+    let calls = answer(&forged);
+    let leaf = call(&calls, "evidence that is not granted")["ok"]["id"]
+        .as_str()
+        .unwrap();
+
+    let calls = answer(&house.run("recaller", &wide, &json!({ "id": leaf }).to_string()).await);
+    assert_eq!(call(&calls, "why all")["ok"]["ids"], json!([leaf, root.id]));
+    assert_eq!(call(&calls, "why all")["ok"]["links"], json!([[leaf, root.id]]));
+    assert_eq!(call(&calls, "why home")["ok"]["ids"], json!([leaf]));
+
+    let calls = answer(
+        &house
+            .run("recaller", &grant(), &json!({ "id": root.id }).to_string())
+            .await,
+    );
+    assert_eq!(refused(&calls, "why all"), "not-found");
+}
+
+#[tokio::test]
+async fn what_is_not_answered_yet_says_so() {
+    let house = House::new();
+    let event = house.seed("home", "user:ann", "{}");
+    let calls = answer(
+        &house
+            .run("recaller", &grant(), &json!({ "id": event.id }).to_string())
+            .await,
+    );
+    for name in ["impact all", "facts all", "compose all"] {
+        assert_eq!(refused(&calls, name), "unavailable");
+    }
+}
+
+#[tokio::test]
+async fn malformed_queries_are_refused() {
+    let house = House::new();
+    let calls = answer(&house.run("liar", &grant(), "").await);
+    for name in [
+        "search without handles",
+        "search limit 0",
+        "search since yesterday",
+        "why without handles",
+    ] {
+        assert_eq!(refused(&calls, name), "invalid", "{name}");
+    }
+    for name in ["search for 1 MiB", "search with 10,000 tags"] {
+        assert_eq!(refused(&calls, name), "too-large", "{name}");
+    }
+    assert!(call(&calls, "search limit u32::MAX")["ok"].is_u64());
+    assert!(call(&calls, "search one handle twice")["ok"].is_u64());
+}
+
+#[tokio::test]
+async fn what_has_expired_when_the_run_begins_is_not_found() {
+    let house = House::new();
+    house.seed("home", "user:ann", r#"{"text":"invoices of today","ttlDays":0}"#);
+    let lasting = house.seed("home", "user:ann", r#"{"text":"invoices of this year","ttlDays":365}"#);
+    let report = house.run("recaller", &grant(), r#"{"search":"invoices"}"#).await;
+    assert_eq!(call(&answer(&report), "search all")["ok"]["ids"], json!([lasting.id]));
+}
+
+#[tokio::test]
+async fn what_is_derived_catches_up_in_steps_to_the_end() {
+    let house = House::new();
+    for _ in 0..11 {
+        house.seed_all("home", "user:ann", (0..1_000).map(|n| json!({ "n": n }).to_string()));
+    }
+    let last = house.seed("home", "user:ann", r#"{"text":"invoices"}"#);
+    let report = house.run("recaller", &grant(), r#"{"search":"invoices"}"#).await;
+    assert_eq!(call(&answer(&report), "search all")["ok"]["ids"], json!([last.id]));
+}

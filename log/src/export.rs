@@ -1,0 +1,109 @@
+//! The ledger's history as a static folder that any tlog-tiles client reads: C2SP tlog-tiles, "Tiles" and "Entry
+//! bundles".
+
+use std::path::Path;
+
+use quipu_format::tree::{self, TILE_WIDTH, TileHashes};
+use serde::Serialize;
+
+use crate::{
+    Error, ErrorKind, LedgerReader, Result, checkpoint,
+    disk::{Access, Folder},
+    manifest,
+    tree_files::TreeFiles,
+};
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ExportSummary {
+    /// Entries, as many as the newest checkpoint covers.
+    pub entries: u64,
+    /// Tiles of hashes, partial ones included.
+    pub tiles: u64,
+    /// Entry bundles, partial ones included.
+    pub bundles: u64,
+}
+
+/// Writes `checkpoint` and `tile/` into a folder that is empty, does not exist, or holds an earlier export.
+pub(crate) fn tiles(reader: &LedgerReader, path: &Path) -> Result<ExportSummary> {
+    let (note, checkpoint) = reader.checkpoint()?;
+    reader.refresh()?;
+    let folder = Folder::create(path)?;
+    let names = folder.list()?;
+    if names.iter().any(|name| name == manifest::FILE)
+        || !names.is_empty() && checkpoint::read(&folder, reader.verifier_key()).is_err()
+    {
+        let message = format!(
+            "the folder {} holds something else than an earlier export of this ledger: choose another one",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Exists, message));
+    }
+    let hashes = TreeFiles::open(&reader.state.folder)?;
+    if tree::root(checkpoint.size, &hashes)? != checkpoint.root {
+        return Err(TreeFiles::stale());
+    }
+    let mut summary = ExportSummary {
+        entries: checkpoint.size,
+        tiles: 0,
+        bundles: 0,
+    };
+    let mut count = checkpoint.size;
+    for level in 0_u8.. {
+        for (tile, width) in tiles_of(count) {
+            let bytes: Vec<u8> = hashes
+                .read(level, tile * TILE_WIDTH as u64, width)?
+                .iter()
+                .flat_map(|h| h.0)
+                .collect();
+            put(&folder, &format!("tile/{level}"), tile, width, &bytes)?;
+            summary.tiles += 1;
+        }
+        count /= TILE_WIDTH as u64;
+        if count == 0 {
+            break;
+        }
+    }
+    for (tile, width) in tiles_of(checkpoint.size) {
+        let mut bundle = Vec::new();
+        for seq in tile * TILE_WIDTH as u64..tile * TILE_WIDTH as u64 + width as u64 {
+            let envelope = reader.envelope_bytes(seq)?;
+            // An envelope has at most 65,535 bytes: it was parsed.
+            bundle.extend_from_slice(&(envelope.len() as u16).to_be_bytes());
+            bundle.extend_from_slice(&envelope);
+        }
+        put(&folder, "tile/entries", tile, width, &bundle)?;
+        summary.bundles += 1;
+    }
+    // Last, so that a client that sees it finds all that it covers.
+    folder.replace(checkpoint::FILE, note.as_bytes(), Access::Usual)?;
+    Ok(summary)
+}
+
+/// The tiles that `count` hashes fill, each with its width; only the last may be partial.
+fn tiles_of(count: u64) -> impl Iterator<Item = (u64, usize)> {
+    let width = TILE_WIDTH as u64;
+    (0..count.div_ceil(width)).map(move |tile| (tile, (count - tile * width).min(width) as usize))
+}
+
+/// Writes tile `number`, whose path is in groups of three digits, all but the last with an `x` before them, and
+/// `.p/<width>` behind where it is partial.
+fn put(folder: &Folder, above: &str, number: u64, width: usize, bytes: &[u8]) -> Result<()> {
+    let mut path = format!("{:03}", number % 1000);
+    let mut rest = number / 1000;
+    while rest > 0 {
+        path = format!("x{:03}/{path}", rest % 1000);
+        rest /= 1000;
+    }
+    let path = match width {
+        TILE_WIDTH => format!("{above}/{path}"),
+        _ => format!("{above}/{path}.p/{width}"),
+    };
+    let (parent, name) = path.rsplit_once('/').unwrap_or((".", &path));
+    let parent = folder.create_sub(parent)?;
+    parent.remove(name)?;
+    let file = parent.create_file(name, Access::Usual)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()
+}

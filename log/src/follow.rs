@@ -1,0 +1,135 @@
+//! Reading a ledger that another process may be writing: commits are served once something later proves them durable.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, PoisonError},
+};
+
+use quipu_format::leaf_hash;
+
+use crate::{
+    Result, checkpoint,
+    disk::DiskFile,
+    index::{Index, Segment},
+    keyfile::Keys,
+    reader::ReadState,
+    scan::{self, Found},
+    segment,
+};
+
+/// How far the files have been read.
+pub(crate) struct Follow {
+    /// Byte of the newest opened segment at which the first commit that is not served yet begins.
+    at: usize,
+    /// No segment has been read yet.
+    fresh: bool,
+    /// Scopes have come whose keys have not been read.
+    keys_behind: bool,
+}
+
+impl Follow {
+    pub(crate) fn new() -> Self {
+        Self {
+            at: 0,
+            fresh: true,
+            keys_behind: false,
+        }
+    }
+
+    /// Serves what has become durable since.
+    ///
+    /// The checkpoint and the folder are read before any segment is: what they show to be durable is then in the bytes
+    /// that are read after. Entries behind damage are served too, each line on its own.
+    pub(crate) fn advance(&mut self, state: &ReadState) -> Result<()> {
+        // A bad checkpoint is for verify to name; here it only proves nothing.
+        let floor = checkpoint::read(&state.folder, &state.manifest.verifier_key).map_or(0, |(_, c)| c.size);
+        let log = state.folder.sub(segment::FOLDER)?;
+        let firsts = segment::list(&log)?;
+        let mut index = state.index.write().unwrap_or_else(PoisonError::into_inner);
+        let newest = index.segments.len().saturating_sub(1);
+        let from = if self.fresh { 0 } else { newest };
+        self.fresh = false;
+        for (number, &first) in firsts.iter().enumerate().skip(from) {
+            if number >= index.segments.len() {
+                let file = Arc::new(log.read_file(&segment::file_name(first))?);
+                index.segments.push(Segment { first, file });
+                self.at = 0;
+            }
+            let file = index.segments[number].file.clone();
+            let sealed = number + 1 < firsts.len();
+            self.read_on(&mut index, state, &file, sealed, floor)?;
+        }
+        if self.keys_behind {
+            // Before anybody sees the entries: a scope's record was durable before its first entry was.
+            let keys = Keys::read(&state.folder, state.manifest.verifier_key.name())?;
+            *state.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+            self.keys_behind = false;
+        }
+        Ok(())
+    }
+
+    /// Serves more of the newest opened segment.
+    fn read_on(
+        &mut self,
+        index: &mut Index,
+        state: &ReadState,
+        file: &DiskFile,
+        sealed: bool,
+        floor: u64,
+    ) -> Result<()> {
+        // Twice at most: bytes that are read while they are written may lack what comes before a line that is there
+        // already. That line proves that all before it was written, so reading once more shows it, unless it is damage.
+        let mut suspect = None;
+        loop {
+            let length = file.len()?.saturating_sub(self.at as u64).min(segment::MOST_BYTES);
+            let bytes = file.read_range(self.at as u64, length as usize)?;
+            let mut whole = Vec::new();
+            let Ok(tail) = scan::commits(&bytes, 0, index.next(), |found| {
+                whole.push(found);
+                Ok::<_, Infallible>(())
+            });
+            let durable = sealed || floor >= tail.next;
+            let (end, next) = if durable {
+                (tail.end, tail.next)
+            } else {
+                (tail.last_commit.start, tail.last_first)
+            };
+            let behind = || scan::authentic(&bytes, tail.end).filter(|found| found.line.first != tail.next);
+            let newest = behind().map(|found| found.line.first).max();
+            if newest.is_none() && (tail.rest.is_empty() || !sealed && floor <= tail.next) {
+                whole.retain(|found| found.envelope.seq < next);
+                self.serve(index, state, whole);
+                self.at += end;
+                return Ok(());
+            }
+            if !sealed && suspect != Some(tail.next) {
+                suspect = Some(tail.next);
+                continue;
+            }
+            // Damage. What stands behind it is served as far as something later proves it durable.
+            let durable = if sealed {
+                u64::MAX
+            } else {
+                floor.max(newest.unwrap_or(0))
+            };
+            let most = index.segments.last().map_or(0, |segment| segment.first) + segment::MOST_ENTRIES;
+            whole.extend(scan::authentic(&bytes, tail.end).filter(|found| found.envelope.seq < durable.min(most)));
+            let end = whole.last().map_or(0, |found| found.range.end);
+            self.serve(index, state, whole);
+            self.at += end;
+            return Ok(());
+        }
+    }
+
+    fn serve(&mut self, index: &mut Index, state: &ReadState, found: Vec<Found<'_>>) {
+        let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        for mut found in found {
+            if found.envelope.seq < index.next() {
+                continue;
+            }
+            found.range = self.at + found.range.start..self.at + found.range.end;
+            self.keys_behind |= !keys.trees.contains_key(&found.envelope.scope);
+            index.push_found(&found, leaf_hash(found.line.envelope));
+        }
+    }
+}

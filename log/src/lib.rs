@@ -1,0 +1,55 @@
+//! The append-only, hash-chained, signed log of a quipu ledger.
+//!
+//! A [`Ledger`] is the one writer of a folder, a [`LedgerReader`] reads it, in the writer's process or another. What a
+//! writer acknowledges has been synced; there is no call that changes, hides or removes an entry. Grants are not known
+//! here: whoever appends has checked that the actor may.
+//!
+//! ```
+//! use quipu_format::{Actor, Body, Kind, Scope};
+//! use quipu_log::{CreateOptions, Draft, Ledger};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("ledger");
+//! let ledger = Ledger::create(&path, CreateOptions::new("example.com/agents"))?;
+//! let body = Body::new(None, r#"{"text":"prefers CSV exports"}"#)?;
+//! let scope = Scope::new("customer:acme-inc")?;
+//! let receipt = ledger.append_blocking(Draft::new(scope, Actor::new("operator:kim")?, Kind::new("memory.write")?, body))?;
+//! let event = ledger.reader().event(receipt.seq)?.ok_or("it is durable")?;
+//! assert_eq!(event.payload(), Some(r#"{"text":"prefers CSV exports"}"#));
+//! # Ok(())
+//! # }
+//! ```
+
+mod checkpoint;
+mod checkpointer;
+mod committer;
+mod components;
+mod disk;
+mod draft;
+mod error;
+mod export;
+mod follow;
+pub mod import;
+mod index;
+mod keyfile;
+mod ledger;
+mod lock;
+mod manifest;
+mod reader;
+mod recovery;
+mod remembered;
+mod scan;
+mod segment;
+mod sequencer;
+mod stamps;
+mod tree_files;
+mod verify;
+mod wait;
+
+pub use draft::{Draft, Receipt};
+pub use error::{Error, ErrorKind, Result};
+pub use export::ExportSummary;
+pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
+pub use verify::{Fault, Verification, VerifyProgress, verify};

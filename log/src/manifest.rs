@@ -1,0 +1,62 @@
+//! `quipu.json`: which ledger this is. It is written last when a ledger is created, so its presence says that the
+//! creation was finished.
+
+use quipu_format::VerifierKey;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, ErrorKind, Result,
+    disk::{Access, Folder},
+};
+
+pub(crate) const FILE: &str = "quipu.json";
+
+/// Version of the ledger's folder.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    origin: String,
+    verifier_key: String,
+}
+
+/// What a ledger is called, and the key that its checkpoints are signed with.
+pub(crate) struct Manifest {
+    pub(crate) verifier_key: VerifierKey,
+}
+
+impl Manifest {
+    pub(crate) fn read(folder: &Folder) -> Result<Self> {
+        let Some(bytes) = folder.read(FILE, 64 << 10)? else {
+            let message = "there is no ledger here (no quipu.json): check the path, or make one with `quipu init`";
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let corrupt = |why: String| Error::new(ErrorKind::Corrupt, format!("quipu.json is damaged: {why}"));
+        let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
+        if stored.format != FORMAT {
+            let message = format!(
+                "the ledger's folder has format {}; this release reads {FORMAT}: use a newer release",
+                stored.format
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let verifier_key: VerifierKey = stored.verifier_key.parse().map_err(|e| corrupt(format!("{e}")))?;
+        if verifier_key.name() != stored.origin {
+            return Err(corrupt("its verifier key is of another origin".into()));
+        }
+        Ok(Self { verifier_key })
+    }
+
+    pub(crate) fn write(&self, folder: &Folder) -> Result<()> {
+        let stored = Stored {
+            format: FORMAT,
+            origin: self.verifier_key.name().to_owned(),
+            verifier_key: self.verifier_key.to_string(),
+        };
+        let text = serde_json::to_string_pretty(&stored)
+            .map_err(|e| Error::new(ErrorKind::Invalid, format!("quipu.json cannot be written: {e}")))?;
+        folder.replace(FILE, format!("{text}\n").as_bytes(), Access::Usual)
+    }
+}

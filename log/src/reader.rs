@@ -1,0 +1,403 @@
+// Long because all that a reader answers is one type's methods.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use quipu_format::{
+    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, InclusionProof, KeyPath, Line, Scope, Timestamp,
+    VerifierKey, leaf_hash, limits, tree,
+};
+use serde::Serialize;
+
+use crate::{
+    Error, ErrorKind, Result, checkpoint,
+    disk::{DiskFile, Folder},
+    follow::Follow,
+    index::{Index, Place},
+    keyfile::Keys,
+    manifest::Manifest,
+    tree_files::TreeFiles,
+};
+
+/// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
+/// what another process is still writing.
+#[derive(Clone)]
+pub struct LedgerReader {
+    pub(crate) state: Arc<ReadState>,
+}
+
+/// What all handles on one opened ledger share.
+pub(crate) struct ReadState {
+    /// The ledger's folder as the operator named it, for SQLite, which opens files by path.
+    pub(crate) path: PathBuf,
+    pub(crate) folder: Folder,
+    pub(crate) manifest: Manifest,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) keys: RwLock<Keys>,
+    /// Of a reader that does not write: how far it has followed the files.
+    pub(crate) follow: Option<Mutex<Follow>>,
+}
+
+/// Which way a page goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// Events of one scope, in the order that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// At most 1,000 events, and 4 MiB of bodies or one event.
+    pub events: Vec<Event>,
+    /// There are more in the range.
+    pub more: bool,
+    /// Entries of the scope, before the newest of these events, that are damaged and left out; `quipu verify` names
+    /// them.
+    pub missing: u32,
+}
+
+/// A scope as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScopeHead {
+    /// Its name.
+    pub scope: Scope,
+    /// Entries in it.
+    pub count: u32,
+    /// Leaf hash of its last entry.
+    pub last: Hash,
+    /// Position of its last entry.
+    #[serde(rename = "lastSeq")]
+    pub last_seq: u64,
+}
+
+/// Numbers of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Stats {
+    /// Name of the ledger.
+    pub origin: String,
+    /// Key that its checkpoints are verified with.
+    pub verifier_key: String,
+    /// Entries.
+    pub entries: u64,
+    /// Scopes, the ledger's own among them.
+    pub scopes: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes of all entries' lines.
+    pub entry_bytes: u64,
+    /// Bytes of the segment files, what is filled ahead included.
+    pub segment_bytes: u64,
+    /// Entries that the newest checkpoint covers.
+    pub checkpoint_size: u64,
+}
+
+impl LedgerReader {
+    /// Entries below it are durable and served.
+    pub fn head(&self) -> u64 {
+        self.index().next()
+    }
+
+    /// Looks at the files again, where another process writes; returns the head.
+    pub fn refresh(&self) -> Result<u64> {
+        if let Some(follow) = &self.state.follow {
+            follow
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .advance(&self.state)?;
+        }
+        Ok(self.head())
+    }
+
+    /// The event at a position. None: there is none yet.
+    pub fn event(&self, seq: u64) -> Result<Option<Event>> {
+        self.load(seq, &mut KeyPaths::default())
+    }
+
+    /// The envelope at a position; no body is opened. None: there is none yet.
+    pub fn envelope(&self, seq: u64) -> Result<Option<Envelope>> {
+        let Some((file, place)) = self.place(seq) else {
+            return Ok(None);
+        };
+        let bytes = read_line(&file, place, seq)?;
+        Ok(Some(parse_line(&bytes, &file, place, seq)?.1))
+    }
+
+    /// Position of the event of that name, by binary search.
+    pub fn find(&self, id: EventId) -> Result<Option<u64>> {
+        Ok(self.index().find(id))
+    }
+
+    /// First position whose time is `ts` or later; the head if there is none. By binary search.
+    pub fn seq_at(&self, ts: Timestamp) -> Result<u64> {
+        Ok(self.index().seq_at(ts))
+    }
+
+    /// Events of one scope with positions in `range`, at most `limit` (1 to 1,000; a larger one counts as 1,000).
+    /// Other scopes' entries are not touched.
+    pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
+        let limit = limit.clamp(1, limits::PAGE_EVENTS);
+        let (places, mut more) = self.select(scope, range, direction, limit);
+        let mut paths = KeyPaths::default();
+        let mut events = Vec::with_capacity(places.len());
+        let (mut bytes, mut missing) = (0, 0);
+        for (seq, count) in places {
+            let Some(event) = self.load(seq, &mut paths)? else {
+                break;
+            };
+            bytes += event.payload().map_or(0, str::len);
+            if bytes > limits::PAGE_BYTES && !events.is_empty() {
+                more = true;
+                break;
+            }
+            // A scope's entries count up without a gap.
+            missing = missing.max(event.envelope.nth.saturating_sub(count));
+            events.push(event);
+        }
+        Ok(Page { events, more, missing })
+    }
+
+    /// Events of all scopes with positions in `range`, oldest first.
+    pub fn events(&self, range: Range<u64>) -> Events {
+        Events {
+            reader: self.clone(),
+            range,
+            paths: KeyPaths::default(),
+        }
+    }
+
+    /// All scopes, by name.
+    pub fn scopes(&self) -> Vec<ScopeHead> {
+        let index = self.index();
+        let mut heads: Vec<_> = index
+            .scopes
+            .iter()
+            .map(|(scope, postings)| ScopeHead {
+                scope: scope.clone(),
+                count: postings.seqs.len() as u32,
+                last: postings.last,
+                last_seq: postings.seqs.last().copied().unwrap_or_default(),
+            })
+            .collect();
+        heads.sort_by(|a, b| a.scope.cmp(&b.scope));
+        heads
+    }
+
+    /// A proof that the entry is in the tree of the newest checkpoint, checked before it is returned.
+    pub fn prove(&self, seq: u64) -> Result<InclusionProof> {
+        let (note, checkpoint) = self.checkpoint()?;
+        self.refresh()?;
+        if seq >= checkpoint.size {
+            let message = format!(
+                "entry {seq} is not covered by a checkpoint yet (the newest covers {}): ask again in a second",
+                checkpoint.size
+            );
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        let files = TreeFiles::open(&self.state.folder)?;
+        let hashes = tree::inclusion_proof(checkpoint.size, seq, &files)?;
+        let proof = InclusionProof {
+            index: seq,
+            hashes,
+            checkpoint: note,
+        };
+        let Some(event) = self.event(seq)? else {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
+        };
+        proof
+            .verify(&event.hash, self.verifier_key())
+            .map_err(|_| TreeFiles::stale())?;
+        Ok(proof)
+    }
+
+    /// The newest checkpoint: the signed note, and what it says.
+    pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
+        checkpoint::read(&self.state.folder, self.verifier_key())
+    }
+
+    /// Name of the ledger.
+    pub fn origin(&self) -> &str {
+        self.verifier_key().name()
+    }
+
+    /// Key that its checkpoints are verified with.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.state.manifest.verifier_key
+    }
+
+    /// The folder for projections, which exists. It is a path because SQLite opens files by path.
+    pub fn projections_path(&self) -> PathBuf {
+        self.state.path.join("projections")
+    }
+
+    /// Bytes of a component that ran over this ledger, by the SHA-256 of its bytes.
+    pub fn component(&self, sha256: &Hash) -> Result<Option<Vec<u8>>> {
+        crate::components::read(&self.state.folder, sha256)
+    }
+
+    /// Writes checkpoint, tiles and entry bundles as any tlog-tiles client reads them (`checkpoint`, `tile/…`).
+    /// Bundles hold envelopes and so no content, but all scopes, actors, kinds, times and links.
+    pub fn export_tiles(&self, path: &std::path::Path) -> Result<crate::ExportSummary> {
+        crate::export::tiles(self, path)
+    }
+
+    /// Counts and sizes.
+    pub fn stats(&self) -> Result<Stats> {
+        let (_, checkpoint) = self.checkpoint()?;
+        let index = self.index();
+        let mut segment_bytes = 0;
+        for segment in &index.segments {
+            segment_bytes += segment.file.len()?;
+        }
+        Ok(Stats {
+            origin: self.origin().to_owned(),
+            verifier_key: self.verifier_key().to_string(),
+            entries: index.next(),
+            scopes: index.scopes.len() as u64,
+            segments: index.segments.len() as u64,
+            entry_bytes: index.places.iter().map(|place| u64::from(place.length)).sum(),
+            segment_bytes,
+            checkpoint_size: checkpoint.size,
+        })
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.state.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stored bytes of an entry's envelope.
+    pub(crate) fn envelope_bytes(&self, seq: u64) -> Result<Vec<u8>> {
+        let Some((file, place)) = self.place(seq) else {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
+        };
+        let bytes = read_line(&file, place, seq)?;
+        Ok(parse_line(&bytes, &file, place, seq)?.0.envelope.to_vec())
+    }
+
+    fn place(&self, seq: u64) -> Option<(Arc<DiskFile>, Place)> {
+        self.index().place(seq)
+    }
+
+    /// The positions of a page, each with how many of the scope's entries are known before it, and whether more follow.
+    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> (Vec<(u64, u32)>, bool) {
+        let index = self.index();
+        let Some(postings) = index.scopes.get(scope) else {
+            return (Vec::new(), false);
+        };
+        let from = postings.seqs.partition_point(|&seq| seq < range.start);
+        let to = postings.seqs.partition_point(|&seq| seq < range.end).max(from);
+        let within = (from..to).map(|at| (postings.seqs[at], at as u32));
+        let places = match direction {
+            Direction::Forward => within.take(limit).collect(),
+            Direction::Backward => within.rev().take(limit).collect(),
+        };
+        (places, to - from > limit)
+    }
+
+    fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
+        let Some((file, place)) = self.place(seq) else {
+            return Ok(None);
+        };
+        let bytes = read_line(&file, place, seq)?;
+        let (line, envelope) = parse_line(&bytes, &file, place, seq)?;
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        if !keys.trees.contains_key(&envelope.scope) {
+            // Not erased: an erasure leaves a record with fewer nodes.
+            let message = format!(
+                "the file keys has no record of the scope {}, which has entries",
+                envelope.scope
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
+        let secret = keys.secret_via(&envelope.scope, envelope.nth, paths.of(&envelope.scope));
+        drop(keys);
+        let content = match secret {
+            None => Content::Erased,
+            Some(secret) => {
+                let damaged = |e: quipu_format::Error| damaged(&file, place, seq, &e);
+                let sealed = line.sealed_bytes().map_err(damaged)?;
+                let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
+                    .map_err(damaged)?;
+                Content::Open(Body::parse(&plaintext).map_err(damaged)?)
+            }
+        };
+        let hash = leaf_hash(line.envelope);
+        Ok(Some(Event {
+            envelope,
+            content,
+            hash,
+        }))
+    }
+}
+
+fn read_line(file: &DiskFile, place: Place, seq: u64) -> Result<Vec<u8>> {
+    let bytes = file.read_range(u64::from(place.offset), place.length as usize)?;
+    if bytes.is_empty() || bytes.len() != place.length as usize {
+        return Err(damaged(file, place, seq, &"its line is missing"));
+    }
+    Ok(bytes)
+}
+
+fn parse_line<'a>(bytes: &'a [u8], file: &DiskFile, place: Place, seq: u64) -> Result<(Line<'a>, Envelope)> {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let parsed = Line::parse(line).and_then(|line| Ok((line, Envelope::parse(line.envelope)?)));
+    let (line, envelope) = parsed.map_err(|e| damaged(file, place, seq, &e))?;
+    if envelope.seq != seq {
+        return Err(damaged(file, place, seq, &format_args!("it is entry {}", envelope.seq)));
+    }
+    Ok((line, envelope))
+}
+
+fn damaged(file: &DiskFile, place: Place, seq: u64, why: &dyn std::fmt::Display) -> Error {
+    // Where a line that is missing stood is not known.
+    let byte = if place.length == 0 {
+        String::new()
+    } else {
+        format!(", byte {}", place.offset)
+    };
+    let message = format!(
+        "{}{byte}: entry {seq} is damaged ({why}). Run `quipu verify`, and restore the file from a backup",
+        file.name()
+    );
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+/// Events of all scopes, oldest first. Ends at the end of its range or at the head.
+pub struct Events {
+    reader: LedgerReader,
+    range: Range<u64>,
+    paths: KeyPaths,
+}
+
+impl Iterator for Events {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        let seq = self.range.next()?;
+        self.reader.load(seq, &mut self.paths).transpose()
+    }
+}
+
+/// The ways down the key trees of the scopes that were read last, so that entries in order cost little to open.
+#[derive(Default)]
+struct KeyPaths(HashMap<Scope, KeyPath>);
+
+impl KeyPaths {
+    /// Scopes whose way is kept; each takes at most 2 KiB.
+    const SCOPES: usize = 1_024;
+
+    fn of(&mut self, scope: &Scope) -> &mut KeyPath {
+        if self.0.len() > Self::SCOPES {
+            self.0.clear();
+        }
+        self.0.entry(scope.clone()).or_default()
+    }
+}

@@ -1,0 +1,323 @@
+//! What an open finds and what it does about it: one decision table, each state exactly one row.
+//! docs/FORMAT.md, "Recovery", has the table; its letters are the ones here.
+
+use std::{ops::Range, sync::Arc};
+
+use quipu_format::{Checkpoint, Envelope, Hash, Scope, leaf_hash, tree::Frontier};
+use serde_json::Value;
+use ulid::Ulid;
+
+use crate::{
+    Error, ErrorKind, Result,
+    disk::{Access, DiskFile, Folder},
+    index::{Index, Segment},
+    remembered::Remembered,
+    scan::{self, Found, Tail},
+    segment,
+};
+
+pub(crate) const TORN: &str = "torn";
+
+/// The rows of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// The checkpoint, or a scope's chain, contradicts the log.
+    A(String),
+    /// The log ends before the floor.
+    B { next: u64, floor: u64 },
+    /// Damage that no crash explains.
+    C(String),
+    /// A commit that was being written when the process died.
+    D(Range<usize>),
+    /// Nothing behind the last whole commit.
+    E,
+}
+
+/// All that the decision rests on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Findings {
+    /// Why the checkpoint cannot be believed, or does not fit the log.
+    pub(crate) contradiction: Option<String>,
+    /// `seq` after the last whole commit.
+    pub(crate) next: u64,
+    /// Entries that must be there: the checkpoint's size, and what erasures were carried out up to.
+    pub(crate) floor: u64,
+    /// An authentic line behind the last whole commit that is of another commit than the next, or a sealed segment
+    /// that does not end where the next begins.
+    pub(crate) stray: Option<String>,
+    /// Bytes other than LF behind the last whole commit.
+    pub(crate) rest: Range<usize>,
+}
+
+/// The table. Rows are tried in order.
+pub(crate) fn decide(findings: &Findings) -> Row {
+    if let Some(why) = &findings.contradiction {
+        return Row::A(why.clone());
+    }
+    if findings.next < findings.floor {
+        return Row::B {
+            next: findings.next,
+            floor: findings.floor,
+        };
+    }
+    if let Some(what) = &findings.stray {
+        return Row::C(what.clone());
+    }
+    if !findings.rest.is_empty() {
+        return Row::D(findings.rest.clone());
+    }
+    Row::E
+}
+
+/// What was read of the log.
+pub(crate) struct Log {
+    pub(crate) index: Index,
+    pub(crate) leaves: Vec<Hash>,
+    pub(crate) remembered: Remembered,
+    pub(crate) last_id: Ulid,
+    /// Files in `torn/` that an entry names.
+    pub(crate) named_torn: Vec<String>,
+    findings: Findings,
+    /// The last whole commit of the newest segment.
+    last_commit: Vec<u8>,
+    last_commit_at: u64,
+}
+
+impl Log {
+    /// Reads all segments, without changing anything.
+    pub(crate) fn read(log: &Folder, checkpoint: Result<Checkpoint>, applied: u64) -> Result<Self> {
+        let mut this = Self {
+            index: Index::default(),
+            leaves: Vec::new(),
+            remembered: Remembered::default(),
+            last_id: Ulid::nil(),
+            named_torn: Vec::new(),
+            findings: Findings::default(),
+            last_commit: Vec::new(),
+            last_commit_at: 0,
+        };
+        let mut frontier = Frontier::new();
+        let checkpoint = match checkpoint {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(e) if matches!(e.kind(), ErrorKind::Tampered | ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                this.findings.contradiction = Some(e.to_string());
+                None
+            }
+            Err(e) => return Err(e),
+        };
+        let firsts = segment::list(log)?;
+        for (number, &first) in firsts.iter().enumerate() {
+            let name = segment::file_name(first);
+            let file = Arc::new(log.read_file(&name)?);
+            let bytes = read_segment(&file)?;
+            this.index.segments.push(Segment {
+                first,
+                file: file.clone(),
+            });
+            let next = this.index.next();
+            if first != next {
+                let why = format!("{}: it begins with entry {first} where {next} is next", file.name());
+                this.findings.stray.get_or_insert(why);
+                break;
+            }
+            let mut contradiction = None;
+            let tail = scan::commits(&bytes, 0, next, |found| {
+                if contradiction.is_none() {
+                    contradiction = this.take(&found, &file);
+                }
+                frontier.push(leaf_hash(found.line.envelope));
+                if let Some(c) = checkpoint.as_ref().filter(|c| c.size == frontier.size())
+                    && c.root != frontier.root()
+                {
+                    let why = format!("the log's root at {} entries is not the one that was signed", c.size);
+                    this.findings.contradiction.get_or_insert(why);
+                }
+                Ok::<_, Error>(())
+            })?;
+            if let Some(why) = contradiction {
+                this.findings.contradiction.get_or_insert(why);
+            }
+            let newest = number + 1 == firsts.len();
+            this.look_behind(&bytes, &tail, &file, newest);
+            if newest || this.findings.stray.is_some() {
+                this.findings.rest = tail.rest;
+                this.last_commit = bytes[tail.last_commit.clone()].to_vec();
+                this.last_commit_at = tail.last_commit.start as u64;
+                break;
+            }
+        }
+        this.findings.next = this.index.next();
+        this.findings.floor = applied.max(checkpoint.map_or(0, |c| c.size));
+        Ok(this)
+    }
+
+    /// Takes an entry in. Returns why it contradicts those before it, if it does.
+    fn take(&mut self, found: &Found<'_>, file: &DiskFile) -> Option<String> {
+        let Envelope {
+            seq,
+            id,
+            scope,
+            nth,
+            prev,
+            ts,
+            key,
+            sys,
+            ..
+        } = &found.envelope;
+        let (count, last) = self
+            .index
+            .scopes
+            .get(scope)
+            .map_or((0, Hash::of_nothing()), |postings| {
+                (postings.seqs.len() as u32, postings.last)
+            });
+        let rises = id.0 > self.last_id || *seq == 0;
+        let hash = leaf_hash(found.line.envelope);
+        self.index.push_found(found, hash);
+        self.leaves.push(hash);
+        self.last_id = id.0;
+        if let Some(key) = key {
+            self.remembered.insert(*key, *seq);
+        }
+        if let Some(name) = sys.as_ref().and_then(|sys| sys["recovered"]["file"].as_str()) {
+            self.named_torn.push(name.to_owned());
+        }
+        let fits = *nth == count && *prev == last && rises && id.0.timestamp_ms() == ts.as_ms();
+        (!fits).then(|| {
+            format!(
+                "{}, byte {}: entry {seq} does not follow from the entries before it",
+                file.name(),
+                found.range.start
+            )
+        })
+    }
+
+    fn look_behind(&mut self, bytes: &[u8], tail: &Tail, file: &DiskFile, newest: bool) {
+        let stray = scan::authentic(bytes, tail.end).find(|found| found.line.first != tail.next);
+        let place = format!("{}, byte {}: entry {} is damaged", file.name(), tail.end, tail.next);
+        if let Some(stray) = stray {
+            let why = format!(
+                "{place} ({}), and entry {} stands behind it",
+                tail.why, stray.envelope.seq
+            );
+            self.findings.stray.get_or_insert(why);
+        } else if !newest && !tail.rest.is_empty() {
+            self.findings
+                .stray
+                .get_or_insert(format!("{place} ({}), in a sealed segment", tail.why));
+        }
+    }
+
+    /// The row that this log is in.
+    pub(crate) fn row(&self) -> Row {
+        decide(&self.findings)
+    }
+
+    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
+    /// goes, and up to where the segment is filled.
+    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
+        let torn = match self.row() {
+            Row::A(why) => return Err(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
+            Row::B { next, floor } => {
+                let stray = self
+                    .findings
+                    .stray
+                    .as_ref()
+                    .map_or(String::new(), |what| format!(" ({what})"));
+                let what = format!("the log holds {next} entries where {floor} were acknowledged{stray}");
+                return Err(refusal(ErrorKind::LostEntries, &what));
+            }
+            Row::C(what) => return Err(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::D(rest) => Some(rest),
+            Row::E => None,
+        };
+        let Some(Segment { first, .. }) = self.index.segments.last() else {
+            return Err(refusal(ErrorKind::LostEntries, "there is no segment in log/"));
+        };
+        // A crash may have come between sealing a segment and beginning the next.
+        log.make_writable(&segment::file_name(*first))?;
+        let file = Arc::new(log.write_file(&segment::file_name(*first))?);
+        if let Some(rest) = torn {
+            let bytes = file.read_range(rest.start as u64, rest.len())?;
+            keep_torn(ledger, *first, rest.start, &bytes)?;
+            file.fill(b'\n', rest.start as u64..rest.end as u64)?;
+        }
+        // After a failed sync the page cache may show a commit that never reached the disk, and a second sync would
+        // report success: writing it again makes it dirty again.
+        file.write_all_at(&self.last_commit, self.last_commit_at)?;
+        file.sync_all()?;
+        segment::discard_next(log)?;
+        log.sync()?;
+        let position = self.last_commit_at + self.last_commit.len() as u64;
+        let filled = file.len()?;
+        Ok((file, position, filled))
+    }
+}
+
+/// Files in `torn/` that no entry names yet, and what a `quipu.recovered` entry says of each.
+pub(crate) fn unnamed_torn(ledger: &Folder, named: &[String]) -> Result<Vec<Value>> {
+    let folder = match ledger.sub(TORN) {
+        Ok(folder) => folder,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut unnamed = Vec::new();
+    for name in folder
+        .list()?
+        .into_iter()
+        .filter(|name| name.ends_with(".torn") && !named.contains(name))
+    {
+        let bytes = folder.read(&name, segment::MOST_BYTES)?.unwrap_or_default();
+        unnamed.push(serde_json::json!({
+            "recovered": {"file": name, "bytes": bytes.len(), "sha256": Hash::of(&[&bytes])}
+        }));
+    }
+    Ok(unnamed)
+}
+
+/// Copies torn bytes aside, durably: they may be all that is left of something.
+fn keep_torn(ledger: &Folder, first: u64, offset: usize, bytes: &[u8]) -> Result<()> {
+    let folder = ledger.create_sub(TORN)?;
+    ledger.sync()?;
+    let digest: String = Hash::of(&[bytes]).0[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    folder.replace(&format!("{first:020}-{offset}-{digest}.torn"), bytes, Access::Usual)
+}
+
+/// The bytes of a segment file, whose size is bounded.
+pub(crate) fn read_segment(file: &DiskFile) -> Result<Vec<u8>> {
+    let length = file.len()?;
+    if length > segment::MOST_BYTES {
+        let message = format!("{} has {length} bytes, more than a segment can have", file.name());
+        return Err(Error::new(ErrorKind::Corrupt, message));
+    }
+    file.read_range(0, length as usize)
+}
+
+fn refusal(kind: ErrorKind, what: &str) -> Error {
+    let message = format!(
+        "{what}. Nothing was changed, and the ledger is not written. Reading still works; run `quipu verify` to see \
+         the first bad place, and restore from a backup"
+    );
+    Error::new(kind, message)
+}
+
+/// Every scope that has entries must have keys: a root secret is never minted silently for one that had another.
+pub(crate) fn check_keys<'a>(scopes: impl Iterator<Item = &'a Scope>, keys: &crate::keyfile::Keys) -> Result<()> {
+    for scope in scopes {
+        if !keys.trees.contains_key(scope) {
+            let message = format!(
+                "the file keys has no record of the scope {scope}, which has entries: it is older than the log, or damaged. \
+                 Put back the newest one; history can be verified without it"
+            );
+            return Err(Error::new(ErrorKind::Tampered, message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;

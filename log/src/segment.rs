@@ -1,0 +1,227 @@
+//! Segment files: their names, and the one that is being written.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use quipu_format::limits;
+
+use crate::{
+    Error, ErrorKind, Result,
+    disk::{Access, DiskFile, Folder},
+};
+
+pub(crate) const FOLDER: &str = "log";
+const NEXT: &str = "next";
+/// Bytes that the first segment of a ledger is filled ahead at first; doubled each time they are used up.
+const FIRST_FILL_BYTES: u64 = 128 << 10;
+/// Bytes that a segment file can have: a commit that fits no segment has one of its own.
+pub(crate) const MOST_BYTES: u64 = limits::SEGMENT_BYTES + limits::COMMIT_BYTES as u64;
+/// Entries that a segment file can hold: no line is shorter than 256 bytes.
+pub(crate) const MOST_ENTRIES: u64 = MOST_BYTES / 256;
+/// Bytes filled between two looks at how far the writer has come.
+const FILL_STEP_BYTES: u64 = 1 << 20;
+
+/// Name of the segment whose first entry has this `seq`.
+pub(crate) fn file_name(first: u64) -> String {
+    format!("{first:020}.log")
+}
+
+/// First `seq` of each segment, in order. Other names in the folder are none of ours.
+pub(crate) fn list(log: &Folder) -> Result<Vec<u64>> {
+    let names = log.list()?;
+    let firsts = names.iter().filter_map(|name| {
+        let first = name.strip_suffix(".log")?.parse().ok()?;
+        (file_name(first) == *name).then_some(first)
+    });
+    Ok(firsts.collect())
+}
+
+/// The segment that is written, filled ahead with LF: overwriting blocks that are there needs no change of the file's
+/// size or place, so that one `fdatasync` makes a commit durable, and a full disk shows before an acknowledgement.
+pub(crate) struct ActiveSegment {
+    log: Arc<Folder>,
+    pub(crate) file: Arc<DiskFile>,
+    /// Where the next commit goes.
+    position: u64,
+    /// Where the filled bytes end.
+    filled: u64,
+    /// Bytes after which the next segment is begun.
+    limit: u64,
+    /// The next segment, while it is being prepared.
+    next: Option<Preparation>,
+}
+
+impl ActiveSegment {
+    /// Creates a ledger's first segment.
+    pub(crate) fn create(log: Arc<Folder>, limit: u64) -> Result<Self> {
+        let file = log.create_file(&file_name(0), Access::Usual)?;
+        log.sync()?;
+        Ok(Self::resume(log, Arc::new(file), 0, 0, limit))
+    }
+
+    /// Goes on at `position` of the newest segment, which is filled up to `filled`.
+    pub(crate) fn resume(log: Arc<Folder>, file: Arc<DiskFile>, position: u64, filled: u64, limit: u64) -> Self {
+        Self {
+            log,
+            file,
+            position,
+            filled,
+            limit,
+            next: None,
+        }
+    }
+
+    /// Makes room for a commit of at most `bytes`, whose first entry has `first`. Returns whether a new segment was
+    /// begun. If it fails nothing has changed, and it can be tried again, unless the kind is `Unavailable`.
+    pub(crate) fn make_room(&mut self, bytes: u64, first: u64) -> Result<bool> {
+        let end = self.position + bytes;
+        if end > self.limit && self.position > 0 {
+            self.rotate(first, bytes)?;
+            return Ok(true);
+        }
+        if end > self.filled {
+            let target = (self.filled * 2)
+                .max(FIRST_FILL_BYTES)
+                .max(end)
+                .min(self.limit.max(end));
+            self.file.fill(b'\n', self.filled..target)?;
+            self.file.sync_all()?;
+            self.filled = target;
+        }
+        if self.next.is_none() && end > self.limit / 2 {
+            self.next = Some(Preparation::start(self.log.clone(), self.limit)?);
+        }
+        if let Some(next) = &self.next {
+            next.keep_ahead_of(end.saturating_sub(self.limit / 2) * 2);
+        }
+        Ok(false)
+    }
+
+    /// The commit point: the bytes are written where the last commit ended, and synced.
+    pub(crate) fn commit(&mut self, bytes: &[u8]) -> Result<Range<u64>> {
+        let start = self.position;
+        self.file.write_all_at(bytes, start)?;
+        self.file.sync_data()?;
+        self.position = start + bytes.len() as u64;
+        Ok(start..self.position)
+    }
+
+    /// Begins the next segment. What fails before the renaming changes nothing; after it, only opening the ledger again
+    /// tells what the folder holds, and the error says so by its kind.
+    fn rotate(&mut self, first: u64, bytes: u64) -> Result<()> {
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => Preparation::start(self.log.clone(), self.limit)?,
+        };
+        let mut file = next.finish()?;
+        let mut filled = self.limit;
+        if bytes > filled {
+            file.fill(b'\n', filled..bytes)?;
+            file.sync_all()?;
+            filled = bytes;
+        }
+        let renamed = self
+            .log
+            .rename_file(&mut file, &file_name(first))
+            .and_then(|()| self.log.sync());
+        renamed.map_err(|e| {
+            let message = format!("{e}. The next segment could not be begun: open the ledger again");
+            Error::new(ErrorKind::Unavailable, message)
+        })?;
+        if let Err(error) = self.file.set_read_only() {
+            tracing::warn!(%error, "a segment that is full was not made read-only");
+        }
+        (self.file, self.position, self.filled) = (Arc::new(file), 0, filled);
+        Ok(())
+    }
+
+    /// Stops preparing the next segment; what there is of it is removed at the next open.
+    pub(crate) fn close(&mut self) {
+        if let Some(next) = self.next.take() {
+            next.abandon();
+        }
+    }
+}
+
+/// Removes what a preparation that was not finished left.
+pub(crate) fn discard_next(log: &Folder) -> Result<()> {
+    log.remove(NEXT)
+}
+
+/// A thread that fills `log/next` and syncs it, no faster than the writer comes near its end: filling doubles the
+/// bytes that are written, and must not hold up commits.
+struct Preparation {
+    wanted: Arc<AtomicU64>,
+    hurry: mpsc::Sender<()>,
+    thread: JoinHandle<Result<DiskFile>>,
+}
+
+impl Preparation {
+    fn start(log: Arc<Folder>, bytes: u64) -> Result<Self> {
+        let wanted = Arc::new(AtomicU64::new(0));
+        let (hurry, hurried) = mpsc::channel();
+        let pace = wanted.clone();
+        let thread = thread::Builder::new()
+            .name("quipu-next".into())
+            .spawn(move || prepare(&log, bytes, &pace, &hurried))
+            .map_err(|e| Error::io("start the thread that prepares the next segment", &e))?;
+        Ok(Self { wanted, hurry, thread })
+    }
+
+    /// Lets the filling go on up to `bytes`.
+    fn keep_ahead_of(&self, bytes: u64) {
+        self.wanted.store(bytes + FILL_STEP_BYTES, Ordering::Relaxed);
+    }
+
+    /// Waits for the thread to end, whole or not.
+    fn abandon(self) {
+        drop(self.hurry);
+        let _ = self.thread.join();
+    }
+
+    /// Waits for the file to be whole.
+    fn finish(self) -> Result<DiskFile> {
+        self.wanted.store(u64::MAX, Ordering::Relaxed);
+        let _ = self.hurry.send(());
+        self.thread.join().unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Io,
+                "the thread that prepares the next segment has failed",
+            ))
+        })
+    }
+}
+
+fn prepare(log: &Folder, bytes: u64, pace: &AtomicU64, hurried: &mpsc::Receiver<()>) -> Result<DiskFile> {
+    log.remove(NEXT)?;
+    let file = log.create_file(NEXT, Access::Usual)?;
+    let mut at = 0;
+    while at < bytes {
+        while at > pace.load(Ordering::Relaxed) {
+            match hurried.recv_timeout(Duration::from_millis(2)) {
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                // The writer is in a hurry.
+                Ok(()) => break,
+                // The writer has gone: an unfinished file is removed at the next open.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"));
+                }
+            }
+        }
+        let end = (at + FILL_STEP_BYTES).min(bytes);
+        file.fill(b'\n', at..end)?;
+        file.sync_data()?;
+        at = end;
+    }
+    file.sync_all()?;
+    log.sync()?;
+    Ok(file)
+}

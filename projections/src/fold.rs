@@ -1,0 +1,201 @@
+//! Events into rows, in `seq` order. What comes out is a function of the log alone: not of the size of a batch, nor of
+//! when or by whom it was folded.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+
+use quipu_format::{Event, EventId, Scope};
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
+
+use crate::{
+    document::Document,
+    error::{Cause, Result},
+    packing::{Outline, Place, block_start, put_outline, put_place, terms},
+    schema::{BLOCK, EVIDENCE, SUPERSEDES, number, outline},
+    text::Analyzer,
+};
+
+/// Folds events into the tables of a transaction, which the caller commits after [`Fold::finish`].
+pub(crate) struct Fold<'t> {
+    tx: &'t Transaction<'t>,
+    analyzer: Analyzer,
+    /// `seq` of the next event.
+    as_of: u64,
+    scopes: HashMap<Scope, Folded>,
+    words: usize,
+}
+
+/// A scope's row.
+#[derive(Clone, Copy)]
+struct Folded {
+    id: i64,
+    entries: u32,
+}
+
+impl<'t> Fold<'t> {
+    /// Goes on from `as_of`, the position that the tables have reached.
+    pub(crate) fn new(tx: &'t Transaction<'t>, as_of: u64) -> Self {
+        Self {
+            tx,
+            analyzer: Analyzer::new(),
+            as_of,
+            scopes: HashMap::new(),
+            words: 0,
+        }
+    }
+
+    /// Words folded so far: what the work of a transaction grows with.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Folds the next event; `find` gives the `seq` of an earlier one.
+    pub(crate) fn event(&mut self, event: &Event, find: impl Fn(EventId) -> Result<Option<u64>>) -> Result<()> {
+        let envelope = &event.envelope;
+        let mut scope = self.scope(&envelope.scope)?;
+        if (envelope.seq, envelope.nth) != (self.as_of, scope.entries) {
+            return Err(Cause::Damaged(format!(
+                "it expects entry {} of the ledger to be number {} of its scope",
+                self.as_of, scope.entries
+            )));
+        }
+        self.tx
+            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                number(envelope.seq),
+                scope.id,
+                envelope.run.map(|run| run.0.to_bytes()),
+                event.hash.as_bytes(),
+            ])?;
+        for (relation, ids) in [(EVIDENCE, &envelope.evidence), (SUPERSEDES, &envelope.supersedes)] {
+            for &id in ids {
+                if let Some(earlier) = find(id)?.filter(|&earlier| earlier < envelope.seq) {
+                    self.tx
+                        .prepare_cached("INSERT OR IGNORE INTO link VALUES (?1, ?2, ?3)")?
+                        .execute(params![number(envelope.seq), relation, number(earlier)])?;
+                }
+            }
+        }
+        if let Some(document) = Document::of(event, &mut self.analyzer) {
+            self.words += document.length as usize;
+            self.insert(event, scope.id, &document)?;
+        }
+        if envelope.nth % BLOCK == BLOCK - 1 {
+            self.close_block(scope.id, envelope.nth / BLOCK)?;
+        }
+        scope.entries = scope.entries.saturating_add(1);
+        self.scopes.insert(envelope.scope.clone(), scope);
+        self.as_of += 1;
+        Ok(())
+    }
+
+    /// Writes the position reached, which it returns.
+    pub(crate) fn finish(self) -> Result<u64> {
+        let mut update = self.tx.prepare_cached("UPDATE scope SET entries = ?2 WHERE id = ?1")?;
+        for scope in self.scopes.values() {
+            update.execute(params![scope.id, scope.entries])?;
+        }
+        self.tx
+            .prepare_cached("UPDATE meta SET as_of = ?1")?
+            .execute([number(self.as_of)])?;
+        Ok(self.as_of)
+    }
+
+    fn scope(&self, name: &Scope) -> Result<Folded> {
+        if let Some(scope) = self.scopes.get(name) {
+            return Ok(*scope);
+        }
+        let mut select = self
+            .tx
+            .prepare_cached("SELECT id, entries FROM scope WHERE name = ?1")?;
+        let found = select.query_row([name.as_str()], |row| {
+            Ok(Folded {
+                id: row.get(0)?,
+                entries: row.get(1)?,
+            })
+        });
+        if let Some(scope) = found.optional()? {
+            return Ok(scope);
+        }
+        // Numbered as they come in the log.
+        self.tx
+            .prepare_cached("INSERT INTO scope (name, entries) VALUES (?1, 0)")?
+            .execute([name.as_str()])?;
+        Ok(Folded {
+            id: self.tx.last_insert_rowid(),
+            entries: 0,
+        })
+    }
+
+    fn insert(&self, event: &Event, scope: i64, document: &Document) -> Result<()> {
+        let envelope = &event.envelope;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO doc VALUES (:scope, :nth, :seq, :run, :time_ms, :expires_ms, :length, :terms)",
+            )?
+            .execute(named_params! {
+                ":scope": scope,
+                ":nth": envelope.nth,
+                ":seq": number(envelope.seq),
+                ":run": envelope.run.map(|run| run.0.to_bytes()),
+                ":time_ms": number(document.time.as_ms()),
+                ":expires_ms": document.expires.map(|expires| number(expires.as_ms())),
+                ":length": document.length,
+                ":terms": document.packed_terms(),
+            })?;
+        Ok(())
+    }
+
+    /// Turns the terms of a block's documents into postings: merged from lists that are sorted, so that memory is
+    /// bounded by the documents, however many different words they have.
+    fn close_block(&self, scope: i64, block: u32) -> Result<()> {
+        let first = block.saturating_mul(BLOCK);
+        let documents = self.documents(scope, first)?;
+        let (mut outlines, mut before) = (Vec::new(), block_start(first));
+        let mut lists = Vec::new();
+        let mut next = BinaryHeap::new();
+        for (outline, packed) in &documents {
+            put_outline(&mut outlines, outline, &before);
+            before = *outline;
+            let mut list = terms(packed);
+            next.extend(
+                list.next()
+                    .transpose()?
+                    .map(|(term, times)| Reverse((term, lists.len(), times))),
+            );
+            lists.push((outline.nth, list));
+        }
+        self.tx
+            .prepare_cached("INSERT INTO block VALUES (?1, ?2, ?3)")?
+            .execute(params![scope, block, outlines])?;
+
+        let mut insert = self.tx.prepare_cached("INSERT INTO posting VALUES (?1, ?2, ?3, ?4)")?;
+        let (mut places, mut nth_after) = (Vec::new(), first);
+        while let Some(Reverse((term, at, times))) = next.pop() {
+            let Some((nth, list)) = lists.get_mut(at) else { continue };
+            put_place(&mut places, Place { nth: *nth, times }, nth_after);
+            nth_after = nth.saturating_add(1);
+            next.extend(list.next().transpose()?.map(|(term, times)| Reverse((term, at, times))));
+            if next.peek().is_none_or(|Reverse((following, ..))| *following != term) {
+                insert.execute(params![scope, term, block, places])?;
+                places.clear();
+                nth_after = first;
+            }
+        }
+        Ok(())
+    }
+
+    /// The documents of the block that begins with `first`, each with its packed terms.
+    fn documents(&self, scope: i64, first: u32) -> Result<Vec<(Outline, Vec<u8>)>> {
+        let sql = "SELECT * FROM doc WHERE scope = ?1 AND nth BETWEEN ?2 AND ?3 ORDER BY nth";
+        let mut select = self.tx.prepare_cached(sql)?;
+        let mut rows = select.query(params![scope, first, first.saturating_add(BLOCK - 1)])?;
+        let mut documents = Vec::new();
+        while let Some(row) = rows.next()? {
+            documents.push((outline(row)?, row.get("terms")?));
+        }
+        Ok(documents)
+    }
+}

@@ -1,0 +1,204 @@
+//! Derived state of a quipu ledger: search and provenance.
+//!
+//! A projection is a deterministic fold of the log, kept in one SQLite file. It holds nothing of its own: the file can
+//! be deleted at any time, also while it is in use, and [`Projections::catch_up`] makes it again from the log, equal
+//! row for row. It remembers which ledger it folded and how far, so that the projection of another ledger, or of one
+//! that was rolled back, is thrown away and not believed.
+//!
+//! Two things it never does: it does not write the log, and it does not let one scope's entries touch what is
+//! answered from another. Ranking statistics are those of the entries that the question's [`View`] shows, scope by
+//! scope, so that even an entry that is appended to the *same* scope later does not move a pinned reader's scores.
+//!
+//! ```no_run
+//! use quipu_projections::{Projections, Query, View};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ledger = quipu_log::Ledger::open_read_only("ledger".as_ref())?;
+//! let projections = Projections::open(&ledger)?;
+//! projections.catch_up(ledger.head())?;
+//!
+//! let mut query = Query::default();
+//! query.text = "How does acme want its invoices?".into();
+//! for hit in projections.search(&View::Everything { head: ledger.head() }, &query)?.hits {
+//!     println!("{:.3} {}", hit.score, hit.event.envelope.id);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod document;
+mod error;
+mod fold;
+pub mod limits;
+mod packing;
+mod rank;
+mod schema;
+mod search;
+mod shelf;
+mod store;
+mod text;
+mod trail;
+mod view;
+
+use std::io::Write;
+
+use quipu_format::{Event, EventId};
+use quipu_log::LedgerReader;
+use rusqlite::Transaction;
+
+use crate::{
+    error::{Cause, Result},
+    fold::Fold,
+    store::Store,
+};
+pub use crate::{
+    error::{Error, ErrorKind},
+    search::{Hit, Query, SearchAnswer},
+    trail::{Link, Relation, Trail},
+    view::{Handle, View},
+};
+
+/// What is derived from one ledger. Threads may share it, and processes may use the same file at once: each answer
+/// is from one consistent state, and nobody waits for somebody else's catching up.
+pub struct Projections {
+    ledger: LedgerReader,
+    store: Store,
+}
+
+impl Projections {
+    /// Opens the projections of a ledger, or makes empty ones, in the folder that it names for them. Nothing is
+    /// folded yet.
+    pub fn open(ledger: &LedgerReader) -> std::result::Result<Self, Error> {
+        let store = Store::new(ledger.projections_path(), ledger.origin());
+        let projections = Self {
+            ledger: ledger.clone(),
+            store,
+        };
+        projections.as_of()?;
+        Ok(projections)
+    }
+
+    /// The `seq` that is reached: entries below it are folded.
+    pub fn as_of(&self) -> std::result::Result<u64, Error> {
+        Ok(self.reached_so_far()?.unwrap_or(0).min(self.ledger.head()))
+    }
+
+    /// Folds what is missing below `to` (at most up to the ledger's head), and returns the `seq` reached. In steps,
+    /// each whole or absent: broken off at any place, it goes on from there.
+    pub fn catch_up(&self, to: u64) -> std::result::Result<u64, Error> {
+        Ok(self.fold_up_to(to)?)
+    }
+
+    /// Throws everything away and folds the log from its beginning. Meanwhile answers say how far that has come.
+    pub fn rebuild(&self) -> std::result::Result<(), Error> {
+        self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
+        self.fold_up_to(u64::MAX)?;
+        self.store.cut_wal(0)?;
+        Ok(())
+    }
+
+    /// Events that match, ranked by BM25 under the statistics of each scope by itself. Left out: what an event that
+    /// the view shows supersedes, what has expired, what is erased, and kinds that begin with `quipu.`.
+    ///
+    /// Answers as of the `seq` reached: whoever must find what was just appended catches up first.
+    pub fn search(&self, view: &View, query: &Query) -> std::result::Result<SearchAnswer, Error> {
+        Ok(self.answer(|tx| search::search(tx, self.folded(tx)?, view, query, |seq| self.event(seq)))?)
+    }
+
+    /// What an event rests on, back to its roots. `None`: there is no such event, the view does not show it, or it
+    /// is not folded yet; which of these it is does not show.
+    pub fn why(&self, view: &View, id: EventId) -> std::result::Result<Option<Trail>, Error> {
+        let Some(seq) = self.ledger.find(id).map_err(Cause::from)? else {
+            return Ok(None);
+        };
+        Ok(self.answer(|tx| trail::why(tx, self.folded(tx)?, view, seq, |seq| self.event(seq)))?)
+    }
+
+    /// Writes every row of every table, one a line, in a fixed order. Two projections of one ledger that reach the
+    /// same `seq` are equal here byte for byte, however they came to be. It holds content: treat it as the ledger.
+    pub fn dump(&self, out: &mut dyn Write) -> std::result::Result<(), Error> {
+        let out = std::cell::RefCell::new(out);
+        Ok(self.store.read(|tx| schema::dump(tx, &mut **out.borrow_mut()))?)
+    }
+
+    /// Asks the tables; if they prove to be damaged, makes them again and asks once more.
+    fn answer<T>(&self, ask: impl Fn(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        match self.store.read(&ask) {
+            Err(cause) if cause.is_damage() => {
+                self.fold_up_to(u64::MAX)?;
+                self.store.read(&ask)
+            }
+            answer => answer,
+        }
+    }
+
+    fn fold_up_to(&self, to: u64) -> Result<u64> {
+        let to = to.min(self.ledger.head());
+        // Mostly there is nothing to do, and that needs no lock.
+        let mut reached = self.reached_so_far()?;
+        if reached.is_none_or(|seq| seq < to) {
+            while reached.is_none_or(|seq| seq < to) {
+                reached = Some(self.store.write(|tx| self.fold_batch(tx, to))?);
+            }
+            self.store.cut_wal(limits::WAL_BYTES)?;
+        }
+        Ok(reached.unwrap_or(0).min(self.ledger.head()))
+    }
+
+    /// [`Self::reached`] by itself; `None` also of a file that was damaged, which is gone by now.
+    fn reached_so_far(&self) -> Result<Option<u64>> {
+        match self.store.read(|tx| self.reached(tx)) {
+            Err(cause) if cause.is_damage() => Ok(None),
+            reached => reached,
+        }
+    }
+
+    /// Folds the next entries below `to`, and returns the `seq` reached.
+    fn fold_batch(&self, tx: &Transaction<'_>, to: u64) -> Result<u64> {
+        let as_of = match self.reached(tx)? {
+            Some(as_of) => as_of,
+            None => {
+                tracing::warn!("the projection is of another ledger, or of one that was rolled back: it is made again");
+                schema::reset(tx, self.ledger.origin())?;
+                0
+            }
+        };
+        if as_of >= to {
+            return Ok(as_of);
+        }
+        let mut fold = Fold::new(tx, as_of);
+        for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
+            fold.event(&event?, |id| Ok(self.ledger.find(id)?))?;
+            if fold.words() >= limits::BATCH_WORDS {
+                break;
+            }
+        }
+        fold.finish()
+    }
+
+    /// The `seq` up to which the tables hold what this reader's ledger says; 0 if they are of another.
+    fn folded(&self, tx: &Transaction<'_>) -> Result<u64> {
+        Ok(self.reached(tx)?.unwrap_or(0).min(self.ledger.head()))
+    }
+
+    /// The `seq` that the tables have reached; `None` if they are of another ledger, or of one that went on otherwise.
+    ///
+    /// They may be ahead of this reader: another process serves an entry as soon as it is durable, a reader only when
+    /// it can tell. So they are compared at the last entry that both have.
+    fn reached(&self, tx: &Transaction<'_>) -> Result<Option<u64>> {
+        let Some(meta) = schema::meta(tx)?.filter(|meta| meta.origin == self.ledger.origin()) else {
+            return Ok(None);
+        };
+        let Some(last) = meta.as_of.min(self.ledger.head()).checked_sub(1) else {
+            return Ok(Some(meta.as_of));
+        };
+        let same = self
+            .event(last)?
+            .is_some_and(|event| schema::hash(tx, last).is_ok_and(|h| h == Some(event.hash)));
+        Ok(same.then_some(meta.as_of))
+    }
+
+    fn event(&self, seq: u64) -> Result<Option<Event>> {
+        Ok(self.ledger.event(seq)?)
+    }
+}

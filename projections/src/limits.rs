@@ -1,0 +1,34 @@
+//! Limits of derived state, each with its unit. What bounds an answer's size is `quipu_format::limits`.
+
+use std::time::Duration;
+
+/// Bytes of text that are looked at in one event; what follows cannot be searched.
+pub const INDEXED_BYTES: usize = 64 << 10;
+/// Words of one event that are indexed; what follows cannot be searched.
+pub const INDEXED_WORDS: usize = 4_096;
+/// Bytes of a word; a longer one is known by its beginning.
+pub const WORD_BYTES: usize = 64;
+/// Tags of one event that can be filtered by.
+pub const TAGS: usize = 256;
+/// Bytes of a tag, or of an imported actor, that can be filtered by.
+pub const LABEL_BYTES: usize = 128;
+
+/// Bytes of a query's text that are looked at.
+pub const QUERY_BYTES: usize = 64 << 10;
+/// Different words of a query that are looked for, the first.
+pub const QUERY_WORDS: usize = 128;
+/// Kinds, tags and actors that a query may name, each.
+pub const QUERY_LABELS: usize = 256;
+/// Most hits of one search.
+pub const HITS: usize = 1_000;
+
+/// Events folded in one transaction.
+pub(crate) const BATCH_EVENTS: usize = 4_096;
+/// Words folded in one transaction, after which it ends.
+pub(crate) const BATCH_WORDS: usize = 1 << 20;
+/// How long to wait for another process that writes the projection.
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
+/// Idle connections that are kept open.
+pub(crate) const CONNECTIONS: usize = 8;
+/// Bytes of a write-ahead file above which it is cut back after a fold.
+pub(crate) const WAL_BYTES: u64 = 1 << 20;

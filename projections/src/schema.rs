@@ -1,0 +1,165 @@
+//! The tables. A change here needs a new [`VERSION`]: files of other versions are thrown away and folded again.
+
+use std::io::Write;
+
+use quipu_format::Hash;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, types::ValueRef};
+
+use crate::{
+    error::{Cause, Result},
+    packing::Outline,
+};
+
+/// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
+const VERSION: i32 = 1;
+/// Marks the file as ours: `quip`.
+const APPLICATION: i32 = 0x7175_6970;
+
+/// Documents of a scope whose terms are kept together, by `nth`: block b holds those from b × 1,024 on. A function of
+/// the envelope alone, so that the blocks are the same however the log was folded and whatever has been erased.
+pub(crate) const BLOCK: u32 = 1_024;
+
+/// `link.relation`.
+pub(crate) const EVIDENCE: i64 = 0;
+/// `link.relation`.
+pub(crate) const SUPERSEDES: i64 = 1;
+
+/// - `meta`: the ledger, and the `seq` up to which it is folded.
+/// - `scope`: `entries` is the `nth` that its next entry will have.
+/// - `entry`: every entry; `hash` shows whether the log is still the one that was folded.
+/// - `link`: `later` names `earlier`.
+/// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made, and unmade.
+/// - `block`, `posting`: the documents of a full block, and those of them that have a term. The documents after the
+///   last full block are searched through `doc.terms`, so that one event costs one row.
+const TABLES: &str = "
+CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL) STRICT;
+CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries INTEGER NOT NULL) STRICT;
+CREATE TABLE entry (seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL) STRICT;
+CREATE TABLE link (
+    later INTEGER NOT NULL, relation INTEGER NOT NULL, earlier INTEGER NOT NULL, PRIMARY KEY (later, relation, earlier)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX link_back ON link (earlier, relation, later);
+CREATE TABLE doc (
+    scope INTEGER NOT NULL, nth INTEGER NOT NULL, seq INTEGER NOT NULL, run BLOB, time_ms INTEGER NOT NULL,
+    expires_ms INTEGER, length INTEGER NOT NULL, terms BLOB NOT NULL, PRIMARY KEY (scope, nth)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE block (
+    scope INTEGER NOT NULL, block INTEGER NOT NULL, outlines BLOB NOT NULL, PRIMARY KEY (scope, block)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE posting (
+    scope INTEGER NOT NULL, term BLOB NOT NULL, block INTEGER NOT NULL, places BLOB NOT NULL,
+    PRIMARY KEY (scope, term, block)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The rows of each table in an order that does not depend on how they came to be there.
+const ROWS: [(&str, &str); 7] = [
+    ("meta", "SELECT * FROM meta"),
+    ("scope", "SELECT * FROM scope ORDER BY id"),
+    ("entry", "SELECT * FROM entry ORDER BY seq"),
+    ("link", "SELECT * FROM link ORDER BY later, relation, earlier"),
+    ("doc", "SELECT * FROM doc ORDER BY scope, nth"),
+    ("block", "SELECT * FROM block ORDER BY scope, block"),
+    ("posting", "SELECT * FROM posting ORDER BY scope, term, block"),
+];
+
+/// What a file says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// The ledger that is folded.
+    pub(crate) origin: String,
+    /// Entries below it are folded.
+    pub(crate) as_of: u64,
+}
+
+/// `None`: the file is new, or of another version.
+pub(crate) fn meta(db: &Connection) -> Result<Option<Meta>> {
+    let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    if (number("application_id")?, number("user_version")?) != (APPLICATION, VERSION) {
+        return Ok(None);
+    }
+    let row = db
+        .prepare_cached("SELECT origin, as_of FROM meta")?
+        .query_row([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
+        .optional()?;
+    match row {
+        Some((origin, as_of)) => Ok(Some(Meta {
+            origin,
+            as_of: position(as_of)?,
+        })),
+        None => Err(Cause::Damaged("it does not say what it holds".into())),
+    }
+}
+
+/// Throws away all that is there and makes empty tables for the ledger. `secure_delete` overwrites what goes.
+pub(crate) fn reset(tx: &Transaction<'_>, origin: &str) -> Result<()> {
+    let tables: Vec<String> = tx
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for table in tables {
+        tx.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
+    }
+    tx.execute_batch(TABLES)?;
+    tx.execute("INSERT INTO meta VALUES (1, ?1, 0)", [origin])?;
+    tx.pragma_update(None, "application_id", APPLICATION)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(())
+}
+
+/// Every row of every table, one a line: two files that were folded from the same log to the same `seq` are equal
+/// here, byte for byte.
+pub(crate) fn dump(db: &Connection, out: &mut dyn Write) -> Result<()> {
+    let mut line = String::new();
+    for (table, rows) in ROWS {
+        let mut statement = db.prepare(rows)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            line.clear();
+            line.push_str(table);
+            for column in 0..columns {
+                line.push('\t');
+                line.push_str(&match row.get_ref(column)? {
+                    ValueRef::Null => "-".to_owned(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    ValueRef::Real(number) => number.to_string(),
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.escape_ascii().to_string(),
+                });
+            }
+            line.push('\n');
+            out.write_all(line.as_bytes())
+                .map_err(|e| Cause::Io("write the dump", e))?;
+        }
+    }
+    Ok(())
+}
+
+/// The leaf hash of the entry that was folded at `seq`.
+pub(crate) fn hash(db: &Connection, seq: u64) -> Result<Option<Hash>> {
+    let mut select = db.prepare_cached("SELECT hash FROM entry WHERE seq = ?1")?;
+    Ok(select.query_row([number(seq)], |row| row.get(0).map(Hash)).optional()?)
+}
+
+/// The outline of a row of `doc`.
+pub(crate) fn outline(row: &Row<'_>) -> Result<Outline> {
+    Ok(Outline {
+        nth: row.get("nth")?,
+        seq: position(row.get("seq")?)?,
+        length: row.get("length")?,
+        time_ms: position(row.get("time_ms")?)?,
+        expires_ms: row
+            .get::<_, Option<i64>>("expires_ms")?
+            .map_or(Ok(u64::MAX), position)?,
+    })
+}
+
+/// A `seq` or `nth` as SQLite holds it. Positions stay below 2^53.
+pub(crate) fn number(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+/// A `seq` that SQLite held.
+pub(crate) fn position(number: i64) -> Result<u64> {
+    u64::try_from(number).map_err(|_| Cause::Damaged("a position is negative".into()))
+}

@@ -1,0 +1,9 @@
+//! Recall over real ledgers, through the public face alone.
+
+mod file;
+mod fixture;
+mod fold;
+mod hostile;
+mod model;
+mod search;
+mod trail;

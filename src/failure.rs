@@ -1,0 +1,99 @@
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::terminal;
+
+/// How a command ends: [`good`], a [`verdict`], or a failure that is reported.
+pub(crate) type Outcome = Result<ExitCode, Failure>;
+
+/// Exit code 0.
+pub(crate) fn good() -> Outcome {
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code 0 or 1, after the command has printed a verdict, whether or not anybody read it.
+pub(crate) fn verdict(printed: io::Result<()>, yes: bool) -> Outcome {
+    match printed.map_err(Failure::from) {
+        Ok(()) | Err(Failure::OutputClosed) => Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(NO) }),
+        Err(failure) => Err(failure),
+    }
+}
+
+const NO: u8 = 1;
+const CANNOT: u8 = 2;
+
+/// Why a command stopped.
+pub(crate) enum Failure {
+    /// The answer is no. Exit code 1.
+    No(String),
+    /// Wrong usage, or something cannot be read or written. Exit code 2.
+    Cannot(String),
+    /// Whoever read our output has gone, which is no failure: `quipu log | head`. Exit code 0.
+    OutputClosed,
+}
+
+impl Failure {
+    pub(crate) fn no(message: impl Into<String>) -> Self {
+        Self::No(message.into())
+    }
+
+    pub(crate) fn cannot(message: impl Into<String>) -> Self {
+        Self::Cannot(message.into())
+    }
+
+    /// Tells the user and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let (message, code) = match self {
+            Self::No(message) => (message, NO),
+            Self::Cannot(message) => (message, CANNOT),
+            Self::OutputClosed => return ExitCode::SUCCESS,
+        };
+        const ERROR: Style = AnsiColor::Red.on_default().bold();
+        // If nobody reads it, the exit code must do.
+        let _ = writeln!(
+            anstream::stderr(),
+            "{ERROR}error{ERROR:#}: {}",
+            terminal::escaped_lines(&message)
+        );
+        ExitCode::from(code)
+    }
+}
+
+/// An error of writing our own output. Files and ledgers have errors that name them.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Cannot(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+impl From<quipu_log::Error> for Failure {
+    fn from(error: quipu_log::Error) -> Self {
+        match error.kind() {
+            quipu_log::ErrorKind::Conflict | quipu_log::ErrorKind::Redacted => Self::No(error.to_string()),
+            _ => Self::Cannot(error.to_string()),
+        }
+    }
+}
+
+impl From<quipu_projections::Error> for Failure {
+    fn from(error: quipu_projections::Error) -> Self {
+        Self::Cannot(error.to_string())
+    }
+}
+
+impl From<quipu_host::Error> for Failure {
+    fn from(error: quipu_host::Error) -> Self {
+        match error.kind() {
+            // The agent asks for what is not granted to anybody, or is none: it was looked at, and the answer is no.
+            quipu_host::ErrorKind::Component => Self::No(error.to_string()),
+            _ => Self::Cannot(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
+
+mod append;
+mod drafts;
+mod export;
+mod failure;
+mod import;
+mod init;
+mod ledger;
+mod log;
+mod render;
+mod run;
+mod search;
+mod show;
+mod stats;
+mod terminal;
+mod verify;
+mod why;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{failure::Outcome, ledger::LedgerDir};
+
+/// Memory for agents that cannot rewrite it.
+///
+/// A ledger is a folder that holds an append-only, signed log. Agents are WebAssembly components that get handles
+/// to read it and one call to append to it.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  quipu init                                    make a ledger in ./ledger
+  quipu import support.jsonl                    bring events in
+  quipu run agent.wasm \"How does acme-inc want its invoices?\" \\
+        --actor agent:support --home customer:acme-inc
+  quipu log --last 10                           what was remembered
+  quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D      what that rests on
+  quipu verify                                  nobody changed anything
+
+Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read.",
+    infer_subcommands = false,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    ledger: LedgerDir,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Args),
+    Import(import::Args),
+    Append(append::Args),
+    Run(run::Args),
+    Log(log::Args),
+    Show(show::Args),
+    Search(search::Args),
+    Why(why::Args),
+    Verify(verify::Args),
+    Stats(stats::Args),
+    Export(export::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    execute(cli.command, &cli.ledger).unwrap_or_else(|failure| failure.report())
+}
+
+fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
+    match command {
+        Command::Init(args) => init::execute(args, ledger),
+        Command::Import(args) => import::execute(args, ledger),
+        Command::Append(args) => append::execute(args, ledger),
+        Command::Run(args) => run::execute(args, ledger),
+        Command::Log(args) => log::execute(args, ledger),
+        Command::Show(args) => show::execute(args, ledger),
+        Command::Search(args) => search::execute(args, ledger),
+        Command::Why(args) => why::execute(args, ledger),
+        Command::Verify(args) => verify::execute(args, ledger),
+        Command::Stats(args) => stats::execute(args, ledger),
+        Command::Export(args) => export::execute(args, ledger),
+    }
+}

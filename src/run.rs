@@ -1,0 +1,205 @@
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write, stdin},
+    path::PathBuf,
+};
+
+use quipu_format::{Actor, Kind, Limits, RunId, Scope, limits::PAGE_EVENTS};
+use quipu_host::{Grant, Outcome as Ended, RunReport, Runtime};
+use quipu_log::{Direction, LedgerReader};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    failure::{Failure, Outcome, verdict},
+    ledger::{LedgerDir, Wait},
+    render::{BAD, DIM, ReceiptLine, json_line},
+    terminal::{self, counted, escaped, escaped_lines},
+};
+
+/// Run an agent over the ledger
+///
+/// The agent reads its home scope and those of `--read`, as they are when it begins, and appends to its home scope
+/// and those of `--append`. Nothing else exists in its world. Its answer goes to the standard output, what it did
+/// to the standard error.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  quipu run agent.wasm \"How does acme-inc want its invoices?\" \\
+        --actor agent:support --home customer:acme-inc
+  quipu run agent.wasm --actor agent:support --home customer:acme-inc \\
+        --read policy:billing - < question.txt")]
+pub(crate) struct Args {
+    /// The agent: a component, or a core module with a component-type section
+    agent: PathBuf,
+    /// What it is asked; `-` is the standard input
+    #[arg(default_value = "", hide_default_value = true)]
+    input: String,
+    /// Whom the ledger stamps on what it appends
+    #[arg(long)]
+    actor: Actor,
+    /// The scope that it works in
+    #[arg(long, value_name = "SCOPE")]
+    home: Scope,
+    /// A scope that it may read as well; may be given several times
+    #[arg(long, value_name = "SCOPE")]
+    read: Vec<Scope>,
+    /// A scope that it may append to as well; may be given several times
+    #[arg(long, value_name = "SCOPE")]
+    append: Vec<Scope>,
+    /// A kind that it may append; may be given several times [default: the documented kinds]
+    #[arg(long = "kind", value_name = "KIND")]
+    kinds: Vec<Kind>,
+    /// Let it supersede events of other actors
+    #[arg(long)]
+    supersede_others: bool,
+    /// Print answer and summary as one line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Different refusals that are printed.
+const SHOWN_REFUSALS: usize = 5;
+
+pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
+    let agent = &args.agent;
+    let component =
+        fs::read(agent).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", agent.display())))?;
+    let input = input(args.input)?;
+    let mut grant = Grant::new(args.actor, args.home);
+    grant.read = args.read;
+    grant.append = args.append;
+    grant.supersede_others = args.supersede_others;
+    if !args.kinds.is_empty() {
+        grant.kinds = args.kinds;
+    }
+
+    let ledger = ledger.write(&args.wait)?;
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
+    let report = executor.block_on(async {
+        let runtime = Runtime::new(ledger.clone(), Limits::default())?;
+        let agent = runtime.load(&component)?;
+        runtime.run(&agent, &grant, &input).await
+    });
+    drop(executor);
+    let report = report?;
+    let refusals = refusals(ledger.reader(), &grant.home, &report)?;
+    ledger.close()?;
+    let printed = if args.json {
+        print_json(&report, &refusals)
+    } else {
+        print(&report, &refusals)
+    };
+    verdict(printed, matches!(report.outcome, Ended::Ok(_)))
+}
+
+fn input(argument: String) -> Result<String, Failure> {
+    if argument != "-" {
+        return Ok(argument);
+    }
+    let mut input = String::new();
+    stdin()
+        .read_to_string(&mut input)
+        .map_err(|error| Failure::cannot(format!("cannot read the input: {error}")))?;
+    Ok(input)
+}
+
+/// What the agent was refused, from the entries that record what it was told.
+fn refusals(ledger: &LedgerReader, home: &Scope, report: &RunReport) -> Result<Vec<Value>, Failure> {
+    let mut refusals = Vec::new();
+    let mut range = report.head..ledger.head();
+    while !range.is_empty() {
+        let page = ledger.page(home, range.clone(), Direction::Forward, PAGE_EVENTS)?;
+        for event in &page.events {
+            if event.envelope.run != Some(report.run) || event.envelope.kind.as_str() != "quipu.run.told" {
+                continue;
+            }
+            let payload = event
+                .payload()
+                .and_then(|payload| serde_json::from_str::<Value>(payload).ok());
+            let told = payload.as_ref().and_then(|payload| payload.get("told")?.as_array());
+            refusals.extend(
+                told.into_iter()
+                    .flatten()
+                    .filter_map(|told| told.get("refused").cloned()),
+            );
+        }
+        match page.events.last() {
+            Some(last) if page.more => range.start = last.envelope.seq + 1,
+            _ => break,
+        }
+    }
+    Ok(refusals)
+}
+
+fn print(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
+    let mut out = terminal::out();
+    let mut err = anstream::stderr();
+    match &report.outcome {
+        Ended::Ok(answer) => writeln!(out, "{}", escaped_lines(answer))?,
+        Ended::Failed(message) => writeln!(err, "{BAD}the agent failed{BAD:#}: {}", escaped_lines(message))?,
+        Ended::Trapped(message) => writeln!(err, "{BAD}the agent was ended{BAD:#}: {}", escaped(message))?,
+        Ended::TimedOut => writeln!(err, "{BAD}the agent was ended{BAD:#}: its deadline passed")?,
+        _ => writeln!(err, "{BAD}the agent did not answer{BAD:#}")?,
+    }
+    out.flush()?;
+    let appended = counted(report.appended.len(), "event");
+    let refused = match refusals.len() {
+        0 => String::new(),
+        count => format!(", was refused {}", counted(count, "call")),
+    };
+    writeln!(err, "{DIM}run {} appended {appended}{refused}{DIM:#}", report.run)?;
+    let mut counts = BTreeMap::<String, usize>::new();
+    for refusal in refusals {
+        let part = |name| escaped(refusal.get(name).and_then(Value::as_str).unwrap_or_default());
+        *counts
+            .entry(format!("{}: {}", part("kind"), part("message")))
+            .or_default() += 1;
+    }
+    for (refusal, count) in counts.iter().take(SHOWN_REFUSALS) {
+        writeln!(err, "{DIM}{count:>6} × {refusal}{DIM:#}")?;
+    }
+    if counts.len() > SHOWN_REFUSALS {
+        writeln!(
+            err,
+            "{DIM}       and {} other refusals{DIM:#}",
+            counts.len() - SHOWN_REFUSALS
+        )?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct ReportLine<'a> {
+    run: RunId,
+    outcome: &'static str,
+    text: Option<&'a String>,
+    appended: Vec<ReceiptLine>,
+    refused: &'a [Value],
+    head: u64,
+}
+
+fn print_json(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
+    let (outcome, text) = match &report.outcome {
+        Ended::Ok(answer) => ("ok", Some(answer)),
+        Ended::Failed(message) => ("failed", Some(message)),
+        Ended::Trapped(message) => ("trapped", Some(message)),
+        Ended::TimedOut => ("deadline", None),
+        _ => ("unknown", None),
+    };
+    let line = ReportLine {
+        run: report.run,
+        outcome,
+        text,
+        appended: report.appended.iter().map(ReceiptLine::from).collect(),
+        refused: refusals,
+        head: report.head,
+    };
+    let mut out = terminal::out();
+    json_line(&mut out, &line)?;
+    out.flush()
+}

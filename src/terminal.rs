@@ -1,0 +1,164 @@
+//! What goes to the user: nothing that came from a log or a guest may steer a terminal.
+
+use std::{
+    borrow::Cow,
+    io::{BufWriter, IsTerminal, StdoutLock, Write, stderr, stdout},
+    time::{Duration, Instant},
+};
+
+use anstream::AutoStream;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Buffered standard output, which shows colours on a terminal alone. Flush it before the command ends.
+pub(crate) type Out = BufWriter<AutoStream<StdoutLock<'static>>>;
+
+pub(crate) fn out() -> Out {
+    BufWriter::new(AutoStream::auto(stdout().lock()))
+}
+
+/// The columns of the terminal on standard output; none where it is a file or a pipe.
+pub(crate) fn columns() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(stdout())?;
+    Some(width.0.into())
+}
+
+/// The text on one line, control characters written out: `\n`, `\u{1b}`.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    escaped_but(text, "")
+}
+
+/// As [`escaped`], but lines stay lines.
+pub(crate) fn escaped_lines(text: &str) -> Cow<'_, str> {
+    escaped_but(text, "\n\t")
+}
+
+/// JSON text of the same meaning, on one line and without control characters. Of those below U+0020, JSON has white
+/// space between its values alone; the others can stand in its strings as they are.
+pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
+    replaced(json, steers, |c, out| {
+        if c < ' ' {
+            return out.push(' ');
+        }
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    })
+}
+
+/// The first `limit` characters, with `…` where something was cut off.
+pub(crate) fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(limit) {
+        None => Cow::Borrowed(text),
+        Some(_) => {
+            let end = text.char_indices().nth(limit.saturating_sub(1)).map_or(0, |(at, _)| at);
+            Cow::Owned(format!("{}…", text[..end].trim_end()))
+        }
+    }
+}
+
+/// `1 event`, `2 events`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A progress bar on a terminal's standard error, for what takes longer than a second; elsewhere it draws nothing.
+/// It goes when it is dropped.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    begun: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(what: &'static str) -> Self {
+        let bar = ProgressBar::hidden().with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {percent} %, {eta} left") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self {
+            bar,
+            begun: Instant::now(),
+        }
+    }
+
+    pub(crate) fn show(&mut self, done: u64, total: u64) {
+        if self.bar.is_hidden() && self.begun.elapsed() > Duration::from_secs(1) && stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn escaped_but<'a>(text: &'a str, keep: &str) -> Cow<'a, str> {
+    replaced(
+        text,
+        |c| steers(c) && !keep.contains(c),
+        |c, out| out.extend(c.escape_default()),
+    )
+}
+
+fn replaced<'a>(text: &'a str, wanted: impl Fn(char) -> bool, replace: impl Fn(char, &mut String)) -> Cow<'a, str> {
+    if !text.contains(&wanted) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if wanted(c) { replace(c, &mut out) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// Characters that a terminal acts on: controls (C0, DEL, C1), line separators, and those that reorder what follows.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Tells the user on standard error what is no failure.
+pub(crate) fn warn(message: &str) {
+    const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
+    // If nobody reads it, the command goes on.
+    let _ = writeln!(anstream::stderr(), "{WARNING}warning{WARNING:#}: {}", escaped(message));
+}
+
+/// The present, by the system's clock.
+pub(crate) fn now() -> quipu_format::Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    quipu_format::Timestamp::from_ms(since.map_or(0, |since| since.as_millis() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        let hostile = "a\x1b[2Jb\x7f\u{9b}31m\r\u{202e}c\n\td";
+        assert_eq!(escaped(hostile), r"a\u{1b}[2Jb\u{7f}\u{9b}31m\r\u{202e}c\n\td");
+        assert_eq!(escaped_lines("a\n\tb\x1b"), "a\n\tb\\u{1b}");
+        assert!(matches!(escaped("plain – text"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn escaped_json_means_the_same() {
+        let json = "{\n\t\"text\":\"x\\n\u{7f}\u{9b}2J\u{202e}\"\r\n}";
+        let safe = escaped_json(json);
+        assert!(safe.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{safe}");
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(&safe), value(json));
+    }
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        assert_eq!(shortened("häuser", 6), "häuser");
+        assert_eq!(shortened("häuser", 4), "häu…");
+        assert_eq!(shortened("", 0), "");
+    }
+}

@@ -1,0 +1,268 @@
+//! Drives the `quipu` command as a user's shell does.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// A ledger in a folder of its own, which goes when it is dropped.
+pub(crate) struct Ledger {
+    folder: tempfile::TempDir,
+}
+
+/// What a command did.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A command for `quipu` alone, with nothing of the tester's environment that it would heed.
+pub(crate) fn quipu() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quipu"));
+    for name in ["QUIPU_LEDGER", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"] {
+        command.env_remove(name);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn run(command: &mut Command) -> Ran {
+    command.output().expect("quipu starts").into()
+}
+
+/// The repository's folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A guest that `cargo xtask guests` builds.
+#[track_caller]
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let guest = root().join("target/guests").join(name).with_extension("wasm");
+    assert!(guest.is_file(), "{name} is not built; run `cargo xtask guests`");
+    guest
+}
+
+/// A folder of test data or tools that is no part of the repository: where the variable says, or beside the checkout.
+/// None: it is not there, and a line says what is not tested.
+pub(crate) fn beside(variable: &str, name: &str, untested: &str) -> Option<PathBuf> {
+    let folder = env::var_os(variable).map_or_else(|| root().join("../shared").join(name), PathBuf::from);
+    if !folder.is_dir() {
+        println!("skipped, there is no folder {name} and {variable} names none: {untested}");
+        return None;
+    }
+    Some(folder)
+}
+
+/// Whether a program is here; if not, a line says what is not tested.
+pub(crate) fn has(program: &str, untested: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        println!("skipped, {program} is missing: {untested}");
+    }
+    found
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        let ledger = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        run(quipu()
+            .arg("init")
+            .arg(ledger.path())
+            .args(["--origin", "example.org/test"]))
+        .good();
+        ledger
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("ledger")
+    }
+
+    /// A place beside the ledger.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file beside the ledger.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.beside(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A command on this ledger.
+    pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = quipu();
+        command.arg("--ledger").arg(self.path()).args(args);
+        command
+    }
+
+    pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        run(&mut self.command(args))
+    }
+
+    pub(crate) fn import(&self, file: &Path, more: &[&str]) -> Ran {
+        run(self.command(["import"]).arg(file).args(more))
+    }
+
+    /// Appends a text and gives the event's id.
+    pub(crate) fn append(&self, scope: &str, text: &str, more: &[&str]) -> String {
+        let args = [
+            "append",
+            "--scope",
+            scope,
+            "--actor",
+            "operator:kim",
+            "--text",
+            text,
+            "--json",
+        ];
+        let ran = self.run(args.iter().chain(more)).good();
+        ran.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What `quipu log --json` with these arguments prints.
+    pub(crate) fn log(&self, args: &[&str]) -> Vec<Value> {
+        self.run(["log", "--json"].iter().chain(args)).good().json_lines()
+    }
+
+    pub(crate) fn verify(&self) -> Ran {
+        self.run(["verify"])
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).expect("the output is UTF-8"),
+            err: String::from_utf8(output.stderr).expect("the errors are UTF-8"),
+        }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn good(self) -> Self {
+        self.exits(0)
+    }
+
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "exit code; standard output:\n{}\nstandard error:\n{}",
+            self.out, self.err
+        );
+        self
+    }
+
+    /// The error tells all of this.
+    #[track_caller]
+    pub(crate) fn tells(self, parts: &[&str]) -> Self {
+        assert!(self.err.starts_with("error: "), "no error is told: {:?}", self.err);
+        for part in parts {
+            assert!(self.err.contains(part), "{part:?} is not in: {}", self.err);
+        }
+        self
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+/// `quipu append --jsonl -`, at work.
+pub(crate) struct Appender {
+    child: Child,
+    input: Option<ChildStdin>,
+    receipts: BufReader<ChildStdout>,
+}
+
+impl Appender {
+    pub(crate) fn start(ledger: &Ledger) -> Self {
+        let args = ["append", "--jsonl", "-", "--actor", "tool:test", "--scope", "test"];
+        Self::spawn(&mut ledger.command(args))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let input = child.stdin.take();
+        let receipts = BufReader::new(child.stdout.take().unwrap());
+        Self { child, input, receipts }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its input, to be written to from a thread of its own.
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.input.take().unwrap()
+    }
+
+    pub(crate) fn send(&mut self, draft: &str) -> io::Result<()> {
+        writeln!(self.input.as_mut().unwrap(), "{draft}")
+    }
+
+    /// The next receipt. None: there will be no more.
+    pub(crate) fn receipt(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        self.receipts.read_line(&mut line).unwrap();
+        // A line without an end was cut off by a kill: it acknowledges nothing.
+        line.ends_with('\n').then(|| serde_json::from_str(&line).unwrap())
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends its input and waits for its end.
+    pub(crate) fn finish(mut self) -> i32 {
+        drop(self.input.take());
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `done` says so.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "it takes too long until {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

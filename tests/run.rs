@@ -1,0 +1,142 @@
+//! Agents run from the command line.
+
+mod driver;
+
+use std::{io::Write, process::Stdio};
+
+use driver::{Ledger, Ran, guest, run};
+use serde_json::{Value, json};
+
+fn run_guest(ledger: &Ledger, name: &str, input: &str, more: &[&str]) -> Ran {
+    let grant = ["--actor", "agent:test", "--home", "home"];
+    run(ledger
+        .command(["run"])
+        .arg(guest(name))
+        .arg(input)
+        .args(grant)
+        .args(more))
+}
+
+#[test]
+fn the_answer_is_on_standard_output_and_the_summary_on_standard_error() {
+    let ledger = Ledger::new();
+    let ran = run_guest(&ledger, "echo", "remember this", &[]).good();
+    let answer = ran.json();
+    assert_eq!(answer["input"], "remember this");
+    let id = answer["run"]["id"].as_str().unwrap();
+    assert_eq!(ran.err, format!("run {id} appended 1 event\n"));
+    let appended = ledger.log(&["--kind", "memory.write"]);
+    assert_eq!(appended.len(), 1);
+    assert_eq!(
+        (&appended[0]["actor"], &appended[0]["scope"]),
+        (&json!("agent:test"), &json!("home"))
+    );
+    assert_eq!(
+        (&appended[0]["run"], &appended[0]["id"]),
+        (&json!(id), &answer["receipt"]["id"])
+    );
+    ledger.verify().good();
+}
+
+#[test]
+fn an_agent_sees_the_scopes_that_it_is_given() {
+    let ledger = Ledger::new();
+    for scope in ["given", "withheld"] {
+        ledger.append(scope, &format!("said in {scope}"), &[]);
+    }
+    let ran = run_guest(&ledger, "echo", "", &["--read", "given", "--json"])
+        .good()
+        .json();
+    let answer: Value = serde_json::from_str(ran["text"].as_str().unwrap()).unwrap();
+    let scopes = answer["scopes"].as_array().unwrap();
+    assert_eq!(
+        scopes
+            .iter()
+            .map(|scope| scope["scope"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["home", "given"]
+    );
+    assert!(scopes[1].to_string().contains("said in given"));
+    assert!(!answer.to_string().contains("withheld"));
+    assert_eq!(ran["outcome"], "ok");
+    assert_eq!(ran["appended"][0]["id"], answer["receipt"]["id"]);
+}
+
+#[test]
+fn the_input_may_come_from_standard_input() {
+    let ledger = Ledger::new();
+    let mut command = ledger.command(["run"]);
+    command
+        .arg(guest("echo"))
+        .args(["-", "--actor", "agent:test", "--home", "home"]);
+    let mut echo = command.stdin(Stdio::piped()).spawn().unwrap();
+    echo.stdin.take().unwrap().write_all("naïve\n".as_bytes()).unwrap();
+    let ran = Ran::from(echo.wait_with_output().unwrap()).good();
+    assert_eq!(ran.json()["input"], "naïve\n");
+}
+
+#[test]
+fn a_run_that_fails_exits_with_1_and_what_it_appended_stays() {
+    let ledger = Ledger::new();
+    for (n, (input, said, outcome)) in [
+        ("error", "the agent failed: gave up", "failed"),
+        ("panic", "the agent was ended", "trapped"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ran = run_guest(&ledger, "trapper", input, &[]).exits(1);
+        assert!(
+            ran.out.is_empty() && ran.err.contains(said) && ran.err.contains("appended 1 event"),
+            "{}",
+            ran.err
+        );
+        assert_eq!(ledger.log(&["--kind", "memory.write"]).len(), 2 * n + 1);
+        let ran = run_guest(&ledger, "trapper", input, &["--json"]).exits(1);
+        assert_eq!(ran.json()["outcome"], outcome);
+    }
+    assert_eq!(ledger.log(&["--kind", "quipu.run.end"]).len(), 4);
+    ledger.verify().good();
+}
+
+#[test]
+fn an_agent_that_wants_more_than_memory_is_not_run() {
+    let ledger = Ledger::new();
+    let before = ledger.log(&[]);
+    run_guest(&ledger, "admin", "", &[])
+        .exits(1)
+        .tells(&["quipu:memory/admin"]);
+    let text = ledger.file("agent.wasm", "not WebAssembly");
+    let args = ["--actor", "agent:test", "--home", "home"];
+    run(ledger.command(["run"]).arg(text).args(args))
+        .exits(1)
+        .tells(&["not WebAssembly"]);
+    assert_eq!(ledger.log(&[]), before);
+}
+
+#[test]
+fn refusals_are_told_to_the_operator() {
+    let ledger = Ledger::new();
+    let ran = run_guest(&ledger, "echo", "x", &["--kind", "memo"]).exits(1);
+    assert!(ran.err.contains("appended 0 events, was refused 1 call"), "{}", ran.err);
+    assert!(ran.err.contains("1 × denied: "), "{}", ran.err);
+    let ran = run_guest(&ledger, "echo", "x", &["--kind", "memo", "--json"]).exits(1);
+    assert_eq!(ran.json()["refused"][0]["kind"], "denied");
+    let reserved = ["--actor", "agent:test", "--home", "quipu:ledger"];
+    run(ledger.command(["run"]).arg(guest("echo")).args(reserved))
+        .exits(2)
+        .tells(&["quipu:ledger"]);
+}
+
+#[test]
+fn no_answer_steers_a_terminal() {
+    let ledger = Ledger::new();
+    let ran = run_guest(&ledger, "echo", "a\u{9b}31mb\u{7f}", &[]).good();
+    assert!(ran.out.contains("31mb"));
+    assert_eq!(
+        ran.out.chars().find(|c| c.is_control() && *c != '\n'),
+        None,
+        "{:?}",
+        ran.out
+    );
+}

@@ -1,0 +1,98 @@
+//! `cargo xtask guests`: every guest as a component in `target/guests`.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use wit_component::ComponentEncoder;
+
+use crate::{Result, cargo, wasm::Toolchain};
+
+/// Manifest of the example agent.
+pub(crate) const AGENT: &str = "examples/agents/rust/Cargo.toml";
+
+/// Manifests of what is built, with the arguments that choose its targets.
+const PACKAGES: [(&str, &str); 2] = [(AGENT, "--lib"), ("tests/guests/Cargo.toml", "--examples")];
+
+/// Where cargo builds them.
+pub(crate) const BUILD: &str = "target/guests-build";
+
+/// Builds all guests and returns their components by name. Does nothing for what has not changed.
+pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
+    let toolchain = Toolchain::find_or_install()?;
+    let folder = cargo::root().join("target/guests");
+    fs::create_dir_all(&folder)?;
+
+    // The first build takes minutes, so cargo shows how far it is; later ones are silent.
+    let first = !cargo::root().join(BUILD).exists();
+
+    let mut components = BTreeMap::new();
+    let mut encoded = 0;
+    for (manifest, targets) in PACKAGES {
+        let mut build = toolchain.cargo_build();
+        build.args(["--release", "--manifest-path", manifest, targets, "--target-dir", BUILD]);
+        if !first {
+            build.arg("--quiet");
+        }
+        if env::var_os("CI").is_some() {
+            build.arg("--locked");
+        }
+        for core in cargo::artifacts(build)? {
+            let component = folder.join(&core.name).with_extension("wasm");
+            if is_older(&component, &core.path)? {
+                encode(&core.path, &component).map_err(|e| format!("guest {}: {e}", core.name))?;
+                encoded += 1;
+            }
+            components.insert(core.name, component);
+        }
+    }
+    remove_others(&folder, &components)?;
+    let count = components.len();
+    eprintln!(
+        "guests: {count} in target/guests, {encoded} of them new ({})",
+        toolchain.name()
+    );
+    Ok(components)
+}
+
+/// Whether the component is missing, or older than the module or than the encoder, which is part of this program.
+fn is_older(component: &Path, core: &Path) -> Result<bool> {
+    let modified = |path: &Path| -> Result<SystemTime> {
+        Ok(fs::metadata(path)
+            .and_then(|file| file.modified())
+            .map_err(|e| format!("{}: {e}", path.display()))?)
+    };
+    let encoder = modified(&env::current_exe()?)?;
+    Ok(match modified(component) {
+        Ok(component) => component < modified(core)? || component < encoder,
+        Err(_) => true,
+    })
+}
+
+/// Makes a component of a core module with a component-type section. The file appears whole: a test may be reading
+/// the one before it.
+fn encode(core: &Path, component: &Path) -> Result<()> {
+    // `{:#}` prints the causes too.
+    let encode = |bytes: &[u8]| ComponentEncoder::default().validate(true).module(bytes)?.encode();
+    let bytes = encode(&fs::read(core)?).map_err(|e| format!("{e:#}"))?;
+    let new = component.with_extension("new");
+    File::create(&new)?.write_all(&bytes)?;
+    fs::rename(new, component)?;
+    Ok(())
+}
+
+/// Removes components whose guest is gone, so that no test goes on passing with one.
+fn remove_others(folder: &Path, components: &BTreeMap<String, PathBuf>) -> Result<()> {
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if !components.values().any(|component| *component == path) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`. Each is one file.
+
+mod bench;
+mod cargo;
+mod demo;
+mod guests;
+mod test;
+mod wasm;
+
+use std::{error::Error, process::ExitCode};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const USAGE: &str = "\
+Usage: cargo xtask TASK
+
+Tasks:
+  demo                           an agent remembers, answers with citations, and fails to rewrite
+  test [CARGO-TEST-ARGUMENT]...  everything that is tested: guests, then `cargo test --workspace`
+  guests                         build every guest component into target/guests
+  bench [GROUP]... [--json FILE] measure; groups: append, run, read (default: all)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("--help", &[][..]),
+    };
+    let done = match task {
+        "demo" if rest.is_empty() => demo::run(),
+        "test" => test::run(rest),
+        "guests" if rest.is_empty() => guests::build().map(|_| ()),
+        "bench" => bench::run(rest),
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("xtask: `{}` is no task\n\n{USAGE}", arguments.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {task}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

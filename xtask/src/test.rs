@@ -1,0 +1,218 @@
+//! `cargo xtask test`: everything that is tested, with one closing line.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use crate::{Result, cargo, guests, wasm};
+
+/// What some tests need that is not of this repository: programs that are strangers to our code, and data. Those tests
+/// are skipped where it is missing.
+struct Stranger {
+    name: &'static str,
+    /// What is not tested without it.
+    checks: &'static str,
+    is_here: fn() -> bool,
+    /// The Debian packages that bring it; none: it cannot be installed.
+    packages: &'static [&'static str],
+}
+
+const STRANGERS: [Stranger; 5] = [
+    Stranger {
+        name: "python3",
+        checks: "the format, read by a script that is not ours",
+        is_here: || starts("python3", "--version"),
+        packages: &["python3"],
+    },
+    Stranger {
+        name: "Go with x/mod",
+        checks: "tiles, checkpoint and proofs, verified by Go's transparency log code",
+        is_here: || {
+            let modules = "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog";
+            Path::new("/usr/lib/go-1.19/bin/go").exists() && Path::new(modules).exists()
+        },
+        packages: &["golang-1.19-go", "golang-golang-x-mod-dev"],
+    },
+    Stranger {
+        name: "strace",
+        checks: "that each acknowledgement follows a sync",
+        is_here: || starts("strace", "--version"),
+        packages: &["strace"],
+    },
+    Stranger {
+        name: "a folder of LoCoMo conversations (QUIPU_DATA)",
+        checks: "their import",
+        is_here: || is_beside("QUIPU_DATA", "data"),
+        packages: &[],
+    },
+    Stranger {
+        name: "a folder with tlogverify.go (QUIPU_ORACLES)",
+        checks: "tiles, checkpoint and proofs, verified by Go's transparency log code",
+        is_here: || is_beside("QUIPU_ORACLES", "oracles"),
+        packages: &[],
+    },
+];
+
+/// Builds the guests and runs all tests; `arguments` go to `cargo test`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let begin = Instant::now();
+    let missing = look_for_strangers();
+    guests::build()?;
+
+    let mut tally = Tally::default();
+    let mut workspace = cargo::cargo();
+    workspace
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(arguments);
+    let mut passed = tally.run(workspace)?;
+    if arguments.is_empty() {
+        // The example agent, natively, in the folder of its build: what its macros need is built there already.
+        let mut agent = cargo::cargo();
+        agent.args([
+            "test",
+            "--release",
+            "--target-dir",
+            guests::BUILD,
+            "--manifest-path",
+            guests::AGENT,
+        ]);
+        passed &= tally.run(agent)?;
+    }
+
+    let mut out = std::io::stdout();
+    writeln!(out)?;
+    for stranger in missing {
+        writeln!(out, "not checked, {} is missing: {}", stranger.name, stranger.checks)?;
+    }
+    writeln!(
+        out,
+        "{} test programs in {} s",
+        tally.programs,
+        begin.elapsed().as_secs()
+    )?;
+    writeln!(
+        out,
+        "tests: {} passed, {} failed, {} skipped",
+        tally.passed, tally.failed, tally.ignored
+    )?;
+    if !passed {
+        let reason = if tally.failed > 0 {
+            "not all tests passed"
+        } else {
+            "not all tests could be built or run"
+        };
+        return Err(format!("{reason}; see above").into());
+    }
+    if tally.passed == 0 {
+        return Err("no test ran".into());
+    }
+    Ok(())
+}
+
+/// The strangers that are not here. In CI they are installed first, where that is possible.
+fn look_for_strangers() -> Vec<&'static Stranger> {
+    let mut missing: Vec<_> = STRANGERS.iter().filter(|stranger| !(stranger.is_here)()).collect();
+    if missing.is_empty() {
+        return missing;
+    }
+    let packages: Vec<_> = missing.iter().flat_map(|stranger| stranger.packages).copied().collect();
+    if env::var_os("CI").is_some() && !packages.is_empty() {
+        if let Err(reason) = wasm::install(&packages) {
+            eprintln!("test: not installed: {reason}");
+        }
+        missing.retain(|stranger| !(stranger.is_here)());
+    }
+    for stranger in &missing {
+        eprintln!("test: skipping {}: {} is missing", stranger.checks, stranger.name);
+        if !stranger.packages.is_empty() {
+            eprintln!("      apt-get install {}", stranger.packages.join(" "));
+        }
+    }
+    missing
+}
+
+/// As the tests look for data: where the variable says, or in `shared` beside the checkout.
+fn is_beside(variable: &str, folder: &str) -> bool {
+    env::var_os(variable)
+        .map_or_else(|| cargo::root().join("../shared").join(folder), PathBuf::from)
+        .is_dir()
+}
+
+fn starts(program: &str, argument: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg(argument);
+    cargo::output(command).is_some()
+}
+
+/// Sums of the closing lines, `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+#[derive(Default)]
+struct Tally {
+    programs: u32,
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+impl Tally {
+    /// Runs a `cargo test`, showing its output; returns whether all of it passed.
+    fn run(&mut self, mut test: Command) -> Result<bool> {
+        let mut child = test
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("cargo test does not start: {e}"))?;
+        let mut out = std::io::stdout();
+        for line in BufReader::new(child.stdout.take().ok_or("cargo test has no output")?).lines() {
+            let line = line?;
+            self.read(&line);
+            writeln!(out, "{line}")?;
+        }
+        Ok(child.wait()?.success())
+    }
+
+    fn read(&mut self, line: &str) {
+        let Some((_, counts)) = line
+            .strip_prefix("test result: ")
+            .and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
+        self.programs += 1;
+        for count in counts.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else {
+                continue;
+            };
+            let number: u32 = number.parse().unwrap_or(0);
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn closing_lines_are_added_up_and_others_left_alone() {
+        let mut tally = Tally::default();
+        for line in [
+            "test tests::one ... ok",
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.00s",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(
+            (tally.programs, tally.passed, tally.failed, tally.ignored),
+            (2, 15, 2, 1)
+        );
+    }
+}
