@@ -1,0 +1,127 @@
+//! Group `append`: durable appends, beside the limit of the disk in the same run.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    Result, Settings,
+    closed_loop::{self, Api, Measured, PAYLOAD_BYTES},
+    figure::Figure,
+    ledger, raw,
+};
+
+/// Concurrent writers, and the APIs through which so many append.
+const WRITERS: [(usize, &[Api]); 3] = [
+    (1, &[Api::Async, Api::Blocking]),
+    (16, &[Api::Async, Api::Blocking]),
+    (256, &[Api::Async]),
+];
+
+/// What is measured of one API with one number of writers; one element a repetition.
+struct Cell {
+    api: Api,
+    ours: Vec<Measured>,
+    /// Bytes of the log that an entry took.
+    line_bytes: f64,
+}
+
+/// The disk's limit is measured right before each of ours, so that a change of the machine's load meets both.
+pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (writers, apis) in WRITERS {
+        let mut limits = Vec::new();
+        let mut cells: Vec<Cell> = apis
+            .iter()
+            .map(|&api| Cell {
+                api,
+                ours: Vec::new(),
+                line_bytes: 0.0,
+            })
+            .collect();
+        for repetition in 1..=settings.repetitions {
+            for cell in &mut cells {
+                eprintln!(
+                    "append: {writers} writers, {}, {repetition} of {}",
+                    cell.api.name(),
+                    settings.repetitions
+                );
+                limits.push(raw::measure(&settings.folder, writers, settings.length)?);
+                let (ours, line_bytes) = measure_ours(&settings.folder, cell.api, writers, settings)?;
+                cell.ours.push(ours);
+                cell.line_bytes = line_bytes;
+            }
+        }
+        figures.extend(report(writers, &limits, &cells, settings));
+    }
+    Ok(figures)
+}
+
+fn measure_ours(folder: &Path, api: Api, writers: usize, settings: &Settings) -> Result<(Measured, f64)> {
+    let (ledger, path) = ledger::create(folder)?;
+    let measured = closed_loop::measure(&ledger, api, writers, settings.length)?;
+    let stats = ledger.reader().stats()?;
+    ledger.close()?;
+    fs::remove_dir_all(path)?;
+    Ok((measured, stats.entry_bytes as f64 / stats.entries as f64))
+}
+
+fn report(writers: usize, limits: &[Measured], cells: &[Cell], settings: &Settings) -> Vec<Figure> {
+    let conditions = |api: &str, measured: &[Measured]| -> Value {
+        json!({
+            "writers": writers,
+            "payload_bytes": PAYLOAD_BYTES,
+            "api": api,
+            "seconds_each": settings.length.as_secs(),
+            "others_cores": round2(measured.iter().map(|m| m.others).fold(0.0, f64::max)),
+        })
+    };
+    let mut figures = Vec::new();
+    let mut add = |name: &str, measured: &[Measured], conditions: &Value| {
+        let of = |part: fn(&Measured) -> f64| measured.iter().map(part).collect::<Vec<_>>();
+        figures.push(Figure::new(
+            format!("{name}/rate"),
+            "payloads/s",
+            &of(|m| m.rate),
+            conditions,
+        ));
+        figures.push(Figure::new(format!("{name}/p50"), "µs", &of(|m| m.p50_us), conditions));
+        figures.push(Figure::new(format!("{name}/p99"), "µs", &of(|m| m.p99_us), conditions));
+    };
+    add(
+        &format!("limit/{writers}"),
+        limits,
+        &conditions("pwrite, fdatasync", limits),
+    );
+    for cell in cells {
+        add(
+            &format!("{}/{writers}", cell.api.name()),
+            &cell.ours,
+            &conditions(cell.api.name(), &cell.ours),
+        );
+    }
+    for (i, cell) in cells.iter().enumerate() {
+        // The limits were measured in turn, one before each of ours.
+        let before = limits.iter().skip(i).step_by(cells.len());
+        let ratios: Vec<f64> = cell
+            .ours
+            .iter()
+            .zip(before)
+            .map(|(ours, limit)| ours.rate / limit.rate)
+            .collect();
+        let conditions = conditions(cell.api.name(), &cell.ours);
+        let name = format!("{}/{writers}", cell.api.name());
+        figures.push(Figure::new(format!("{name}/of-limit"), "ratio", &ratios, &conditions));
+        figures.push(Figure::new(
+            format!("{name}/line"),
+            "bytes/entry",
+            &[cell.line_bytes],
+            &conditions,
+        ));
+    }
+    figures
+}
+
+fn round2(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,89 @@
+//! The machine that figures are of, and how much of it others used meanwhile.
+
+use std::{fs, path::Path, thread, time::Instant};
+
+use serde_json::{Map, Value};
+
+use crate::Result;
+
+/// What of the machine bears on the figures. No names: figures are for showing.
+pub(crate) fn describe(folder: &Path) -> Result<Map<String, Value>> {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .and_then(|line| line.split_once(": "));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut machine = Map::new();
+    machine.insert("processor".into(), model.map_or("unknown", |(_, model)| model).into());
+    machine.insert("cores".into(), thread::available_parallelism()?.get().into());
+    machine.insert("kernel".into(), kernel.trim().into());
+    machine.insert(
+        "file_system".into(),
+        file_system(folder).unwrap_or_else(|| "unknown".into()).into(),
+    );
+    machine.insert("quipu".into(), env!("CARGO_PKG_VERSION").into());
+    Ok(machine)
+}
+
+/// Type of the file system that holds the folder: of the longest mount point above it.
+fn file_system(folder: &Path) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let (_, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        folder.starts_with(point).then(|| (point.len(), kind.to_owned()))
+    });
+    mounts.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
+}
+
+/// Measures how many cores other processes keep busy.
+pub(crate) struct Others {
+    begin: Instant,
+    ticks: (u64, u64),
+}
+
+/// Unit of the times in `/proc` on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+impl Others {
+    pub(crate) fn watch() -> Self {
+        Self {
+            begin: Instant::now(),
+            ticks: (all_ticks(), own_ticks()),
+        }
+    }
+
+    /// Cores that others kept busy since, on average.
+    pub(crate) fn cores(&self) -> f64 {
+        let all = all_ticks().saturating_sub(self.ticks.0);
+        let own = own_ticks().saturating_sub(self.ticks.1);
+        all.saturating_sub(own) as f64 / TICKS_PER_SECOND / self.begin.elapsed().as_secs_f64()
+    }
+}
+
+/// user, nice, system, irq and softirq of all processors.
+fn all_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or("")
+        .split(' ')
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    [0, 1, 2, 5, 6].iter().filter_map(|&i| fields.get(i)).sum()
+}
+
+/// utime and stime of this process: the 14th and 15th field; the second is a name in brackets.
+fn own_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum()
+}
