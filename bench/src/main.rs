@@ -25,7 +25,7 @@ Groups (all, if none is named):
 
 Options:
   --json FILE        write all figures to FILE too
-  --folder DIR       where to measure; must not exist [target/bench-data]
+  --folder DIR       where to measure; must not exist [target/bench-data-PID]
   --guests DIR       folder of guest components [target/guests]
   --repetitions N    the figures are medians of N [3]
   --seconds S        length of each measurement of appends [2]
@@ -97,7 +97,8 @@ impl Settings {
         let mut settings = Self {
             groups: Vec::new(),
             json: None,
-            folder: "target/bench-data".into(),
+            // Two at once would spoil each other's figures, and must not spoil each other's files too.
+            folder: format!("target/bench-data-{}", std::process::id()).into(),
             guests: "target/guests".into(),
             repetitions: 3,
             length: Duration::from_secs(2),
