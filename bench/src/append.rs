@@ -73,7 +73,7 @@ fn report(writers: usize, limits: &[Measured], cells: &[Cell], settings: &Settin
             "payload_bytes": PAYLOAD_BYTES,
             "api": api,
             "seconds_each": settings.length.as_secs(),
-            "others_cores": round2(measured.iter().map(|m| m.others).fold(0.0, f64::max)),
+            "others_cores": measured.iter().map(|m| m.others).fold(0.0, f64::max),
         })
     };
     let mut figures = Vec::new();
@@ -120,8 +120,4 @@ fn report(writers: usize, limits: &[Measured], cells: &[Cell], settings: &Settin
         ));
     }
     figures
-}
-
-fn round2(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }

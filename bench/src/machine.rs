@@ -55,11 +55,12 @@ impl Others {
         }
     }
 
-    /// Cores that others kept busy since, on average.
+    /// Cores that others kept busy since, on average, to two decimals.
     pub(crate) fn cores(&self) -> f64 {
         let all = all_ticks().saturating_sub(self.ticks.0);
         let own = own_ticks().saturating_sub(self.ticks.1);
-        all.saturating_sub(own) as f64 / TICKS_PER_SECOND / self.begin.elapsed().as_secs_f64()
+        let cores = all.saturating_sub(own) as f64 / TICKS_PER_SECOND / self.begin.elapsed().as_secs_f64();
+        (cores * 100.0).round() / 100.0
     }
 }
 

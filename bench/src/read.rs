@@ -45,7 +45,7 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
         "payload_bytes": PAYLOAD_BYTES,
         "files": "in the page cache",
         "threads": 1,
-        "others_cores": (others * 100.0).round() / 100.0,
+        "others_cores": others,
     });
     Ok(vec![
         Figure::new("open", "ms", &open_ms, &conditions),

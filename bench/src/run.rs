@@ -54,7 +54,7 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     let with = |more: Value| {
         let mut conditions = json!({
             "component_bytes": wasm.len(),
-            "others_cores": (others * 100.0).round() / 100.0,
+            "others_cores": others,
         });
         if let (Some(all), Some(more)) = (conditions.as_object_mut(), more.as_object()) {
             all.extend(more.clone());
