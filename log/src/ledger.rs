@@ -138,8 +138,8 @@ impl Ledger {
         let keyfile = KeyFile::create(&folder, &keys)?;
         let log = Arc::new(folder.sub(segment::FOLDER)?);
         let active = ActiveSegment::create(log, clamp(options.segment_bytes))?;
-        let publisher = Publisher::new(folder.try_clone()?, signer, 0)?;
-        let root = folder.try_clone()?;
+        let publisher = Publisher::new(folder.clone(), signer, 0)?;
+        let root = folder.clone();
         let mut index = Index::default();
         index.segments.push(Segment {
             first: 0,
@@ -197,7 +197,7 @@ impl Ledger {
         drop(keys);
         let (keyfile, keys) = KeyFile::open(&folder, origin)?;
         let active = ActiveSegment::resume(log_folder, file.clone(), position, filled, clamp(options.segment_bytes));
-        let mut publisher = Publisher::new(folder.try_clone()?, signer, published)?;
+        let mut publisher = Publisher::new(folder.clone(), signer, published)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let unnamed = recovery::unnamed_torn(&folder, &log.named_torn)?;
