@@ -6,14 +6,16 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits};
+use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits, tree::Frontier};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result, checkpoint,
+    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
+    base::Base,
+    checkpoint,
     checkpoint::Publisher,
     checkpointer::Checkpointer,
     committer::Committer,
@@ -21,16 +23,17 @@ use crate::{
     disk::{Access, Folder},
     draft::Prepared,
     follow::Follow,
-    index::{Index, Segment},
+    index::Index,
     keyfile::{self, KeyFile, Keys},
     lock::Lock,
     manifest::{self, Manifest},
+    open_files::OpenFiles,
     reader::ReadState,
     recovery,
     remembered::Remembered,
     segment::{self, ActiveSegment},
     sequencer::{Request, Sequencer},
-    stamps::{Stamps, SystemClock},
+    stamps::{Clock, Stamps, SystemClock},
 };
 
 const SIGNER: &str = "signer";
@@ -136,25 +139,22 @@ impl Ledger {
         };
         let keys = Keys::new(&options.origin, *random()?);
         let keyfile = KeyFile::create(&folder, &keys)?;
-        let log = Arc::new(folder.sub(segment::FOLDER)?);
-        let active = ActiveSegment::create(log, clamp(options.segment_bytes))?;
-        let publisher = Publisher::new(folder.clone(), signer, 0)?;
+        let log = folder.sub(segment::FOLDER)?;
+        let active = ActiveSegment::create(Arc::new(log.clone()), clamp(options.segment_bytes))?;
         let root = folder.clone();
-        let mut index = Index::default();
-        index.segments.push(Segment {
-            first: 0,
-            file: active.file.clone(),
-        });
-        let state = read_state(path, folder, manifest, index, keys, None);
-        let ledger = Self::start(
+        let files = Arc::new(OpenFiles::new(log.clone()));
+        let mut index = Base::start().into_index(files);
+        index.set_newest_file(active.file.clone());
+        let state = read_state(path, folder, log, manifest, index, keys, None);
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let stamps = Stamps::new(Box::new(SystemClock::new()), Ulid::nil());
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let ledger = Self::start(Parts {
             state,
-            keyfile,
-            active,
-            Ulid::nil(),
-            Remembered::default(),
+            sequencer,
             publisher,
             lock,
-        )?;
+        })?;
         let reader = ledger.reader();
         let genesis = json!({"genesis": {"origin": reader.origin(), "verifierKey": reader.verifier_key().to_string()}});
         ledger.append_system("quipu.genesis", genesis)?;
@@ -178,36 +178,8 @@ impl Ledger {
     /// where going on would hide what happened: nothing is changed then, and reading still works.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let manifest = Manifest::read(&folder)?;
-        let lock = Lock::take(&folder, options.wait)?;
-        let origin = manifest.verifier_key.name();
-        let keys = Keys::read(&folder, origin)?;
-        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-        let log_folder = Arc::new(folder.sub(segment::FOLDER)?);
-        let log = recovery::Log::read(&log_folder, checkpoint, keys.applied)?;
-        let signer = read_signer(&folder, &manifest)?;
-        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
-            recovery::check_keys(log.index.scopes.keys(), &keys)?;
-        }
-        for secret in [keyfile::FILE, SIGNER] {
-            keyfile::check_mode(&folder, secret)?;
-        }
-        let (file, position, filled) = log.recover(&folder, &log_folder)?;
-        drop(keys);
-        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
-        let active = ActiveSegment::resume(log_folder, file.clone(), position, filled, clamp(options.segment_bytes));
-        let mut publisher = Publisher::new(folder.clone(), signer, published)?;
-        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
-        publisher.publish()?;
-        let unnamed = recovery::unnamed_torn(&folder, &log.named_torn)?;
-        let mut index = log.index;
-        if let Some(segment) = index.segments.last_mut() {
-            segment.file = file;
-        }
-        let state = read_state(path, folder, manifest, index, keys, None);
-        let ledger = Self::start(state, keyfile, active, log.last_id, log.remembered, publisher, lock)?;
-        for recovered in unnamed {
+        let ledger = Self::start(Parts::open(folder, path, &options, Box::new(SystemClock::new()))?)?;
+        for recovered in recovery::unnamed_torn(ledger.reader())? {
             ledger.append_system("quipu.recovered", recovered)?;
         }
         Ok(ledger)
@@ -216,14 +188,7 @@ impl Ledger {
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
     pub fn open_read_only(path: &Path) -> Result<LedgerReader> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let manifest = Manifest::read(&folder)?;
-        let keys = Keys::read(&folder, manifest.verifier_key.name())?;
-        let follow = Some(Mutex::new(Follow::new()));
-        let reader = LedgerReader {
-            state: read_state(path, folder, manifest, Index::default(), keys, follow),
-        };
-        reader.refresh()?;
-        Ok(reader)
+        open_reader(folder, path)
     }
 
     /// Reads this ledger; the head is all that is durable.
@@ -274,22 +239,14 @@ impl Ledger {
         self.inner.close()
     }
 
-    fn start(
-        state: Arc<ReadState>,
-        keyfile: KeyFile,
-        active: ActiveSegment,
-        last_id: Ulid,
-        remembered: Remembered,
-        publisher: Publisher,
-        lock: Lock,
-    ) -> Result<Self> {
-        let secret = state.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone();
-        let stamps = Stamps::new(Box::new(SystemClock::new()), last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
-        let checkpointer = Arc::new(Checkpointer::start(publisher)?);
-        let committer = Committer::start(sequencer, checkpointer.clone())?;
-        let reader = LedgerReader { state };
-        let lock = Mutex::new(Some(lock));
+    fn start(parts: Parts) -> Result<Self> {
+        let keys = parts.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let secret = keys.secret.clone();
+        drop(keys);
+        let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
+        let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
+        let reader = LedgerReader { state: parts.state };
+        let lock = Mutex::new(Some(parts.lock));
         Ok(Self {
             inner: Arc::new(Inner {
                 reader,
@@ -320,17 +277,15 @@ impl Ledger {
             };
             return Err(Error::new(kind, message));
         }
-        let index = self.inner.reader.index();
         for id in drafts
             .iter()
             .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
         {
-            if index.find(*id).is_none() {
+            if self.inner.reader.find(*id)?.is_none() {
                 let message = format!("{id} is not an entry of this ledger");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }
-        drop(index);
         let drafts: Result<Vec<_>> = drafts
             .into_iter()
             .map(|draft| Prepared::new(draft, &self.inner.secret))
@@ -343,6 +298,74 @@ impl Ledger {
         }
         Ok((request, answer))
     }
+}
+
+/// A ledger that is open for writing and has no threads yet.
+pub(crate) struct Parts {
+    pub(crate) state: Arc<ReadState>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) publisher: Publisher,
+    pub(crate) lock: Lock,
+}
+
+impl Parts {
+    /// Takes the lock, reads what is there, decides by the recovery table, and makes the log ready to go on.
+    pub(crate) fn open(folder: Folder, path: &Path, options: &OpenOptions, clock: Box<dyn Clock>) -> Result<Self> {
+        let manifest = Manifest::read(&folder)?;
+        let lock = Lock::take(&folder, options.wait)?;
+        let origin = manifest.verifier_key.name();
+        let keys = Keys::read(&folder, origin)?;
+        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
+        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let log_folder = folder.sub(segment::FOLDER)?;
+        let files = Arc::new(OpenFiles::new(log_folder.clone()));
+        let mut log = recovery::Log::read(&folder, &files, &keys.secret, checkpoint, keys.applied)?;
+        let signer = read_signer(&folder, &manifest)?;
+        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
+            recovery::check_keys(log.index.scopes.keys(), &keys)?;
+        }
+        for secret in [keyfile::FILE, SIGNER] {
+            keyfile::check_mode(&folder, secret)?;
+        }
+        let (file, position, filled) = log.recover(&folder, &log_folder)?;
+        drop(keys);
+        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
+        let active = ActiveSegment::resume(
+            Arc::new(log_folder.clone()),
+            file.clone(),
+            position,
+            filled,
+            clamp(options.segment_bytes),
+        );
+        log.index.set_newest_file(file);
+        let remembered = Remembered::of(&log.index)?;
+        let state = read_state(path, folder, log_folder, manifest, log.index, keys, None);
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
+        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
+        publisher.publish()?;
+        let stamps = Stamps::new(clock, log.last_id);
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+        Ok(Self {
+            state,
+            sequencer,
+            publisher,
+            lock,
+        })
+    }
+}
+
+/// Opens a ledger for reading.
+pub(crate) fn open_reader(folder: Folder, path: &Path) -> Result<LedgerReader> {
+    let manifest = Manifest::read(&folder)?;
+    let keys = Keys::read(&folder, manifest.verifier_key.name())?;
+    let log = folder.sub(segment::FOLDER)?;
+    let follow = Some(Mutex::new(Follow::new()));
+    let index = Base::start().into_index(Arc::new(OpenFiles::new(log.clone())));
+    let reader = LedgerReader {
+        state: read_state(path, folder, log, manifest, index, keys, follow),
+    };
+    reader.refresh()?;
+    Ok(reader)
 }
 
 impl Inner {
@@ -367,6 +390,7 @@ impl Drop for Inner {
 fn read_state(
     path: &Path,
     folder: Folder,
+    log: Folder,
     manifest: Manifest,
     index: Index,
     keys: Keys,
@@ -376,6 +400,7 @@ fn read_state(
     Arc::new(ReadState {
         path,
         folder,
+        log,
         manifest,
         index: RwLock::new(index),
         keys: RwLock::new(keys),

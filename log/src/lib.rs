@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod base;
 mod checkpoint;
 mod checkpointer;
 mod committer;
@@ -30,18 +31,23 @@ mod draft;
 mod error;
 mod export;
 mod follow;
+mod heads;
 pub mod import;
 mod index;
 mod keyfile;
 mod ledger;
 mod lock;
 mod manifest;
+mod open_files;
 mod reader;
+mod recent;
 mod recovery;
 mod remembered;
 mod scan;
+mod sealed;
 mod segment;
 mod sequencer;
+mod sidecar;
 mod stamps;
 mod tree_files;
 mod verify;
