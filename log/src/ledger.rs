@@ -36,7 +36,7 @@ use crate::{
     stamps::{Clock, Stamps, SystemClock},
 };
 
-const SIGNER: &str = "signer";
+pub(crate) const SIGNER: &str = "signer";
 
 /// How a new ledger is made.
 #[derive(Debug, Clone)]

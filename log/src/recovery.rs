@@ -84,6 +84,19 @@ pub(crate) struct Log {
     last_commit_at: u64,
 }
 
+impl Row {
+    /// Its letter in docs/FORMAT.md.
+    pub(crate) fn letter(&self) -> char {
+        match self {
+            Self::A(_) => 'a',
+            Self::B { .. } => 'b',
+            Self::C(_) => 'c',
+            Self::D(_) => 'd',
+            Self::E => 'e',
+        }
+    }
+}
+
 impl Log {
     /// Reads all that stands behind the base, without changing anything.
     pub(crate) fn read(
@@ -218,11 +231,10 @@ impl Log {
         decide(&self.findings)
     }
 
-    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
-    /// goes, and up to where the segment is filled.
-    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
-        let torn = match self.row() {
-            Row::A(why) => return Err(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
+    /// Why the ledger must not be written, where its row says so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        match self.row() {
+            Row::A(why) => Some(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
             Row::B { next, floor } => {
                 let stray = self
                     .findings
@@ -230,20 +242,40 @@ impl Log {
                     .as_ref()
                     .map_or(String::new(), |what| format!(" ({what})"));
                 let what = format!("the log holds {next} entries where {floor} were acknowledged{stray}");
-                return Err(refusal(ErrorKind::LostEntries, &what));
+                Some(refusal(ErrorKind::LostEntries, &what))
             }
-            Row::C(what) => return Err(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::C(what) => Some(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::D(_) | Row::E if self.index.newest_file().is_none() => {
+                Some(refusal(ErrorKind::LostEntries, "there is no segment in log/"))
+            }
+            Row::D(_) | Row::E => None,
+        }
+    }
+
+    /// The bytes of the newest segment that a crash cut off, if there are any.
+    pub(crate) fn torn(&self) -> Option<Range<usize>> {
+        match self.row() {
             Row::D(rest) => Some(rest),
-            Row::E => None,
-        };
-        if self.index.newest_file().is_none() {
-            return Err(refusal(ErrorKind::LostEntries, "there is no segment in log/"));
+            _ => None,
+        }
+    }
+
+    /// Entries that must be there.
+    pub(crate) fn floor(&self) -> u64 {
+        self.findings.floor
+    }
+
+    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
+    /// goes, and up to where the segment is filled.
+    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
         }
         let first = self.index.newest_first();
         // A crash may have come between sealing a segment and beginning the next.
         log.make_writable(&segment::file_name(first))?;
         let file = Arc::new(log.write_file(&segment::file_name(first))?);
-        if let Some(rest) = torn {
+        if let Some(rest) = self.torn() {
             let bytes = file.read_range(rest.start as u64, rest.len())?;
             keep_torn(ledger, first, rest.start, &bytes)?;
             file.fill(b'\n', rest.start as u64..rest.end as u64)?;
