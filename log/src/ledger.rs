@@ -245,7 +245,7 @@ impl Ledger {
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
         let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit(request)?;
+        self.inner.committer.submit(request).await?;
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 

@@ -41,6 +41,24 @@ const CLOCK_BYTES: usize = 2 << 10;
 /// Scopes whose last entry and way down the key tree are held ready; each takes up to 2 KiB.
 const HOT_SCOPES: usize = 4_096;
 
+/// What came of a commit.
+#[must_use = "those who wait have not been answered"]
+pub(crate) struct Outcome {
+    answers: Vec<(oneshot::Sender<Result<Vec<Receipt>>>, Result<Vec<Receipt>>)>,
+    /// Leaf hashes of the entries that came to be.
+    pub(crate) leaves: Vec<Hash>,
+}
+
+impl Outcome {
+    /// Tells those who wait.
+    pub(crate) fn answer(self) {
+        for (reply, answer) in self.answers {
+            // Whoever waited may have gone: the entry stays.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
 /// The one place where entries come into being.
 pub(crate) struct Sequencer {
     state: Arc<ReadState>,
@@ -98,13 +116,13 @@ impl Sequencer {
         }
     }
 
-    /// Makes requests durable in one commit, answers them, and returns the leaf hashes of the entries that came to be.
-    pub(crate) fn commit(&mut self, requests: Vec<Request>) -> Vec<Hash> {
+    /// Makes requests durable in one commit. Whoever waits for them is told by [`Outcome::answer`].
+    pub(crate) fn commit(&mut self, requests: Vec<Request>) -> Outcome {
         if let Err(error) = self.prepare(&requests) {
-            requests
-                .into_iter()
-                .for_each(|request| drop(request.reply.send(Err(error.clone()))));
-            return Vec::new();
+            return Outcome {
+                answers: requests.into_iter().map(|r| (r.reply, Err(error.clone()))).collect(),
+                leaves: Vec::new(),
+            };
         }
         let mut staged = Vec::new();
         if let Some(disagreement) = self.stamps.look() {
@@ -121,18 +139,19 @@ impl Sequencer {
         if let Err(error) = &written {
             self.broken = Some(error.clone());
         }
-        for (request, fate) in requests.into_iter().zip(fates) {
+        let answers = requests.into_iter().zip(fates).map(|(request, fate)| {
             let answer = fate.and_then(|fates| {
                 written.clone()?;
                 Ok(fates.iter().map(|fate| receipt(&staged, fate)).collect())
             });
-            // Whoever waited may have gone: the entry stays.
-            let _ = request.reply.send(answer);
-        }
-        if written.is_err() {
-            Vec::new()
-        } else {
-            staged.into_iter().map(|entry| entry.hash).collect()
+            (request.reply, answer)
+        });
+        Outcome {
+            answers: answers.collect(),
+            leaves: written.map_or_else(
+                |_| Vec::new(),
+                |()| staged.into_iter().map(|entry| entry.hash).collect(),
+            ),
         }
     }
 
