@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    hint,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -19,6 +20,9 @@ use crate::{
 /// How long a commit waits for the writers of the one before it, which have just been woken, to come back.
 const GATHER: Duration = Duration::from_micros(100);
 
+/// Turns of the processor between two looks at the queue: about a microsecond.
+const SPINS: usize = 32;
+
 /// Takes requests to the sequencer.
 pub(crate) struct Committer {
     shared: Arc<Shared>,
@@ -32,6 +36,8 @@ struct Shared {
     room: Semaphore,
     sequencer: Mutex<Sequencer>,
     checkpointer: Arc<Checkpointer>,
+    /// There is another processor for those who are waited for.
+    may_spin: bool,
 }
 
 #[derive(Default)]
@@ -52,6 +58,7 @@ impl Committer {
             room: Semaphore::new(limits::QUEUED_BYTES),
             sequencer: Mutex::new(sequencer),
             checkpointer,
+            may_spin: thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
         });
         let worker = shared.clone();
         let thread = thread::Builder::new()
@@ -173,9 +180,16 @@ fn wait(shared: &Shared, gather: &mut Gather) -> bool {
             if left.is_zero() {
                 break;
             }
-            queue.wanted = gather.expected;
-            let waited = shared.arrived.wait_timeout(queue, left);
-            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            queue = if gather.expected == 1 && shared.may_spin {
+                // A lone writer comes back before this thread would be asleep, and is spared waking it.
+                drop(queue);
+                (0..SPINS).for_each(|_| hint::spin_loop());
+                shared.queue()
+            } else {
+                queue.wanted = gather.expected;
+                let waited = shared.arrived.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            };
         }
         gather.learn(before, queue.requests.len());
     }
@@ -241,3 +255,7 @@ fn take_batch(shared: &Shared) -> Vec<Request> {
 fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the ledger has been closed: open it again")
 }
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;

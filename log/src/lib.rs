@@ -42,6 +42,7 @@ mod remembered;
 mod scan;
 mod segment;
 mod sequencer;
+mod staging;
 mod stamps;
 mod tree_files;
 mod verify;
