@@ -7,6 +7,8 @@ pub const ENVELOPE_BYTES: usize = 65_535;
 pub const BODY_BYTES: usize = 1 << 20;
 /// Bytes of a commit, all its lines together.
 pub const COMMIT_BYTES: usize = 16 << 20;
+/// Bytes of the lines of all appends that wait for a commit; further ones wait for room.
+pub const QUEUED_BYTES: usize = 4 * COMMIT_BYTES;
 /// Bytes of a segment file.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Bytes of a scope, actor or kind.

@@ -49,10 +49,10 @@ impl Checkpointer {
     }
 
     /// Takes the leaf hashes of entries that have just become durable, in order.
-    pub(crate) fn add(&self, leaves: Vec<Hash>) {
+    pub(crate) fn add(&self, leaves: &[Hash]) {
         let mut pending = self.shared.pending();
         let was_empty = pending.leaves.is_empty();
-        pending.leaves.extend(leaves);
+        pending.leaves.extend_from_slice(leaves);
         if was_empty && !pending.leaves.is_empty() {
             drop(pending);
             self.shared.changed.notify_one();

@@ -210,7 +210,7 @@ impl Ledger {
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
         let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit(request)?;
+        self.inner.committer.submit(request).await?;
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
@@ -257,6 +257,11 @@ impl Ledger {
                 lock,
             }),
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn committer(&self) -> &Committer {
+        &self.inner.committer
     }
 
     fn append_system(&self, kind: &str, sys: Value) -> Result<Receipt> {

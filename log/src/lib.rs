@@ -52,6 +52,7 @@ mod sealed;
 mod segment;
 mod sequencer;
 mod sidecar;
+mod staging;
 mod stamps;
 mod tree_files;
 mod verify;

@@ -2,13 +2,8 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use quipu_format::limits;
@@ -26,8 +21,11 @@ const FIRST_FILL_BYTES: u64 = 128 << 10;
 pub(crate) const MOST_BYTES: u64 = limits::SEGMENT_BYTES + limits::COMMIT_BYTES as u64;
 /// Entries that a segment file can hold: no line is shorter than 256 bytes.
 pub(crate) const MOST_ENTRIES: u64 = MOST_BYTES / 256;
-/// Bytes filled between two looks at how far the writer has come.
-const FILL_STEP_BYTES: u64 = 1 << 20;
+/// Bytes by which it is filled further at most, while commits wait.
+const MOST_FILL_BYTES: u64 = 4 << 20;
+/// Bytes of the next segment that are filled and synced at once. A commit that meets such a sync waits for it; with
+/// 1 MiB a commit of 256 KiB took twice as long.
+const FILL_STEP_BYTES: u64 = 256 << 10;
 
 /// Name of the segment whose first entry has this `seq`.
 pub(crate) fn file_name(first: u64) -> String {
@@ -88,7 +86,7 @@ impl ActiveSegment {
             return Ok(true);
         }
         if end > self.filled {
-            let target = (self.filled * 2)
+            let target = (self.filled + self.filled.min(MOST_FILL_BYTES))
                 .max(FIRST_FILL_BYTES)
                 .max(end)
                 .min(self.limit.max(end));
@@ -99,9 +97,6 @@ impl ActiveSegment {
         if self.next.is_none() && end > self.limit / 2 {
             self.next = Some(Preparation::start(self.log.clone(), self.limit)?);
         }
-        if let Some(next) = &self.next {
-            next.keep_ahead_of(end.saturating_sub(self.limit / 2) * 2);
-        }
         Ok(false)
     }
 
@@ -111,6 +106,10 @@ impl ActiveSegment {
         self.file.write_all_at(bytes, start)?;
         self.file.sync_data()?;
         self.position = start + bytes.len() as u64;
+        if let Some(next) = &mut self.next {
+            // Now, while the disk has nothing else to do.
+            next.keep_ahead_of(self.position.saturating_sub(self.limit / 2) * 2);
+        }
         Ok(start..self.position)
     }
 
@@ -159,38 +158,46 @@ pub(crate) fn discard_next(log: &Folder) -> Result<()> {
 /// A thread that fills `log/next` and syncs it, no faster than the writer comes near its end: filling doubles the
 /// bytes that are written, and must not hold up commits.
 struct Preparation {
-    wanted: Arc<AtomicU64>,
-    hurry: mpsc::Sender<()>,
+    /// Bytes to which it is to be filled.
+    wanted: mpsc::Sender<u64>,
+    /// What was said last.
+    said: u64,
     thread: JoinHandle<Result<DiskFile>>,
 }
 
 impl Preparation {
     fn start(log: Arc<Folder>, bytes: u64) -> Result<Self> {
-        let wanted = Arc::new(AtomicU64::new(0));
-        let (hurry, hurried) = mpsc::channel();
-        let pace = wanted.clone();
+        let (wanted, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("quipu-next".into())
-            .spawn(move || prepare(&log, bytes, &pace, &hurried))
+            .spawn(move || prepare(&log, bytes, &receiver))
             .map_err(|e| Error::io("start the thread that prepares the next segment", &e))?;
-        Ok(Self { wanted, hurry, thread })
+        Ok(Self {
+            wanted,
+            said: 0,
+            thread,
+        })
     }
 
-    /// Lets the filling go on up to `bytes`.
-    fn keep_ahead_of(&self, bytes: u64) {
-        self.wanted.store(bytes + FILL_STEP_BYTES, Ordering::Relaxed);
+    /// Has it filled to a step past `bytes`.
+    fn keep_ahead_of(&mut self, bytes: u64) {
+        let wanted = bytes + FILL_STEP_BYTES;
+        if wanted >= self.said + FILL_STEP_BYTES {
+            self.said = wanted;
+            // A thread that has failed says so at the end.
+            let _ = self.wanted.send(wanted);
+        }
     }
 
     /// Waits for the thread to end, whole or not.
     fn abandon(self) {
-        drop(self.hurry);
+        drop(self.wanted);
         let _ = self.thread.join();
     }
 
     /// Waits for the file to be whole.
     fn finish(self) -> Result<DiskFile> {
-        self.wanted.store(u64::MAX, Ordering::Relaxed);
-        let _ = self.hurry.send(());
+        let _ = self.wanted.send(u64::MAX);
         self.thread.join().unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Io,
@@ -200,28 +207,24 @@ impl Preparation {
     }
 }
 
-fn prepare(log: &Folder, bytes: u64, pace: &AtomicU64, hurried: &mpsc::Receiver<()>) -> Result<DiskFile> {
+fn prepare(log: &Folder, bytes: u64, wanted: &mpsc::Receiver<u64>) -> Result<DiskFile> {
     log.remove(NEXT)?;
     let file = log.create_file(NEXT, Access::Usual)?;
+    let step = vec![b'\n'; FILL_STEP_BYTES.min(bytes) as usize];
     let mut at = 0;
-    while at < bytes {
-        while at > pace.load(Ordering::Relaxed) {
-            match hurried.recv_timeout(Duration::from_millis(2)) {
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // The writer is in a hurry.
-                Ok(()) => break,
-                // The writer has gone: an unfinished file is removed at the next open.
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"));
-                }
-            }
+    for wanted in wanted {
+        while at < bytes.min(wanted) {
+            let length = (bytes - at).min(step.len() as u64);
+            file.write_all_at(&step[..length as usize], at)?;
+            file.sync_data()?;
+            at += length;
         }
-        let end = (at + FILL_STEP_BYTES).min(bytes);
-        file.fill(b'\n', at..end)?;
-        file.sync_data()?;
-        at = end;
+        if at >= bytes {
+            file.sync_all()?;
+            log.sync()?;
+            return Ok(file);
+        }
     }
-    file.sync_all()?;
-    log.sync()?;
-    Ok(file)
+    // The writer has gone: an unfinished file is removed at the next open.
+    Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"))
 }
