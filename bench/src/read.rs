@@ -5,7 +5,14 @@ use std::{path::Path, time::Instant};
 use quipu_log::{Direction, Ledger, LedgerReader, OpenOptions};
 use serde_json::json;
 
-use crate::{Result, Settings, closed_loop::PAYLOAD_BYTES, figure::Figure, ledger, ledger::Writer, machine::Others};
+use crate::{
+    Result,
+    figure::Figure,
+    ledger::{self, Writer},
+    machine::Watch,
+    payload::{PAYLOAD_BYTES, Payloads},
+    settings::Settings,
+};
 
 const SCOPES: usize = 100;
 const ENTRIES_A_SCOPE: usize = 1_000;
@@ -24,9 +31,10 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     let mut streamed = Vec::new();
     let mut verified = Vec::new();
     let mut others: f64 = 0.0;
-    for repetition in 1..=settings.repetitions {
-        eprintln!("read: {repetition} of {}", settings.repetitions);
-        let watch = Others::watch();
+    let repetitions = settings.repetitions.unwrap_or(3);
+    for repetition in 1..=repetitions {
+        eprintln!("read: {repetition} of {repetitions}");
+        let watch = Watch::start(&settings.folder);
         let (seconds, ledger) = timed(|| Ok(Ledger::open(&path, OpenOptions::default())?))?;
         open_ms.push(seconds * 1e3);
         ledger.close()?;
@@ -35,7 +43,7 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
         paged.push(rate(|| read_pages(&reader))?);
         streamed.push(rate(|| stream(&reader))?);
         verified.push(rate(|| verify(&path))?);
-        others = others.max(watch.cores());
+        others = others.max(watch.load().others_cores);
     }
     std::fs::remove_dir_all(path)?;
 
@@ -58,11 +66,12 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
 
 /// Writes the scopes in turn, as a ledger grows that many agents write.
 fn fill(ledger: &Ledger) -> Result<()> {
-    let mut writers: Vec<Writer> = (0..SCOPES).map(Writer::new).collect();
+    let writers: Vec<Writer> = (0..SCOPES).map(Writer::new).collect();
+    let mut payloads = Payloads::of(0);
     for _ in 0..ENTRIES_A_SCOPE {
         let drafts = writers
-            .iter_mut()
-            .map(|writer| writer.draft(PAYLOAD_BYTES))
+            .iter()
+            .map(|writer| writer.draft(&payloads.make()))
             .collect::<Result<Vec<_>>>()?;
         ledger.append_all_blocking(drafts)?;
     }
