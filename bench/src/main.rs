@@ -13,6 +13,7 @@ mod raw;
 mod read;
 mod run;
 mod settings;
+mod sha256;
 
 use std::{error::Error, fs, process::ExitCode};
 

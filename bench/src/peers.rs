@@ -40,8 +40,6 @@ trait Store: Send + Sync + Sized + 'static {
     fn count(&self) -> Result<u64>;
 }
 
-const WRITERS: [usize; 3] = [1, 16, 256];
-
 /// Whoever is measured.
 struct Contestant {
     name: &'static str,
@@ -66,7 +64,7 @@ struct Row {
     rounds: Vec<Measured>,
 }
 
-fn contestants() -> Vec<Contestant> {
+fn contestants(settings: &Settings) -> Result<Vec<Contestant>> {
     use Role::{Limit, Peer, Quipu};
     let all: &[(&'static str, Role, Measure)] = &[
         ("limit", Limit, raw::measure),
@@ -86,19 +84,29 @@ fn contestants() -> Vec<Contestant> {
         #[cfg(feature = "rocksdb")]
         ("rocksdb-grouped", Peer, grouped::<rocksdb::RocksDb>),
     ];
-    let contestant = |&(name, role, measure): &_| Contestant { name, role, measure };
-    all.iter().map(contestant).collect()
+    let named = |name: &str| all.iter().any(|(contestant, ..)| *contestant == name);
+    if let Some(unknown) = settings.only.iter().flatten().find(|name| !named(name)) {
+        return Err(format!("--only {unknown}: there is no such contestant").into());
+    }
+    let is_wanted = |name: &str| settings.only.as_ref().is_none_or(|only| only.iter().any(|o| o == name));
+    Ok(all
+        .iter()
+        .filter(|(name, ..)| is_wanted(name))
+        .map(|&(name, role, measure)| Contestant { name, role, measure })
+        .collect())
 }
 
 /// Measures all contestants in each round, so that a change of the disk meets all of them.
 pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     if !cfg!(feature = "rocksdb") {
-        println!("\npeers: RocksDB is left out; --features rocksdb takes it in where the system has librocksdb");
+        println!(
+            "\npeers: RocksDB is left out; `cargo xtask bench --rocksdb` takes it in, where the system has librocksdb"
+        );
     }
     let rounds = settings.repetitions.unwrap_or(7);
     let mut figures = Vec::new();
-    for writers in WRITERS {
-        let mut rows: Vec<Row> = contestants()
+    for &writers in &settings.writers {
+        let mut rows: Vec<Row> = contestants(settings)?
             .into_iter()
             .map(|contestant| Row {
                 contestant,

@@ -19,6 +19,8 @@ Options:
   --guests DIR       folder of guest components [target/guests]
   --repetitions N    the figures are medians of N [3; peers 7]
   --seconds S        length of each measurement of appends [2]
+  --only A,B,...     peers: these contestants alone [all]
+  --writers N,N,...  peers: so many writers [1,16,256]
   --events N         large: events of the ledger [10000000]
   --scopes N         large: scopes that they are in [100000]
   --reuse            large: keep the ledger in DIR, and measure on the one that is there already
@@ -56,6 +58,9 @@ pub(crate) struct Settings {
     /// None: as many as the group thinks right.
     pub(crate) repetitions: Option<usize>,
     pub(crate) length: Duration,
+    /// Names of contestants. None: all.
+    pub(crate) only: Option<Vec<String>>,
+    pub(crate) writers: Vec<usize>,
     pub(crate) events: usize,
     pub(crate) scopes: usize,
     pub(crate) reuse: bool,
@@ -73,6 +78,8 @@ impl Settings {
             guests: "target/guests".into(),
             repetitions: None,
             length: Duration::from_secs(2),
+            only: None,
+            writers: vec![1, 16, 256],
             events: 10_000_000,
             scopes: 100_000,
             reuse: false,
@@ -87,6 +94,12 @@ impl Settings {
                 "--repetitions" => settings.repetitions = Some(number(&argument, &value()?, 1, 1_000)?),
                 "--seconds" => {
                     settings.length = Duration::from_secs(number(&argument, &value()?, 1, 3_600)? as u64);
+                }
+                "--only" => settings.only = Some(value()?.split(',').map(String::from).collect()),
+                "--writers" => {
+                    let writers = value()?;
+                    let writers = writers.split(',').map(|writers| number(&argument, writers, 1, 900));
+                    settings.writers = writers.collect::<Result<_, _>>()?;
                 }
                 "--events" => settings.events = number(&argument, &value()?, 1_000, 1_000_000_000)?,
                 "--scopes" => settings.scopes = number(&argument, &value()?, 100, 10_000_000)?,

@@ -23,12 +23,13 @@ impl Row {
         self.rounds.iter().map(part).collect()
     }
 
-    /// Its rate as a part of another's, round by round.
-    fn of_other(&self, other: &Row) -> Vec<f64> {
+    /// Its rate as a part of another's, round by round. NaN: there is no other.
+    fn of_other(&self, other: Option<&Row>) -> Vec<f64> {
+        let other = |round: usize| other.map_or(f64::NAN, |other: &Row| other.rounds[round].rate);
         self.rounds
             .iter()
-            .zip(&other.rounds)
-            .map(|(ours, theirs)| ours.rate / theirs.rate)
+            .enumerate()
+            .map(|(round, ours)| ours.rate / other(round))
             .collect()
     }
 }
@@ -45,10 +46,8 @@ fn best_peer(rows: &[Row]) -> Option<&Row> {
 }
 
 pub(super) fn print(writers: usize, rows: &[Row]) {
-    let (Some(limit), Some(best)) = (limit(rows), best_peer(rows)) else {
-        return;
-    };
-    let rounds = limit.rounds.len();
+    let (limit, best) = (limit(rows), best_peer(rows));
+    let rounds = rows.first().map_or(0, |row| row.rounds.len());
     let others = rows.iter().flat_map(|row| row.of(OTHERS)).fold(0.0, f64::max);
     println!(
         "\npeers, {writers} writers: {PAYLOAD_BYTES}-byte payloads, medians of {rounds} rounds, others' cores at most {others}"
@@ -61,12 +60,12 @@ pub(super) fn print(writers: usize, rows: &[Row]) {
         let median = |part| shown(Spread::of(&row.of(part)).value);
         let rate = Spread::of(&row.of(RATE));
         let of_best = match row.contestant.role {
-            Role::Quipu => {
+            Role::Quipu if best.is_some() => {
                 let ratio = Spread::of(&row.of_other(best));
                 let range = format!("{} to {}", rounded(ratio.low), rounded(ratio.high));
                 format!("{} ({range})", rounded(ratio.value))
             }
-            _ if row.contestant.name == best.contestant.name => "best peer".into(),
+            Role::Peer if best.is_some_and(|best| best.contestant.name == row.contestant.name) => "best peer".into(),
             _ => String::new(),
         };
         println!(
@@ -74,7 +73,7 @@ pub(super) fn print(writers: usize, rows: &[Row]) {
             row.contestant.name,
             shown(rate.value),
             format!("{} to {}", shown(rate.low), shown(rate.high)),
-            rounded(Spread::of(&row.of_other(limit)).value),
+            shown(Spread::of(&row.of_other(limit)).value),
             median(P50),
             median(P99),
             median(FLUSHES),
@@ -87,9 +86,8 @@ fn shown(value: f64) -> String {
 }
 
 pub(super) fn figures(writers: usize, rows: &[Row], settings: &Settings) -> Vec<Figure> {
-    let (Some(limit), Some(best)) = (limit(rows), best_peer(rows)) else {
-        return Vec::new();
-    };
+    let (limit, best) = (limit(rows), best_peer(rows));
+    let name_of_best = best.map(|best| best.contestant.name);
     let mut figures = Vec::new();
     for row in rows {
         let conditions = json!({
@@ -117,7 +115,7 @@ pub(super) fn figures(writers: usize, rows: &[Row], settings: &Settings) -> Vec<
             add("of-limit", "ratio", row.of_other(limit), None);
         }
         if row.contestant.role == Role::Quipu {
-            add("of-best-peer", "ratio", row.of_other(best), Some(best.contestant.name));
+            add("of-best-peer", "ratio", row.of_other(best), name_of_best);
         }
     }
     figures
