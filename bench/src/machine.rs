@@ -57,7 +57,7 @@ pub(crate) struct Watch {
 pub(crate) struct Load {
     /// Cores that other processes kept busy, on average, to two decimals.
     pub(crate) others_cores: f64,
-    /// Cache flushes a second that the disk completed, whoever asked for them. None: the disk does not say.
+    /// Cache flushes a second that the disk completed, whoever asked for them. None: they say nothing here.
     pub(crate) flushes: Option<f64>,
 }
 
@@ -92,6 +92,7 @@ impl Watch {
 }
 
 /// The counters of the disk that holds the folder. A partition does not count flushes; the disk that it is of does.
+/// None where what is durable need not be flushed: the disk has no volatile cache, or can write past it (FUA).
 fn disk_counters(folder: &Path) -> Option<PathBuf> {
     let device = fs::metadata(folder).ok()?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
@@ -101,7 +102,9 @@ fn disk_counters(folder: &Path) -> Option<PathBuf> {
     if disk.join("partition").exists() {
         disk.pop();
     }
-    Some(disk.join("stat"))
+    let queue = |name: &str| fs::read_to_string(disk.join("queue").join(name)).ok();
+    let must_flush = queue("write_cache")?.trim() == "write back" && queue("fua")?.trim() == "0";
+    must_flush.then(|| disk.join("stat"))
 }
 
 /// Flush requests completed: the 16th field of a disk's counters.

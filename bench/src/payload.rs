@@ -55,3 +55,24 @@ impl Random {
         ((z ^ (z >> 31)) % end as u64) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn payloads_are_json_of_the_length_that_is_said_and_no_two_alike() {
+        let mut seen = HashSet::new();
+        for writer in [0, 1, 255] {
+            let mut payloads = Payloads::of(writer);
+            for _ in 0..1_000 {
+                let payload = payloads.make();
+                assert_eq!(payload.len(), PAYLOAD_BYTES);
+                serde_json::from_str::<serde_json::Value>(&payload).unwrap();
+                assert!(seen.insert(payload));
+            }
+        }
+    }
+}

@@ -40,7 +40,6 @@ const TASKS: usize = 4;
 pub(super) fn ledger(settings: &Settings) -> Result<Built> {
     let made_of = json!({ "events": settings.events, "scopes": settings.scopes, "text_bytes": TEXT_BYTES });
     let (path, mark) = (settings.folder.join("ledger"), settings.folder.join(MADE_OF));
-    let mut rate = None;
     if path.exists() {
         let folder = settings.folder.display();
         let Ok(there) = fs::read(&mark) else {
@@ -50,19 +49,24 @@ pub(super) fn ledger(settings: &Settings) -> Result<Built> {
         if there != made_of {
             return Err(format!("the ledger in {folder} is made of {there}, not of {made_of}: remove it first").into());
         }
+        let events = Ledger::open_read_only(&path)?.head();
+        Ok(Built {
+            path,
+            events,
+            rate: None,
+        })
     } else {
         check_room(settings)?;
         eprintln!("large: writing {} events", settings.events);
         let (ledger, _) = ledger::create(&settings.folder)?;
         let begin = Instant::now();
         fill(&ledger, settings.events, settings.scopes)?;
-        rate = Some(settings.events as f64 / begin.elapsed().as_secs_f64());
+        let rate = Some(settings.events as f64 / begin.elapsed().as_secs_f64());
+        let events = ledger.reader().head();
         ledger.close()?;
         fs::write(mark, made_of.to_string())?;
+        Ok(Built { path, events, rate })
     }
-    let reader = Ledger::open_read_only(&path)?;
-    let events = reader.head();
-    Ok(Built { path, events, rate })
 }
 
 /// Bytes of a body's plaintext.

@@ -108,3 +108,82 @@ impl Queue {
         !payloads.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Keeps what is committed, until it is told to fail.
+    #[derive(Default)]
+    struct Kept {
+        payloads: Mutex<Vec<String>>,
+        fails_from: usize,
+    }
+
+    impl Store for Kept {
+        fn open(_: &Path) -> Result<Self> {
+            Ok(Self::default())
+        }
+
+        fn commit(&self, payloads: &[String]) -> Result<()> {
+            let mut kept = self.payloads.lock().unwrap();
+            if kept.len() + payloads.len() > self.fails_from {
+                return Err("the disk is full".into());
+            }
+            kept.extend_from_slice(payloads);
+            Ok(())
+        }
+
+        fn count(&self) -> Result<u64> {
+            Ok(self.payloads.lock().unwrap().len() as u64)
+        }
+    }
+
+    /// How many of so many appends, made at once, were acknowledged; and the store's own error.
+    fn append(store: &Arc<Kept>, appends: usize) -> (usize, Result<()>) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let group = Arc::new(GroupCommit::start(store.clone()));
+        let tasks: Vec<_> = (0..appends)
+            .map(|i| {
+                let group = group.clone();
+                runtime.spawn(async move { group.append(i.to_string()).await })
+            })
+            .collect();
+        let done = tasks.into_iter().map(|task| runtime.block_on(task).unwrap());
+        let acknowledged = done.filter(|done| done.is_ok()).count();
+        (acknowledged, group.finish())
+    }
+
+    #[test]
+    fn every_payload_is_committed_once() {
+        let store = Arc::new(Kept {
+            fails_from: usize::MAX,
+            ..Kept::default()
+        });
+        let (acknowledged, ended) = append(&store, 1_000);
+        assert_eq!(acknowledged, 1_000);
+        assert!(ended.is_ok());
+        let mut kept: Vec<usize> = store
+            .payloads
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|p| p.parse().unwrap())
+            .collect();
+        kept.sort_unstable();
+        assert_eq!(kept, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_failed_commit_acknowledges_nothing_and_keeps_nobody_waiting() {
+        let store = Arc::new(Kept {
+            fails_from: 100,
+            ..Kept::default()
+        });
+        let (acknowledged, ended) = append(&store, 1_000);
+        assert_eq!(acknowledged as u64, store.count().unwrap());
+        assert_eq!(ended.unwrap_err().to_string(), "the disk is full");
+    }
+}
