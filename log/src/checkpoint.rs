@@ -5,6 +5,7 @@ use quipu_format::{Checkpoint, Hash, Signer, VerifierKey, tree::Frontier};
 use crate::{
     Error, ErrorKind, Result,
     disk::{Access, Folder},
+    reserve,
     tree_files::TreeWriter,
 };
 
@@ -73,5 +74,11 @@ impl Publisher {
             .replace(FILE, checkpoint.sign(&self.signer).as_bytes(), Access::Usual)?;
         self.published = checkpoint.size;
         Ok(())
+    }
+
+    /// The same, on a full disk too: the last one before the ledger is closed.
+    pub(crate) fn publish_last(&mut self) -> Result<()> {
+        let folder = self.folder.try_clone()?;
+        reserve::backed(&folder, || self.publish())
     }
 }

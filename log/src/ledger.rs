@@ -28,6 +28,7 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    reserve,
     segment::{self, ActiveSegment},
     sequencer::{Request, Sequencer},
     stamps::{Stamps, SystemClock},
@@ -111,7 +112,8 @@ impl Ledger {
         }
         let not_empty = || {
             let message = format!(
-                "the folder {} is not empty: choose another one for the ledger",
+                "the folder {} is not empty: choose another one for the ledger, or remove it where making a ledger was \
+                 broken off",
                 path.display()
             );
             Error::new(ErrorKind::Exists, message)
@@ -178,6 +180,11 @@ impl Ledger {
     /// where going on would hide what happened: nothing is changed then, and reading still works.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
+        reserve::backed(&folder, || Self::recover(path, &options))
+    }
+
+    fn recover(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let folder = Folder::open(path)?;
         let manifest = Manifest::read(&folder)?;
         let lock = Lock::take(&folder, options.wait)?;
         let origin = manifest.verifier_key.name();

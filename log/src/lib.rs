@@ -39,6 +39,7 @@ mod manifest;
 mod reader;
 mod recovery;
 mod remembered;
+mod reserve;
 mod scan;
 mod segment;
 mod sequencer;
