@@ -13,8 +13,8 @@ use crate::{
 /// Print events, oldest first
 ///
 /// An event's time, for `--since` and `--until`, is when it happened: for imported events the time that they came
-/// with, for all others the time that the ledger stamped. What is damaged is named and left out, all else is printed,
-/// and the exit code is 1.
+/// with, for all others the time that the ledger stamped. Where the log is damaged, all that can be read is printed,
+/// the damage is told, and the exit code is 1.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -66,12 +66,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
+    let whole = ledger.is_whole(&reader)?;
     let mut head = reader.head();
     let mut printer = Printer {
         out: terminal::out(),
         json: args.json,
         left: args.limit.unwrap_or(usize::MAX),
-        damaged: false,
+        damaged: !whole,
     };
     match args.last {
         Some(count) => {
@@ -93,7 +94,9 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         head = now;
     }
     if printer.damaged {
-        return Err(Failure::no("what is damaged was left out: run `quipu verify`"));
+        return Err(Failure::no(
+            "not all that was acknowledged could be printed: run `quipu verify`",
+        ));
     }
     good()
 }
@@ -132,13 +135,7 @@ impl Filter {
     }
 
     /// Positions of the last `count` events that match, newest first.
-    fn last(
-        &self,
-        reader: &LedgerReader,
-        head: u64,
-        count: usize,
-        damaged: &mut bool,
-    ) -> Result<Vec<u64>, Failure> {
+    fn last(&self, reader: &LedgerReader, head: u64, count: usize, damaged: &mut bool) -> Result<Vec<u64>, Failure> {
         let mut seqs = Vec::new();
         let mut range = 0..head;
         while !range.is_empty() && seqs.len() < count {

@@ -99,7 +99,8 @@ impl ActiveSegment {
                     return Err(error);
                 }
             }
-            self.file.sync_all()?;
+            // Also where a sync says that the disk is full: what was written before is in doubt then.
+            self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable))?;
             self.filled = target;
         }
         if self.next.is_none() && end > self.limit / 2 {

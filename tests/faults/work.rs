@@ -76,11 +76,24 @@ pub(crate) fn append(
     wanted: u64,
     fault: impl FnOnce(&mut Appender),
 ) -> Ran {
+    append_of(300, command, acknowledged, end, wanted, fault)
+}
+
+/// The same with texts of so many bytes.
+#[track_caller]
+pub(crate) fn append_of(
+    bytes: usize,
+    command: &mut Command,
+    acknowledged: &mut Acknowledged,
+    end: u64,
+    wanted: u64,
+    fault: impl FnOnce(&mut Appender),
+) -> Ran {
     let first = acknowledged.len() as u64;
     let mut appender = Appender::spawn(command);
     let mut input = appender.take_input();
     // It ends when nobody reads any more.
-    let feeder = thread::spawn(move || (first..end).all(|n| writeln!(input, "{}", draft(n)).is_ok()));
+    let feeder = thread::spawn(move || (first..end).all(|n| writeln!(input, "{}", draft_of(n, bytes)).is_ok()));
     for n in (first..end).take(wanted as usize) {
         let Some(receipt) = appender.receipt() else { break };
         acknowledged.insert(n, receipt);
