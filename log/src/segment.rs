@@ -125,8 +125,9 @@ impl ActiveSegment {
     /// tells what the folder holds, and the error says so by its kind.
     fn rotate(&mut self, first: u64, bytes: u64) -> Result<()> {
         let mut file = match self.next.take().map(Preparation::finish) {
+            Some(Err(error)) if error.kind() != ErrorKind::Full => return Err(error),
             Some(Ok(file)) => file,
-            // Where the disk was full then, there may be room now.
+            // Where the disk was full, there may be room by now.
             _ => Preparation::start(self.log.clone(), self.limit)?.finish()?,
         };
         let mut filled = self.limit;

@@ -13,3 +13,4 @@ mod order;
 mod sync;
 mod syscalls;
 mod work;
+mod worker;

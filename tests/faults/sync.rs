@@ -10,6 +10,7 @@ use crate::{
     driver::{Ledger, Ran, run},
     machine::{Mount, compiled, may_mount, skip},
     work::{Acknowledged, append, append_of, appending, assert_kept, draft},
+    worker,
 };
 
 const UNTESTED: &str = "what a failing sync does";
@@ -59,6 +60,50 @@ fn nothing_is_acknowledged_after_a_failed_sync() {
     }
     println!("{runs} failing syncs of an append, of {files:?}");
     assert!(files.contains("keys") && files.contains("00000000000000000000.log") && files.contains("checkpoint.new"));
+}
+
+/// Whoever goes on after the error, through the library, is refused until the ledger is opened again; segments are small,
+/// so that the syncs of a rotation fail too.
+#[test]
+fn a_writer_that_goes_on_is_refused_after_a_failed_sync() {
+    let Some(library) = compiled("sync_fails.c", &["-shared", "-fPIC", "-ldl"], UNTESTED) else {
+        return;
+    };
+    let (mut runs, mut refused) = (0, 0);
+    for number in 1.. {
+        let when = format!("sync {number} fails");
+        let ledger = Ledger::new();
+        let told = failing(
+            &library,
+            &worker::command(&ledger.path(), 0..DRAFTS, true),
+            number,
+            false,
+        );
+        let Some(fault) = &told.fault else {
+            assert_eq!(
+                (told.code, told.before.len() as u64),
+                (0, DRAFTS),
+                "{when}: {}",
+                told.all
+            );
+            break;
+        };
+        assert!(!told.all.contains("panicked"), "{when}: {}", told.all);
+        // A next segment that could not be prepared is thrown away and begun anew.
+        let matters = (fault.contains("/log/") && !fault.ends_with("/next")) || fault.ends_with("/keys");
+        assert!(
+            !matters || told.after.is_empty(),
+            "{when}, of {fault}: acknowledged after it: {}",
+            told.all
+        );
+        refused += u64::from(matters);
+        let receipts = told.before.iter().chain(&told.after);
+        let acknowledged: Acknowledged = receipts.map(|it| (it["n"].as_u64().unwrap(), it.clone())).collect();
+        assert_kept(&ledger.path(), &acknowledged, &when);
+        runs += 1;
+    }
+    println!("{runs} failing syncs of a writer that goes on, after {refused} of which it is refused");
+    assert!(refused >= 2 * DRAFTS, "only {refused} of {runs}");
 }
 
 #[test]
@@ -121,6 +166,12 @@ fn failing(library: &Path, command: &Command, number: u64, all: bool) -> Told {
         .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
         .arg(command.get_program())
         .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
     shell.env("LD_PRELOAD", library).env("FAIL_AT", number.to_string());
     if all {
         shell.env("FAIL_ALL", "1");
