@@ -46,6 +46,16 @@ pub(crate) fn may_mount(test: &str, untested: &str) -> bool {
     false
 }
 
+/// A folder in memory where there is one: for tests that do not depend on the disk, and would wait for it.
+pub(crate) fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if tempfile::tempfile_in(&memory).is_ok() {
+        memory
+    } else {
+        env::temp_dir()
+    }
+}
+
 /// A file system for one test, which goes when it is dropped.
 pub(crate) struct Mount {
     at: TempDir,
@@ -61,12 +71,22 @@ impl Mount {
 
     /// An ext4 on a loop device whose file is in that folder, and as large as it says whether there is room or not.
     pub(crate) fn ext4(mebibytes: u64, within: &Path) -> Result<Self, String> {
+        Self::ext4_with(&[], mebibytes, within)
+    }
+
+    /// The same, made with these options of `mkfs.ext4`.
+    pub(crate) fn ext4_with(options: &[&str], mebibytes: u64, within: &Path) -> Result<Self, String> {
         let image = within.join("disk");
         File::create(&image)
             .and_then(|file| file.set_len(mebibytes << 20))
             .map_err(|e| e.to_string())?;
         // No blocks are kept for root, whom these tests run as.
-        succeed(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))?;
+        succeed(
+            Command::new("mkfs.ext4")
+                .args(["-q", "-F", "-m", "0"])
+                .args(options)
+                .arg(&image),
+        )?;
         let path = image.display().to_string();
         Self::new(Some(image), &["-o", "loop", &path])
     }
@@ -101,6 +121,40 @@ impl Mount {
         let image = self.image.as_ref().unwrap();
         succeed(Command::new("mount").args(["-o", "loop"]).arg(image).arg(self.path())).unwrap();
         self.mounted = true;
+    }
+
+    /// Takes away what the loop device's file holds of a file on it, from a byte of that file on to its end, in whole blocks:
+    /// the next write there needs new room below.
+    pub(crate) fn punch(&self, file: &Path, from: u64) -> Result<(), String> {
+        succeed(Command::new("sync").arg("-f").arg(file))?;
+        let map = run(Command::new("filefrag").args(["-b1024", "-v"]).arg(file))
+            .good()
+            .out;
+        for line in map.lines() {
+            // `ext: logical..logical: physical..physical: length: flags`, in blocks of 1,024 bytes.
+            let numbers: Vec<u64> = line
+                .split([':', '.', ' '])
+                .filter_map(|word| word.parse().ok())
+                .collect();
+            let [_, logical, _, physical, _, length, ..] = numbers[..] else {
+                continue;
+            };
+            let skipped = from.div_ceil(4096) * 4;
+            let skip = skipped.saturating_sub(logical).min(length);
+            if skip < length {
+                let (offset, length) = ((physical + skip) << 10, (length - skip) << 10);
+                let mut punch = Command::new("fallocate");
+                punch.args([
+                    "--punch-hole",
+                    "--offset",
+                    &offset.to_string(),
+                    "--length",
+                    &length.to_string(),
+                ]);
+                succeed(punch.arg(self.image.as_ref().unwrap()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Repairs the file system while it is not mounted, and says whether there was anything to repair.

