@@ -109,10 +109,10 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
         let leaves = std::mem::take(&mut pending.leaves);
         drop(pending);
         leaves.into_iter().for_each(|leaf| publisher.push(leaf));
-        let published = publisher.publish();
         if closing {
-            return published;
+            return publisher.publish_last();
         }
+        let published = publisher.publish();
         failed = published.is_err();
         if let Err(error) = published {
             // The entries are durable all the same; a disk that is full may have room again later.

@@ -31,6 +31,7 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    reserve,
     segment::{self, ActiveSegment},
     sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
@@ -114,7 +115,8 @@ impl Ledger {
         }
         let not_empty = || {
             let message = format!(
-                "the folder {} is not empty: choose another one for the ledger",
+                "the folder {} is not empty: choose another one for the ledger, or remove it where making a ledger was \
+                 broken off",
                 path.display()
             );
             Error::new(ErrorKind::Exists, message)
@@ -178,7 +180,12 @@ impl Ledger {
     /// where going on would hide what happened: nothing is changed then, and reading still works.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let ledger = Self::start(Parts::open(folder, path, &options, Box::new(SystemClock::new()))?)?;
+        reserve::backed(&folder, || Self::recover(&folder, path, &options))
+    }
+
+    fn recover(folder: &Folder, path: &Path, options: &OpenOptions) -> Result<Self> {
+        let clock = Box::new(SystemClock::new());
+        let ledger = Self::start(Parts::open(folder.clone(), path, options, clock)?)?;
         for recovered in recovery::unnamed_torn(ledger.reader())? {
             ledger.append_system("quipu.recovered", recovered)?;
         }

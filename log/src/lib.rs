@@ -47,6 +47,7 @@ mod reader;
 mod recent;
 mod recovery;
 mod remembered;
+mod reserve;
 mod scan;
 mod sealed;
 mod segment;

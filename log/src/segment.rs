@@ -78,7 +78,7 @@ impl ActiveSegment {
     }
 
     /// Makes room for a commit of at most `bytes`, whose first entry has `first`. Returns whether a new segment was
-    /// begun. If it fails nothing has changed, and it can be tried again, unless the kind is `Unavailable`.
+    /// begun. If it fails for want of room nothing has changed, and it can be tried again.
     pub(crate) fn make_room(&mut self, bytes: u64, first: u64) -> Result<bool> {
         let end = self.position + bytes;
         if end > self.limit && self.position > 0 {
@@ -86,12 +86,19 @@ impl ActiveSegment {
             return Ok(true);
         }
         if end > self.filled {
-            let target = (self.filled + self.filled.min(MOST_FILL_BYTES))
+            let mut target = (self.filled + self.filled.min(MOST_FILL_BYTES))
                 .max(FIRST_FILL_BYTES)
                 .max(end)
                 .min(self.limit.max(end));
-            self.file.fill(b'\n', self.filled..target)?;
-            self.file.sync_all()?;
+            if let Err(error) = self.file.fill(b'\n', self.filled..target) {
+                // The last room on a full disk is used before appends are refused.
+                target = self.file.len()?;
+                if error.kind() != ErrorKind::Full || target < end {
+                    return Err(error);
+                }
+            }
+            // Also where a sync says that the disk is full: what was written before is in doubt then.
+            self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable))?;
             self.filled = target;
         }
         if self.next.is_none() && end > self.limit / 2 {
@@ -116,11 +123,12 @@ impl ActiveSegment {
     /// Begins the next segment. What fails before the renaming changes nothing; after it, only opening the ledger again
     /// tells what the folder holds, and the error says so by its kind.
     fn rotate(&mut self, first: u64, bytes: u64) -> Result<()> {
-        let next = match self.next.take() {
-            Some(next) => next,
-            None => Preparation::start(self.log.clone(), self.limit)?,
+        let mut file = match self.next.take().map(Preparation::finish) {
+            Some(Err(error)) if error.kind() != ErrorKind::Full => return Err(error),
+            Some(Ok(file)) => file,
+            // Where the disk was full, there may be room by now.
+            _ => Preparation::start(self.log.clone(), self.limit)?.finish()?,
         };
-        let mut file = next.finish()?;
         let mut filled = self.limit;
         if bytes > filled {
             file.fill(b'\n', filled..bytes)?;
@@ -170,7 +178,14 @@ impl Preparation {
         let (wanted, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("quipu-next".into())
-            .spawn(move || prepare(&log, bytes, &receiver))
+            .spawn(move || {
+                let prepared = prepare(&log, bytes, &receiver);
+                // On a full disk, what there is of it would be the room that others need.
+                if prepared.is_err() {
+                    let _ = discard_next(&log);
+                }
+                prepared
+            })
             .map_err(|e| Error::io("start the thread that prepares the next segment", &e))?;
         Ok(Self {
             wanted,

@@ -192,15 +192,21 @@ impl Sequencer {
         let rotated = self
             .active
             .make_room(bytes as u64, self.next)
-            .map_err(|e| match e.kind() {
-                ErrorKind::Unavailable => self.broken.insert(e).clone(),
-                _ => e,
-            })?;
+            .map_err(|e| self.stop_unless_full(e))?;
         if rotated {
             let mut index = self.state.index.write().unwrap_or_else(PoisonError::into_inner);
             index.rotate(self.next, self.active.file.clone());
         }
-        self.mint(requests)
+        self.mint(requests).map_err(|e| self.stop_unless_full(e))
+    }
+
+    /// A full disk may have room again later. After any other failure only opening again tells what the disk holds: no
+    /// sync that failed is tried a second time.
+    fn stop_unless_full(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Full {
+            self.broken = Some(error.clone());
+        }
+        error
     }
 
     /// Gives new scopes their root secret, durably: a scope's record precedes the first byte of its first entry.
