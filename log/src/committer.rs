@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long a commit waits for the writers of the one before it, which have just been woken, to come back.
-const GATHER: Duration = Duration::from_micros(100);
+const GATHER: Duration = Duration::from_micros(200);
 
 /// Turns of the processor between two looks at the queue: about a microsecond.
 const SPINS: usize = 32;

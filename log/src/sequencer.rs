@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::{Actor, Body, Envelope, Hash, KeyTree, Kind, Scope, leaf_hash, limits};
+use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, KeyTree, Kind, Scope, leaf_hash, limits};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -18,14 +18,16 @@ use crate::{
     reader::ReadState,
     remembered::Remembered,
     segment::ActiveSegment,
-    staging::{Chain, Entry, Helper, KEPT_BYTES, Part},
+    staging::{Batch, Chain, Entry},
     stamps::{Disagreement, Stamps},
 };
+
+type Answer = Result<Vec<Receipt>>;
 
 /// Drafts that are appended together or not at all, and who waits for them.
 pub(crate) struct Request {
     pub(crate) drafts: Vec<Prepared>,
-    pub(crate) reply: oneshot::Sender<Result<Vec<Receipt>>>,
+    pub(crate) reply: oneshot::Sender<Answer>,
 }
 
 impl Request {
@@ -39,8 +41,6 @@ impl Request {
 const CLOCK_BYTES: usize = 2 << 10;
 /// Scopes whose chain is held ready from one commit to the next; each takes up to 2 KiB.
 const HOT_SCOPES: usize = 4_096;
-/// Entries from which on a commit is staged by two threads: below, waking the other one takes longer than it saves.
-const SHARED_ENTRIES: usize = 48;
 
 /// The one place where entries come into being.
 pub(crate) struct Sequencer {
@@ -49,39 +49,13 @@ pub(crate) struct Sequencer {
     active: ActiveSegment,
     stamps: Stamps,
     remembered: Remembered,
-    /// Where in `hot` a scope is.
-    slots: HashMap<Scope, usize>,
-    hot: Vec<Hot>,
+    /// Which of the chains is a scope's.
+    hot: HashMap<Scope, usize>,
+    chains: Vec<Chain>,
     next: u64,
     batch: Batch,
-    helper: Option<Helper>,
     /// A write or sync failed: nothing is known of the disk any more, and only opening again tells.
     broken: Option<Error>,
-}
-
-/// A scope that was written lately.
-struct Hot {
-    /// Entries, those of the commit that is being made among them.
-    count: u32,
-    /// At home between commits.
-    chain: Chain,
-    /// During a commit: the part that has the chain, and its number there.
-    lent: Option<(usize, usize)>,
-}
-
-/// What a commit consists of. Its memory is kept for the next one.
-#[derive(Default)]
-struct Batch {
-    /// One for each thread that stages.
-    parts: [Part; 2],
-    /// The part of each entry and its number there, in the order of `seq`.
-    order: Vec<(usize, usize)>,
-    /// Slots of scopes whose chains are in the parts.
-    lent: Vec<usize>,
-    /// The lines of both parts in the order of `seq`.
-    joined: Vec<u8>,
-    /// The second part may be used.
-    shared: bool,
 }
 
 /// What becomes of a draft.
@@ -94,13 +68,10 @@ enum Fate {
     Repeated(Receipt),
 }
 
-/// Who waits, and for what.
-type Answer = (oneshot::Sender<Result<Vec<Receipt>>>, Result<Vec<Receipt>>);
-
 /// What came of a commit.
 #[must_use = "those who wait have not been answered"]
 pub(crate) struct Outcome {
-    answers: Vec<Answer>,
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
 }
@@ -130,11 +101,10 @@ impl Sequencer {
             active,
             stamps,
             remembered,
-            slots: HashMap::new(),
-            hot: Vec::new(),
+            hot: HashMap::new(),
+            chains: Vec::new(),
             next,
             batch: Batch::default(),
-            helper: None,
             broken: None,
         }
     }
@@ -148,7 +118,6 @@ impl Sequencer {
             };
         }
         let first = self.next;
-        self.batch.shared = requests.iter().map(|request| request.drafts.len()).sum::<usize>() >= SHARED_ENTRIES;
         if let Some(disagreement) = self.stamps.look() {
             self.place_clock(disagreement);
         }
@@ -156,29 +125,32 @@ impl Sequencer {
             .into_iter()
             .map(|request| (request.reply, self.place_all(first, request.drafts)))
             .collect();
-        let written = self.stage(first).and_then(|()| self.write());
+        let written = self.stage().and_then(|()| self.write());
         if let Err(error) = &written {
             self.broken = Some(error.clone());
         }
-        let batch = &self.batch;
+        let entries = &self.batch.entries;
         let answers = placed.into_iter().map(|(reply, fates)| {
             let answer = fates.and_then(|fates| {
                 written.clone()?;
-                Ok(fates.into_iter().map(|fate| batch.receipt(fate)).collect())
+                Ok(fates.into_iter().map(|fate| receipt(entries, fate)).collect())
             });
             (reply, answer)
         });
         let outcome = Outcome {
             answers: answers.collect(),
-            leaves: written.map_or_else(|_| Vec::new(), |()| batch.entries().map(|entry| entry.hash).collect()),
+            leaves: written.map_or_else(|_| Vec::new(), |()| entries.iter().map(|entry| entry.hash).collect()),
         };
-        self.clear();
+        self.batch.clear();
+        if self.chains.len() > HOT_SCOPES {
+            self.hot.clear();
+            self.chains.clear();
+        }
         outcome
     }
 
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
-        self.helper = None;
         self.active.close();
     }
 
@@ -218,7 +190,7 @@ impl Sequencer {
             .map(|draft| &draft.envelope.scope);
         // A scope that is hot has been written, so it has its secret.
         let unknown: HashSet<&Scope> = scopes
-            .filter(|scope| !self.slots.contains_key(*scope) && !keys.trees.contains_key(*scope))
+            .filter(|scope| !self.hot.contains_key(*scope) && !keys.trees.contains_key(*scope))
             .collect();
         drop(keys);
         if unknown.is_empty() {
@@ -250,19 +222,19 @@ impl Sequencer {
                 "the ledger holds 2^53 entries and takes no more",
             ));
         }
-        let mut slots = Vec::with_capacity(drafts.len());
+        let mut chains = Vec::with_capacity(drafts.len());
         for Prepared { envelope, .. } in &drafts {
-            let slot = self.slot(&envelope.scope);
-            if u64::from(self.hot[slot].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
+            let chain = self.chain(&envelope.scope);
+            if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
                 let message = format!("the scope {} holds 2^32 - 1 entries and takes no more", envelope.scope);
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
-            slots.push(slot);
+            chains.push(chain);
         }
         let mut fates: Vec<Fate> = Vec::with_capacity(drafts.len());
-        for ((draft, slot), known) in drafts.into_iter().zip(slots).zip(known) {
+        for ((draft, chain), known) in drafts.into_iter().zip(chains).zip(known) {
             fates.push(match known {
-                Known::No => Fate::Placed(self.place(draft, slot)),
+                Known::No => Fate::Placed(self.place(draft, chain)),
                 Known::Is(fate) => fate,
                 Known::Twin(twin) => match &fates[twin] {
                     Fate::Placed(number) | Fate::Repeats(number) => Fate::Repeats(*number),
@@ -291,7 +263,7 @@ impl Sequencer {
                 }
                 (None, Some(seq)) if seq >= first => {
                     let number = (seq - first) as usize;
-                    let entry = self.batch.entry(number);
+                    let entry = &self.batch.entries[number];
                     if entry.body != draft.plaintext || !draft.says_the_same_as(&entry.envelope) {
                         return Err(draft.conflict());
                     }
@@ -331,43 +303,28 @@ impl Sequencer {
     }
 
     /// Gives one entry its place. Returns its number in the commit.
-    fn place(&mut self, draft: Prepared, slot: usize) -> usize {
+    fn place(&mut self, draft: Prepared, chain: usize) -> usize {
         let Prepared {
             mut envelope,
             plaintext,
             ..
         } = draft;
-        let hot = &mut self.hot[slot];
+        let count = &mut self.chains[chain].count;
         (envelope.ts, envelope.id) = self.stamps.next();
-        (envelope.seq, envelope.nth) = (self.next, hot.count);
+        (envelope.seq, envelope.nth) = (self.next, *count);
         self.next += 1;
-        hot.count += 1;
+        *count += 1;
         if let Some(key) = envelope.key {
             self.remembered.insert(key, envelope.seq);
         }
-        let Batch {
-            parts,
-            order,
-            lent,
-            shared,
-            ..
-        } = &mut self.batch;
-        let (part, chain) = *hot.lent.get_or_insert_with(|| {
-            // A chain stays in one part; a new one goes where there is less to do.
-            let part = usize::from(*shared && parts[1].entries.len() < parts[0].entries.len());
-            lent.push(slot);
-            parts[part].chains.push(std::mem::take(&mut hot.chain));
-            (part, parts[part].chains.len() - 1)
-        });
-        order.push((part, parts[part].entries.len()));
-        parts[part].entries.push(Entry {
+        self.batch.entries.push(Entry {
             envelope,
             body: plaintext,
             chain,
             hash: Hash([0; 32]),
             line: 0..0,
         });
-        order.len() - 1
+        self.batch.entries.len() - 1
     }
 
     fn place_clock(&mut self, said: Disagreement) {
@@ -385,33 +342,26 @@ impl Sequencer {
         })();
         match draft {
             Ok(draft) => {
-                let slot = self.slot(&Scope::ledger());
-                self.place(draft, slot);
+                let chain = self.chain(&Scope::ledger());
+                self.place(draft, chain);
             }
             Err(error) => tracing::warn!(%error, "a clock disagreement could not be recorded"),
         }
     }
 
-    /// Chains, seals and hashes what has its place. If it fails the ledger contradicts itself, and nothing more is
+    /// Seals, chains and hashes what has its place. If it fails the ledger contradicts itself, and nothing more is
     /// written.
-    fn stage(&mut self, first: u64) -> Result<()> {
-        let (parts, last) = (&mut self.batch.parts, self.next.saturating_sub(1));
-        if parts[1].entries.is_empty() {
-            return parts[0].stage(&self.state, first, last);
-        }
-        let helper = match &self.helper {
-            Some(helper) => helper,
-            None => self.helper.insert(Helper::start(self.state.clone())?),
-        };
-        helper.stage(parts, &self.state, first, last)
+    fn stage(&mut self) -> Result<()> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        self.batch.stage(&keys, &mut self.chains)
     }
 
     /// Writes and syncs the commit, then shows it to readers.
     fn write(&mut self) -> Result<()> {
-        if self.batch.order.is_empty() {
+        if self.batch.entries.is_empty() {
             return Ok(());
         }
-        let place = self.active.commit(self.batch.join()).map_err(|e| {
+        let place = self.active.commit(&self.batch.lines).map_err(|e| {
             let message = format!("{e}. Whether the entries of this commit are kept is unknown: open the ledger again, and repeat appends with the same idempotency keys");
             Error::new(ErrorKind::Unavailable, message)
         })?;
@@ -419,60 +369,30 @@ impl Sequencer {
         let mut index = self.state.index.write().unwrap_or_else(PoisonError::into_inner);
         for Entry {
             envelope, hash, line, ..
-        } in self.batch.entries()
+        } in &self.batch.entries
         {
             index.push(envelope, *hash, base + line.start..base + line.end);
         }
         Ok(())
     }
 
-    /// Ends a commit: chains go home.
-    fn clear(&mut self) {
-        let Batch {
-            parts,
-            order,
-            lent,
-            joined,
-            ..
-        } = &mut self.batch;
-        for slot in lent.drain(..) {
-            let hot = &mut self.hot[slot];
-            if let Some((part, chain)) = hot.lent.take()
-                && let Some(chain) = parts[part].chains.get_mut(chain)
-            {
-                hot.chain = std::mem::take(chain);
-            }
-        }
-        order.clear();
-        joined.clear();
-        joined.shrink_to(KEPT_BYTES);
-        parts.iter_mut().for_each(Part::clear);
-        if self.hot.len() > HOT_SCOPES {
-            self.hot.clear();
-            self.slots.clear();
-        }
-    }
-
-    /// The slot of a scope. All that is not hot is written, so the index knows it.
-    fn slot(&mut self, scope: &Scope) -> usize {
-        if let Some(slot) = self.slots.get(scope) {
-            return *slot;
+    /// The number of a scope's chain. All of a scope that is not hot is written, so the index knows it.
+    fn chain(&mut self, scope: &Scope) -> usize {
+        if let Some(chain) = self.hot.get(scope) {
+            return *chain;
         }
         let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
         let (count, last) = match index.scopes.get(scope) {
-            Some(head) => (head.count, Some(head.last)),
-            None => (0, None),
+            Some(head) => (head.count, head.last),
+            None => (0, Hash::of_nothing()),
         };
-        self.hot.push(Hot {
+        self.chains.push(Chain {
             count,
-            chain: Chain {
-                last,
-                ..Chain::default()
-            },
-            lent: None,
+            last,
+            path: KeyPath::default(),
         });
-        self.slots.insert(scope.clone(), self.hot.len() - 1);
-        self.hot.len() - 1
+        self.hot.insert(scope.clone(), self.chains.len() - 1);
+        self.chains.len() - 1
     }
 }
 
@@ -484,38 +404,10 @@ enum Known {
     Is(Fate),
 }
 
-impl Batch {
-    fn entry(&self, number: usize) -> &Entry {
-        let (part, at) = self.order[number];
-        &self.parts[part].entries[at]
-    }
-
-    /// In the order of `seq`.
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.order.iter().map(|&(part, at)| &self.parts[part].entries[at])
-    }
-
-    /// All lines in the order of `seq`; each entry then says where its line is among them.
-    fn join(&mut self) -> &[u8] {
-        if self.parts[1].entries.is_empty() {
-            return &self.parts[0].lines;
-        }
-        self.joined.clear();
-        for &(part, at) in &self.order {
-            let Part { entries, lines, .. } = &mut self.parts[part];
-            let line = &mut entries[at].line;
-            let start = self.joined.len();
-            self.joined.extend_from_slice(&lines[line.clone()]);
-            *line = start..self.joined.len();
-        }
-        &self.joined
-    }
-
-    fn receipt(&self, fate: Fate) -> Receipt {
-        match fate {
-            Fate::Placed(number) => self.entry(number).receipt(false),
-            Fate::Repeats(number) => self.entry(number).receipt(true),
-            Fate::Repeated(receipt) => receipt,
-        }
+fn receipt(entries: &[Entry], fate: Fate) -> Receipt {
+    match fate {
+        Fate::Placed(number) => entries[number].receipt(false),
+        Fate::Repeats(number) => entries[number].receipt(true),
+        Fate::Repeated(receipt) => receipt,
     }
 }

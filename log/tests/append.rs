@@ -319,7 +319,6 @@ fn many_writers_on_threads_and_tasks_all_get_their_own_place() {
     assert_eq!((verdict.fault, verdict.entries), (None, 841));
 }
 
-/// From some size on a commit is staged by two threads, each with whole scopes.
 #[test]
 fn a_large_commit_of_many_scopes_keeps_order_chains_and_keys() {
     let test = TestLedger::create();
