@@ -1,3 +1,5 @@
+// Long because it is the only one of its kind.
+
 //! The only file that touches the disk, and the only one that names cap-std.
 //!
 //! Ambient authority is taken in [`Folder::open`] and [`Folder::create`], and in [`machine`], which names this machine
@@ -7,6 +9,10 @@
 
 use std::{
     fmt, io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
 };
 
@@ -15,8 +21,9 @@ use cap_std::{
     fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
 };
 use rustix::{
-    fs::{FlockOperation, RenameFlags},
+    fs::{FileType, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 
 use crate::{Error, ErrorKind, Result};
@@ -223,6 +230,53 @@ impl Folder {
         self.dir.open(".").map_err(failed)?.sync_all().map_err(failed)
     }
 
+    /// Waits until nobody else, in this process or another, holds this folder's own lock, and takes it.
+    pub(crate) fn lock(&self) -> Result<FolderLock> {
+        let failed = |e: io::Error| self.failed("lock the folder", "", &e);
+        let here = self.dir.open(".").map_err(failed)?;
+        loop {
+            match rustix::fs::flock(&here, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(FolderLock { _folder: here }),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(failed(e.into())),
+            }
+        }
+    }
+
+    /// Listens on a new socket, to which the owner alone may connect. There must be nothing of that name.
+    pub(crate) fn listen(&self, name: &str) -> Result<UnixListener> {
+        let listen = || {
+            let socket = local_socket(SocketFlags::CLOEXEC)?;
+            // A socket's name gets the permissions that the socket had: nobody else can connect at any moment.
+            rustix::fs::fchmod(&socket, Mode::from_raw_mode(Access::Private.mode()))?;
+            rustix::net::bind(&socket, &through(self.dir.as_fd(), Some(name))?)?;
+            rustix::net::listen(&socket, BACKLOG)?;
+            Ok(UnixListener::from(socket))
+        };
+        listen().map_err(|e: Errno| self.failed("listen on", name, &e.into()))
+    }
+
+    /// Connects to a socket of this user in this folder, without waiting. A symbolic link is not followed.
+    pub(crate) fn connect(&self, name: &str) -> Result<UnixStream> {
+        let connect = || {
+            let file = rustix::fs::openat(
+                &self.dir,
+                name,
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            let stat = rustix::fs::fstat(&file)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+                return Err(Errno::NOTSOCK);
+            }
+            let socket = local_socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+            rustix::net::connect(&socket, &through(file.as_fd(), None)?)?;
+            rustix::io::ioctl_fionbio(&socket, false)?;
+            Ok(UnixStream::from(socket))
+        };
+        connect().map_err(|e: Errno| self.failed("connect to", name, &e.into()))
+    }
+
     /// Whether the folder lies on a file system of another machine, where locks and syncs do not hold.
     pub(crate) fn is_on_network(&self) -> Result<bool> {
         // NFS, SMB, SMB2, CIFS, AFS, Coda, 9p, Ceph: `linux/magic.h` and each file system's own header.
@@ -262,6 +316,26 @@ impl Folder {
         };
         Error::io(format_args!("{verb} {}", file.display()), error)
     }
+}
+
+/// The lock of a folder, until it is dropped.
+pub(crate) struct FolderLock {
+    _folder: File,
+}
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+fn local_socket(flags: SocketFlags) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+/// The address of what a descriptor stands for, or of a name in it: a socket's own address has 108 bytes at most, and
+/// the path of a ledger may be longer.
+fn through(descriptor: BorrowedFd<'_>, name: Option<&str>) -> rustix::io::Result<SocketAddrUnix> {
+    let mut path = PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
+    path.extend(name);
+    SocketAddrUnix::new(&path)
 }
 
 /// An open file, and its name within the ledger for messages.

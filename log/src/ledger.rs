@@ -2,13 +2,12 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
 use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
@@ -19,9 +18,9 @@ use crate::{
     committer::Committer,
     components,
     disk::{Access, Folder},
-    draft::Prepared,
     follow::Follow,
     index::{Index, Segment},
+    intake::{Answer, By, Intake},
     keyfile::{self, KeyFile, Keys},
     lock::Lock,
     manifest::{self, Manifest},
@@ -29,7 +28,8 @@ use crate::{
     recovery,
     remembered::Remembered,
     segment::{self, ActiveSegment},
-    sequencer::{Request, Sequencer},
+    sequencer::Sequencer,
+    share::{self, Client, Server, Way},
     stamps::{Stamps, SystemClock},
 };
 
@@ -60,7 +60,8 @@ impl CreateOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// How long to wait for another writer to go; 10 s unless said otherwise.
+    /// How long to wait for another writer to go or, where the ledger is opened to be shared, to serve us; 10 s unless
+    /// said otherwise.
     pub wait: Duration,
     /// As for [`CreateOptions`].
     pub segment_bytes: u64,
@@ -75,20 +76,27 @@ impl Default for OpenOptions {
     }
 }
 
-/// The one writer of a ledger. Cheap to clone; may be used from many threads and tasks at once. When the last handle
-/// is dropped, what is queued is committed and a last checkpoint written.
+/// A ledger that is open for writing. Cheap to clone; may be used from many threads and tasks at once. When the last
+/// handle is dropped, what is queued is committed and a last checkpoint written.
+///
+/// One process at a time writes: it holds the ledger's lock, and serves a socket in the ledger's folder. What is opened
+/// with [`open_shared`](Self::open_shared) while another process writes hands its appends to that one.
 #[derive(Clone)]
 pub struct Ledger {
-    inner: Arc<Inner>,
+    role: Role,
 }
 
-struct Inner {
-    reader: LedgerReader,
-    secret: Zeroizing<[u8; 32]>,
-    committer: Committer,
+#[derive(Clone)]
+enum Role {
+    Writer(Arc<Writer>),
+    Client(Arc<Client>),
+}
+
+struct Writer {
+    intake: Arc<Intake>,
     checkpointer: Arc<Checkpointer>,
-    /// Held while a component is stored: two of one digest would share a temporary name.
-    components: Mutex<()>,
+    /// Until it is closed.
+    server: Mutex<Option<Server>>,
     /// Given back last.
     lock: Mutex<Option<Lock>>,
 }
@@ -178,8 +186,41 @@ impl Ledger {
     /// where going on would hide what happened: nothing is changed then, and reading still works.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let manifest = Manifest::read(&folder)?;
+        Manifest::read(&folder)?;
         let lock = Lock::take(&folder, options.wait)?;
+        Self::open_locked(path, folder, lock, &options)
+    }
+
+    /// Opens a ledger for writing together with other processes: as [`open`](Self::open) does where nobody writes,
+    /// else by handing appends to the process that does. Receipts and errors are the same either way. When that process
+    /// goes, be it killed, the next append opens the ledger here, unless another process was faster, and what was not
+    /// answered is repeated there.
+    ///
+    /// So that a repetition appends nothing twice, a draft without an idempotency key gets a random one when it is
+    /// handed over: its envelope has a member `key`. A draft that has a key of its own may come back as `repeated`
+    /// where it was in fact this call that appended it.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); `Locked` where the other process did not serve us for as long as `options.wait`.
+    pub fn open_shared(path: &Path, options: OpenOptions) -> Result<Self> {
+        let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
+        Manifest::read(&folder)?;
+        let join = share::Join::new(path, folder, options);
+        match join.within(join.patience())? {
+            Way::Own(ledger) => Ok(ledger),
+            Way::Through(connection, head) => {
+                let client = Client::start(Self::open_read_only(path)?, join, connection, head)?;
+                let role = Role::Client(Arc::new(client));
+                Ok(Self { role })
+            }
+        }
+    }
+
+    /// Opens a ledger whose lock this process has just taken.
+    pub(crate) fn open_locked(path: &Path, folder: Folder, mut lock: Lock, options: &OpenOptions) -> Result<Self> {
+        // Before the log is read, which takes time: who comes meanwhile waits in the socket's queue.
+        lock.listen(&folder);
+        let manifest = Manifest::read(&folder)?;
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(&folder, origin)?;
         let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
@@ -210,6 +251,7 @@ impl Ledger {
         for recovered in unnamed {
             ledger.append_system("quipu.recovered", recovered)?;
         }
+        ledger.serve();
         Ok(ledger)
     }
 
@@ -226,9 +268,22 @@ impl Ledger {
         Ok(reader)
     }
 
-    /// Reads this ledger; the head is all that is durable.
+    /// Reads this ledger; the head is all that is durable. Where another process writes, it is what this one has seen
+    /// to be durable: what was appended through this ledger is always shown, what others append a moment later, or
+    /// after [`refresh`](Self::refresh).
     pub fn reader(&self) -> &LedgerReader {
-        &self.inner.reader
+        match &self.role {
+            Role::Writer(writer) => &writer.intake.reader,
+            Role::Client(client) => client.reader(),
+        }
+    }
+
+    /// Brings the reader up to what is durable now, by asking the process that writes; returns the head.
+    pub async fn refresh(&self) -> Result<u64> {
+        if let Role::Client(client) = &self.role {
+            client.ask_head()?.await.unwrap_or_else(|_| Err(unanswered()))?;
+        }
+        Ok(self.reader().head())
     }
 
     /// Appends one entry and returns when it is durable.
@@ -244,9 +299,8 @@ impl Ledger {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit(request)?;
-        answer.await.unwrap_or_else(|_| Err(unanswered()))
+        let answer = self.queue(drafts, By::Committer)?;
+        self.answered(answer.await.unwrap_or_else(|_| Err(unanswered())))
     }
 
     /// As [`append`](Self::append), for callers that may block. Where nobody else is committing, the commit is made on
@@ -257,21 +311,48 @@ impl Ledger {
 
     /// As [`append_all`](Self::append_all), for callers that may block.
     pub fn append_all_blocking(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit_inline(request)?;
-        crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered()))
+        let answer = self.queue(drafts, By::Caller)?;
+        self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
     }
 
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.
     pub fn put_component(&self, bytes: &[u8]) -> Result<Hash> {
-        let _one_at_a_time = self.inner.components.lock().unwrap_or_else(PoisonError::into_inner);
-        components::put(&self.inner.reader.state.folder, bytes)
+        components::put(&self.reader().state.folder, bytes)
     }
 
     /// Commits what is queued, writes a last checkpoint and gives the lock back. Other handles on this ledger can
     /// still read; appending through them is `Unavailable`.
     pub fn close(self) -> Result<()> {
-        self.inner.close()
+        match &self.role {
+            Role::Writer(writer) => writer.close(),
+            Role::Client(client) => client.close(),
+        }
+    }
+
+    /// Queues drafts with the process that writes.
+    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
+        match &self.role {
+            Role::Writer(writer) => writer.intake.queue(drafts, by),
+            Role::Client(client) => client.queue(drafts, by),
+        }
+    }
+
+    /// What was acknowledged here is shown here.
+    fn answered(&self, receipts: Result<Vec<Receipt>>) -> Result<Vec<Receipt>> {
+        if let (Role::Client(client), Ok(receipts)) = (&self.role, &receipts) {
+            let last = receipts.iter().map(|receipt| receipt.seq).max();
+            client.reader().proved(last.map_or(0, |seq| seq + 1));
+        }
+        receipts
+    }
+
+    /// Serves other processes from now on.
+    fn serve(&self) {
+        let Role::Writer(writer) = &self.role else { return };
+        let lock = writer.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = lock.as_ref().and_then(Lock::listener);
+        let server = listener.and_then(|listener| Server::start(listener, writer.intake.clone()));
+        *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
     fn start(
@@ -289,17 +370,14 @@ impl Ledger {
         let checkpointer = Arc::new(Checkpointer::start(publisher)?);
         let committer = Committer::start(sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state };
-        let lock = Mutex::new(Some(lock));
-        Ok(Self {
-            inner: Arc::new(Inner {
-                reader,
-                secret,
-                committer,
-                checkpointer,
-                components: Mutex::default(),
-                lock,
-            }),
-        })
+        let writer = Writer {
+            intake: Arc::new(Intake::new(reader, committer, secret)),
+            checkpointer,
+            server: Mutex::default(),
+            lock: Mutex::new(Some(lock)),
+        };
+        let role = Role::Writer(Arc::new(writer));
+        Ok(Self { role })
     }
 
     fn append_system(&self, kind: &str, sys: Value) -> Result<Receipt> {
@@ -308,55 +386,25 @@ impl Ledger {
         draft.sys = Some(sys);
         self.append_blocking(draft)
     }
-
-    /// Checks drafts on the caller's thread.
-    fn request(&self, drafts: Vec<Draft>) -> Result<(Request, oneshot::Receiver<Result<Vec<Receipt>>>)> {
-        if drafts.is_empty() || drafts.len() > limits::DRAFTS {
-            let message = format!("{} drafts at once; 1 to {} fit", drafts.len(), limits::DRAFTS);
-            let kind = if drafts.is_empty() {
-                ErrorKind::Invalid
-            } else {
-                ErrorKind::TooLarge
-            };
-            return Err(Error::new(kind, message));
-        }
-        let index = self.inner.reader.index();
-        for id in drafts
-            .iter()
-            .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
-        {
-            if index.find(*id).is_none() {
-                let message = format!("{id} is not an entry of this ledger");
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
-        }
-        drop(index);
-        let drafts: Result<Vec<_>> = drafts
-            .into_iter()
-            .map(|draft| Prepared::new(draft, &self.inner.secret))
-            .collect();
-        let (reply, answer) = oneshot::channel();
-        let request = Request { drafts: drafts?, reply };
-        if request.bytes() > limits::COMMIT_BYTES {
-            let message = format!("the drafts take more than {} bytes together", limits::COMMIT_BYTES);
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        Ok((request, answer))
-    }
 }
 
-impl Inner {
+impl Writer {
     fn close(&self) -> Result<()> {
         // Whoever closes as well waits here until the first has finished: the lock is given back last.
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.committer.close();
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = &server {
+            server.refuse_more();
+        }
+        self.intake.committer.close();
+        drop(server);
         let closed = self.checkpointer.close();
         lock.take();
         closed
     }
 }
 
-impl Drop for Inner {
+impl Drop for Writer {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the last checkpoint was not written; the next open writes it");
@@ -380,6 +428,7 @@ fn read_state(
         index: RwLock::new(index),
         keys: RwLock::new(keys),
         follow,
+        proved: AtomicU64::new(0),
     })
 }
 

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use quipu_format::{
@@ -40,6 +43,8 @@ pub(crate) struct ReadState {
     pub(crate) keys: RwLock<Keys>,
     /// Of a reader that does not write: how far it has followed the files.
     pub(crate) follow: Option<Mutex<Follow>>,
+    /// Of such a reader: entries below it are durable, for the process that writes has said so.
+    pub(crate) proved: AtomicU64,
 }
 
 /// Which way a page goes.
@@ -109,12 +114,19 @@ impl LedgerReader {
     /// Looks at the files again, where another process writes; returns the head.
     pub fn refresh(&self) -> Result<u64> {
         if let Some(follow) = &self.state.follow {
+            let proved = self.state.proved.load(Ordering::Acquire);
             follow
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .advance(&self.state)?;
+                .advance(&self.state, proved)?;
         }
         Ok(self.head())
+    }
+
+    /// Takes the word of the process that writes for it that entries below `head` are durable. They are shown from now
+    /// on; the files are looked at when somebody reads.
+    pub(crate) fn proved(&self, head: u64) {
+        self.state.proved.fetch_max(head, Ordering::AcqRel);
     }
 
     /// The event at a position. None: there is none yet.
@@ -270,7 +282,24 @@ impl LedgerReader {
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.show_proved();
         self.state.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show_proved(&self) {
+        let Some(follow) = &self.state.follow else { return };
+        let proved = self.state.proved.load(Ordering::Acquire);
+        let shown = || self.state.index.read().unwrap_or_else(PoisonError::into_inner).next();
+        if proved <= shown() {
+            return;
+        }
+        let mut follow = follow.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once for each proof: behind damage, entries stay hidden however often one looks.
+        if follow.proved() < proved
+            && let Err(error) = follow.advance(&self.state, proved)
+        {
+            tracing::warn!(%error, "what was appended cannot be read yet");
+        }
     }
 
     /// The stored bytes of an entry's envelope.
