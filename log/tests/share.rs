@@ -243,15 +243,16 @@ fn refusals_are_those_of_the_writer() {
     assert_eq!((last[0].seq, last[1].seq), (2, 3), "nothing of those was appended");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_tasks_append_through_one_connection() {
+#[test]
+fn many_tasks_append_through_one_connection() {
     let test = TestLedger::create();
     let first = shared(test.path());
     let second = shared(test.path());
+    let executor = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let tasks: Vec<_> = (0..32)
         .map(|task| {
             let ledger = second.clone();
-            tokio::spawn(async move {
+            executor.spawn(async move {
                 let mut seqs = Vec::new();
                 for n in 0..20 {
                     let text = format!("{task} {n}");
@@ -266,7 +267,7 @@ async fn many_tasks_append_through_one_connection() {
         .collect();
     let mut all = Vec::new();
     for task in tasks {
-        all.extend(task.await.unwrap());
+        all.extend(executor.block_on(task).unwrap());
     }
     all.sort_unstable();
     assert_eq!(all, (1..=640).collect::<Vec<_>>());
@@ -567,7 +568,7 @@ fn a_peer_that_speaks_nonsense_is_told_and_dropped() {
 #[test]
 fn a_draft_that_cannot_be_appended_fails_alone() {
     let test = TestLedger::create();
-    let _first = shared(test.path());
+    let first = shared(test.path());
     let mut peer = Peer::ready(&test);
     let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
     let with = |member: &str, value: &str| {
@@ -602,6 +603,7 @@ fn a_draft_that_cannot_be_appended_fails_alone() {
     }
     assert_eq!(each[bad.len()]["Ok"][0]["seq"], 1);
     assert_eq!(answer["appended"]["head"], 2);
+    first.close().unwrap();
     assert_eq!(texts(test.path()).len(), 1);
     assert_eq!(test.verify().fault, None);
 }
