@@ -1,16 +1,12 @@
-//! The end of a process that does not write, until it does: a thread takes what callers have queued to the process
-//! that writes, as much at a time as waits. When that one has gone it finds the next, or opens the ledger here, and
-//! repeats what was not answered.
+//! The end of a process that does not write, until it does: what callers hand over, and wait for.
 //!
-//! Repeating is exact: a draft that has no idempotency key is given a random one, so that what the last process did
-//! commit is answered with its first receipt.
+//! All of it can be repeated: a draft that has no idempotency key is given a random one, so that what a process did
+//! commit before it went is answered with its first receipt.
 
 use std::{
     collections::VecDeque,
-    mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Instant,
 };
 
 use base64::Engine;
@@ -18,54 +14,46 @@ use quipu_format::limits;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::{
-    Join, Way,
-    connection::Connection,
-    protocol::{self, Question, Refusal},
-};
+use super::{Join, connection::Connection, courier::Courier, protocol};
 use crate::{
     Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result,
     intake::{self, By},
-    lock::RETRY,
     wait,
 };
-
-/// Bytes of drafts that are sent together, unless one append has more.
-const BATCH_BYTES: usize = 1 << 20;
 
 pub(crate) struct Client {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     /// What is durable, as far as this process has seen.
-    reader: LedgerReader,
-    queue: Mutex<Queue>,
-    arrived: Condvar,
+    pub(super) reader: LedgerReader,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) arrived: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
-    pending: VecDeque<Pending>,
+pub(super) struct Queue {
+    pub(super) pending: VecDeque<Pending>,
     /// This process has come to write: the ledger that it opened, which takes all that comes.
-    own: Option<Ledger>,
-    closed: bool,
+    pub(super) own: Option<Ledger>,
+    pub(super) closed: bool,
 }
 
 /// What a caller waits for.
-struct Pending {
+pub(super) struct Pending {
     /// Drafts to be appended together. None: how far the log goes.
-    drafts: Option<Sent>,
-    reply: oneshot::Sender<Result<Vec<Receipt>>>,
+    pub(super) drafts: Option<Sent>,
+    pub(super) reply: oneshot::Sender<Result<Vec<Receipt>>>,
     /// It may have reached a process that writes.
-    sent: bool,
+    pub(super) sent: bool,
 }
 
-struct Sent {
-    json: Box<RawValue>,
+pub(super) struct Sent {
+    pub(super) json: Box<RawValue>,
     /// Of each draft, whether its key is of our making: its caller knows of none.
-    our_key: Vec<bool>,
+    pub(super) our_key: Vec<bool>,
 }
 
 impl Client {
@@ -77,11 +65,7 @@ impl Client {
             queue: Mutex::default(),
             arrived: Condvar::new(),
         });
-        let courier = Courier {
-            shared: shared.clone(),
-            join,
-            connection: Some(connection),
-        };
+        let courier = Courier::new(shared.clone(), join, connection);
         let thread = thread::Builder::new()
             .name("quipu-hand-over".into())
             .spawn(move || courier.work())
@@ -169,12 +153,12 @@ impl Drop for Client {
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends to the ledger that this process has come to write.
-    fn give(&self, pending: Pending, own: &Ledger) {
+    pub(super) fn give(&self, pending: Pending, own: &Ledger) {
         let Some(sent) = &pending.drafts else {
             self.reader.proved(own.reader().head());
             return pending.answer(Ok(Vec::new()));
@@ -182,131 +166,6 @@ impl Shared {
         let answer = protocol::decode(&sent.json).and_then(|drafts| own.queue(drafts, By::Caller));
         let receipts = answer.and_then(|answer| wait::block_on(answer).unwrap_or_else(|_| Err(closed())));
         pending.answer(receipts);
-    }
-}
-
-/// The thread's own.
-struct Courier {
-    shared: Arc<Shared>,
-    join: Join,
-    connection: Option<Connection>,
-}
-
-/// Why an exchange came to nothing.
-enum Failed {
-    /// The other process has gone, or goes.
-    Lost(Error),
-    /// It says why it does not take what was sent.
-    Refused(Error),
-}
-
-impl Courier {
-    fn work(mut self) {
-        let _nobody_waits_in_vain = CloseOnDrop(self.shared.clone());
-        while let Some(batch) = self.next_batch() {
-            if let Some(own) = self.deliver(batch) {
-                return self.retire(own);
-            }
-        }
-    }
-
-    /// As much as is sent together; waits for it. None: there will be no more.
-    fn next_batch(&self) -> Option<Vec<Pending>> {
-        let mut queue = self.shared.queue();
-        while queue.pending.is_empty() {
-            if queue.closed {
-                return None;
-            }
-            queue = self.shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        let (mut bytes, mut drafts) = (0, 0);
-        let fits = queue.pending.iter().take_while(|pending| {
-            bytes += pending.drafts.as_ref().map_or(0, |sent| sent.json.get().len());
-            drafts += pending.drafts.as_ref().map_or(1, |sent| sent.our_key.len());
-            bytes <= BATCH_BYTES && drafts <= limits::DRAFTS
-        });
-        let count = fits.count().max(1);
-        Some(queue.pending.drain(..count).collect())
-    }
-
-    /// Gets the batch answered, by whoever writes. Returns the ledger if that has come to be this process.
-    fn deliver(&mut self, mut batch: Vec<Pending>) -> Option<Ledger> {
-        let mut patience: Option<Instant> = None;
-        loop {
-            if let Some(connection) = &mut self.connection {
-                match exchange(connection, &self.shared.reader, &mut batch) {
-                    Ok(answers) => {
-                        let mut answers = answers.into_iter();
-                        for pending in batch {
-                            let answer = match pending.drafts {
-                                None => Some(Ok(Vec::new())),
-                                Some(_) => answers.next().map(|answer| answer.map_err(Error::from)),
-                            };
-                            pending.answer(answer.unwrap_or_else(|| Err(closed())));
-                        }
-                        return None;
-                    }
-                    Err(Failed::Refused(error)) => {
-                        self.connection = None;
-                        fail(batch, &error);
-                        return None;
-                    }
-                    Err(Failed::Lost(error)) => {
-                        tracing::debug!(%error, "the process that wrote has gone");
-                        self.connection = None;
-                        if patience.is_some_and(|deadline| Instant::now() >= deadline) {
-                            fail(batch, &error);
-                            return None;
-                        }
-                        if patience.is_some() {
-                            thread::sleep(RETRY);
-                        }
-                    }
-                }
-            }
-            let deadline = *patience.get_or_insert_with(|| self.join.patience());
-            match self.join.within(deadline) {
-                Ok(Way::Through(connection, head)) => {
-                    self.shared.reader.proved(head);
-                    self.connection = Some(connection);
-                }
-                Ok(Way::Own(own)) => {
-                    batch.into_iter().for_each(|pending| self.shared.give(pending, &own));
-                    return Some(own);
-                }
-                Err(error) => {
-                    fail(batch, &error);
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// From now on callers append to the ledger that this process writes.
-    fn retire(self, own: Ledger) {
-        loop {
-            let mut queue = self.shared.queue();
-            if queue.pending.is_empty() {
-                queue.own = Some(own);
-                return;
-            }
-            let waiting = mem::take(&mut queue.pending);
-            drop(queue);
-            waiting.into_iter().for_each(|pending| self.shared.give(pending, &own));
-        }
-    }
-}
-
-/// However the thread ends, nobody is left waiting.
-struct CloseOnDrop(Arc<Shared>);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        let mut queue = self.0.queue();
-        if queue.own.is_none() {
-            queue.closed = true;
-            queue.pending.clear();
-        }
     }
 }
 
@@ -327,65 +186,13 @@ impl Sent {
 
 impl Pending {
     /// Whoever waited may have gone: the entries stay.
-    fn answer(self, mut answer: Result<Vec<Receipt>>) {
+    pub(super) fn answer(self, mut answer: Result<Vec<Receipt>>) {
         if let (Ok(receipts), Some(sent)) = (&mut answer, &self.drafts) {
             for (receipt, our_key) in receipts.iter_mut().zip(&sent.our_key) {
                 receipt.repeated &= !our_key;
             }
         }
         let _ = self.reply.send(answer);
-    }
-}
-
-/// Sends a batch and waits for its answers, one for each that has drafts.
-fn exchange(
-    connection: &mut Connection,
-    reader: &LedgerReader,
-    batch: &mut [Pending],
-) -> Result<Vec<Result<Vec<Receipt>, Refusal>>, Failed> {
-    let requests: Vec<_> = batch
-        .iter()
-        .filter_map(|pending| Some(&*pending.drafts.as_ref()?.json))
-        .collect();
-    let expected = requests.len();
-    let message = protocol::message(&Question::Append(requests)).map_err(Failed::Refused)?;
-    // A message that was not sent whole has no effect.
-    connection.send_bytes(&message).map_err(Failed::Lost)?;
-    batch.iter_mut().for_each(|pending| pending.sent = true);
-    drop(message);
-    let answer = connection.next(None).map_err(Failed::Lost)?;
-    let length = answer.ok_or_else(|| Failed::Lost(closed()))?;
-    let answer = connection.rest(length).map_err(Failed::Lost)?;
-    match protocol::parse(&answer).map_err(Failed::Lost)? {
-        protocol::Answer::Appended { head, each } if each.len() == expected => {
-            reader.proved(head);
-            Ok(each)
-        }
-        protocol::Answer::Refused(refusal) => Err(match Error::from(refusal) {
-            // It would be no better anywhere else.
-            error if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge) => Failed::Refused(error),
-            error => Failed::Lost(error),
-        }),
-        _ => Err(Failed::Lost(Error::new(
-            ErrorKind::Io,
-            "its answer is none to what was asked",
-        ))),
-    }
-}
-
-/// Of what was sent and not answered nobody knows whether it was appended.
-fn fail(batch: Vec<Pending>, error: &Error) {
-    for pending in batch {
-        let error = if pending.sent && pending.drafts.is_some() {
-            let message = format!(
-                "the process that wrote to the ledger has gone, and whether it appended this is unknown: open the ledger \
-                 again, and repeat with the same idempotency key. {error}"
-            );
-            Error::new(ErrorKind::Unavailable, message)
-        } else {
-            error.clone()
-        };
-        pending.answer(Err(error));
     }
 }
 
@@ -396,6 +203,6 @@ fn random_key() -> Result<String> {
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the ledger has been closed: open it again")
 }

@@ -6,6 +6,7 @@
 
 mod client;
 mod connection;
+mod courier;
 mod join;
 mod protocol;
 mod server;
