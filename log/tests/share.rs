@@ -425,7 +425,7 @@ fn the_owner_alone_may_connect_and_what_a_killed_writer_left_is_replaced() {
 }
 
 #[test]
-fn another_user_hears_refusal_though_it_may_open_the_socket() {
+fn another_user_is_refused_though_it_may_open_the_socket() {
     let is_root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     let has_python = Command::new("python3").arg("--version").output().is_ok();
     if !is_root || !has_python {
@@ -440,7 +440,7 @@ fn another_user_hears_refusal_though_it_may_open_the_socket() {
     open(test.path().parent().unwrap(), 0o755);
     open(test.path(), 0o755);
     let script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
-while (b := s.recv(4096)): sys.stdout.buffer.write(b)";
+sys.stdout.buffer.write(s.recv(4096))";
     let mut python = Command::new("python3");
     python
         .args(["-c", script])
@@ -679,7 +679,10 @@ fn a_peer_that_never_reads_does_not_hold_up_the_end() {
         .map(|_| {
             let mut peer = Peer::ready(&test);
             let question = question.clone();
-            thread::spawn(move || while peer.0.write_all(&question).is_ok() {})
+            thread::spawn(move || {
+                while peer.0.write_all(&question).is_ok() {}
+                peer
+            })
         })
         .collect();
     // Until their answers fill the sockets.
@@ -690,7 +693,7 @@ fn a_peer_that_never_reads_does_not_hold_up_the_end() {
     }
     quick("appending beside deaf peers", || first.append_blocking(draft("a", "x"))).unwrap();
     quick("closing beside deaf peers", || first.close()).unwrap();
-    deaf.into_iter().for_each(|peer| peer.join().unwrap());
+    deaf.into_iter().for_each(|peer| drop(peer.join().unwrap()));
     assert_eq!(test.verify().fault, None);
 }
 

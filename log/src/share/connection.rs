@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,19 +19,31 @@ const MESSAGE: Duration = Duration::from_millis(limits::MESSAGE_MS);
 const BUFFER_BYTES: usize = 64 << 10;
 
 pub(crate) struct Connection {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Stream>,
+}
+
+/// A socket that another thread may end, without a descriptor more.
+struct Stream(Arc<UnixStream>);
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(bytes)
+    }
 }
 
 impl Connection {
-    pub(crate) fn new(stream: UnixStream) -> Self {
-        let stream = BufReader::with_capacity(BUFFER_BYTES, stream);
+    pub(crate) fn new(stream: Arc<UnixStream>) -> Self {
+        let stream = BufReader::with_capacity(BUFFER_BYTES, Stream(stream));
         Self { stream }
+    }
+
+    fn socket(&self) -> &UnixStream {
+        &self.stream.get_ref().0
     }
 
     /// Whether the other end is a process of this one's user, which may read the ledger's keys anyway.
     pub(crate) fn is_ours(&self) -> bool {
-        rustix::net::sockopt::socket_peercred(self.stream.get_ref())
-            .is_ok_and(|peer| peer.uid == rustix::process::geteuid())
+        rustix::net::sockopt::socket_peercred(self.socket()).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
     }
 
     /// Sends a message; the other end must take it in time.
@@ -41,7 +54,7 @@ impl Connection {
     /// Sends what [`protocol::message`] made.
     pub(crate) fn send_bytes(&mut self, message: &[u8]) -> Result<()> {
         let deadline = Instant::now() + MESSAGE;
-        let mut stream = self.stream.get_ref();
+        let mut stream = self.socket();
         let mut rest = message;
         while !rest.is_empty() {
             let sent = left(deadline)
@@ -60,7 +73,7 @@ impl Connection {
     /// other end has closed the connection.
     pub(crate) fn next(&mut self, patience: Option<Duration>) -> Result<Option<usize>> {
         let mut header = [0; HEADER_BYTES];
-        let read = self.stream.get_ref().set_read_timeout(patience).and_then(|()| {
+        let read = self.socket().set_read_timeout(patience).and_then(|()| {
             if self.stream.fill_buf()?.is_empty() {
                 return Ok(false);
             }
@@ -79,7 +92,7 @@ impl Connection {
         let mut message = Vec::with_capacity(length.min(BUFFER_BYTES));
         while message.len() < length {
             if self.stream.buffer().is_empty() {
-                let timeout = left(deadline).and_then(|left| self.stream.get_ref().set_read_timeout(Some(left)));
+                let timeout = left(deadline).and_then(|left| self.socket().set_read_timeout(Some(left)));
                 timeout.map_err(|e| lost(&e))?;
             }
             match self.stream.fill_buf() {

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -67,7 +68,7 @@ impl Join {
 
     /// Connects, and waits for the other process to say that it serves us.
     fn greet(&self, deadline: Instant) -> Result<(Connection, u64)> {
-        let mut connection = Connection::new(self.folder.connect(SOCKET)?);
+        let mut connection = Connection::new(Arc::new(self.folder.connect(SOCKET)?));
         if !connection.is_ours() {
             let message = "the ledger's socket is another user's";
             return Err(Error::new(ErrorKind::Locked, message));

@@ -43,8 +43,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     closing: bool,
-    /// By number: other handles on their sockets, to end them.
-    connections: HashMap<u64, UnixStream>,
+    /// By number: their sockets, to end them.
+    connections: HashMap<u64, Arc<UnixStream>>,
     accepted: u64,
     /// Bytes of the messages that are being received.
     receiving: usize,
@@ -124,8 +124,8 @@ impl Shared {
 
     /// Gives a connection its thread, or tells it why not.
     fn admit(self: &Arc<Self>, stream: UnixStream) {
-        let Ok(other_handle) = stream.try_clone() else { return };
-        let mut connection = Connection::new(stream);
+        let stream = Arc::new(stream);
+        let mut connection = Connection::new(stream.clone());
         let mut state = self.state();
         if state.closing {
             return;
@@ -149,7 +149,7 @@ impl Shared {
         }
         let number = state.accepted;
         state.accepted += 1;
-        state.connections.insert(number, other_handle);
+        state.connections.insert(number, stream);
         drop(state);
         let served = Served {
             shared: self.clone(),

@@ -1,6 +1,6 @@
 //! Messages and their codec, against arbitrary bytes.
 
-use std::{io::Write, os::unix::net::UnixStream, thread, time::Duration};
+use std::{io::Write, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
 use proptest::prelude::*;
 use quipu_format::{Actor, Body, EventId, Kind, Scope};
@@ -17,7 +17,7 @@ use crate::{Draft, Error, ErrorKind};
 fn hears(bytes: Vec<u8>, piece: usize) -> Connection {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     thread::spawn(move || bytes.chunks(piece.max(1)).all(|piece| theirs.write_all(piece).is_ok()));
-    Connection::new(ours)
+    Connection::new(Arc::new(ours))
 }
 
 /// All messages up to the end, or to what is wrong.
