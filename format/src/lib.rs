@@ -8,6 +8,7 @@
 //! envelope and the opened body together.
 
 mod body;
+mod canonical;
 mod checkpoint;
 mod envelope;
 mod error;
@@ -17,6 +18,7 @@ mod id;
 mod keytree;
 pub mod limits;
 mod line;
+mod mac;
 mod note;
 mod proof;
 mod seal;
@@ -35,6 +37,7 @@ pub use id::{Actor, EventId, Kind, RunId, Scope};
 pub use keytree::{EntrySecret, KeyNode, KeyPath, KeyTree};
 pub use limits::Limits;
 pub use line::{Line, checksum, encode_line, line_bytes};
+pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
 pub use proof::InclusionProof;
 pub use seal::{commitment, open, seal};

@@ -1,37 +1,71 @@
-// Long because it is the only one of its kind.
-
-//! The only file that touches the disk, and the only one that names cap-std.
+//! Files and folders, as the rest of the crate uses them. What they stand on is a [`FolderBackend`]: the file system
+//! (`disk/native.rs`, the only file that names cap-std), or a simulated one that forgets what was not synced.
 //!
-//! Ambient authority is taken in [`Folder::open`] and [`Folder::create`], and in [`machine`], which names this machine
-//! for a message; everything else is relative to a folder that somebody was handed. System calls that durability rests on: `pwrite` at a tracked offset, `fdatasync` of a
-//! file, `fsync` of a file whose size changed, `fsync` of a folder after a name changed in it, `rename` and
-//! `renameat2(EXCHANGE)`. Each operation either reports success or an error that names the file.
+//! System calls that durability rests on: `pwrite` at a tracked offset, `fdatasync` of a file, `fsync` of a file whose
+//! size changed, `fsync` of a folder after a name changed in it, `rename` and `renameat2(EXCHANGE)`. Each operation
+//! either reports success or an error that names the file.
+
+mod native;
+mod socket;
 
 use std::{
     fmt, io,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::net::{UnixListener, UnixStream},
-    },
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use cap_std::{
-    ambient_authority,
-    fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
-};
-use rustix::{
-    fs::{FileType, FlockOperation, Mode, OFlags, RenameFlags},
-    io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
-};
+pub(crate) use native::machine;
 
 use crate::{Error, ErrorKind, Result};
 
-/// A folder, and its name for messages (empty for the ledger's own).
-pub(crate) struct Folder {
-    dir: Dir,
-    name: PathBuf,
+/// A folder of some storage. Names have one component, except where a path is said.
+pub(crate) trait FolderBackend: Send + Sync {
+    fn open_folder(&self, name: &str) -> io::Result<Arc<dyn FolderBackend>>;
+    /// Creates the last component of a path.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+    fn open_file(&self, name: &str, mode: Mode) -> io::Result<Box<dyn FileBackend>>;
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn exchange(&self, a: &str, b: &str) -> io::Result<()>;
+    fn remove(&self, name: &str) -> io::Result<()>;
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Makes names in the folder durable.
+    fn sync(&self) -> io::Result<()>;
+    fn make_writable(&self, name: &str) -> io::Result<()>;
+    fn is_on_network(&self) -> io::Result<bool>;
+    /// Of a folder that other processes see too.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// An open file of some storage.
+pub(crate) trait FileBackend: Send + Sync {
+    fn len(&self) -> io::Result<u64>;
+    /// May read less than asked, 0 at the end.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// May write less than given.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    fn sync_data(&self) -> io::Result<()>;
+    fn sync_all(&self) -> io::Result<()>;
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    fn set_read_only(&self) -> io::Result<()>;
+    fn is_shared(&self) -> io::Result<bool>;
+    fn is_immutable(&self) -> io::Result<bool>;
+    fn set_immutable(&self, immutable: bool) -> io::Result<()>;
+    fn try_lock(&self) -> io::Result<bool>;
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode {
+    Read,
+    /// To read and write it.
+    Write,
+    /// The same, creating it where it is missing.
+    WriteOrCreate(Access),
+    /// A new file to read and write; it must not exist.
+    Create(Access),
 }
 
 /// Who may read a file that is created.
@@ -44,7 +78,7 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    fn mode(self) -> u32 {
+    fn bits(self) -> u32 {
         match self {
             Self::Private => 0o600,
             Self::Usual => 0o644,
@@ -52,42 +86,44 @@ impl Access {
     }
 }
 
+/// A folder, and its name for messages (empty for the ledger's own).
+#[derive(Clone)]
+pub(crate) struct Folder {
+    backend: Arc<dyn FolderBackend>,
+    name: PathBuf,
+}
+
 impl Folder {
     /// Opens a folder of the file system by its path: here ambient authority is taken.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let dir = Dir::open_ambient_dir(path, ambient_authority())
-            .map_err(|e| Error::io(format_args!("open the folder {}", path.display()), &e))?;
-        Ok(Self {
-            dir,
-            name: PathBuf::new(),
-        })
+        native::open(path)
+            .map(Self::over)
+            .map_err(|e| Error::io(format_args!("open the folder {}", path.display()), &e))
     }
 
-    /// Creates a folder, and those above it, unless it is there, and opens it.
+    /// Creates a folder of the file system, and those above it, unless it is there, and opens it.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let failed = |e: io::Error| Error::io(format_args!("create the folder {}", path.display()), &e);
-        let fresh: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-        Dir::create_ambient_dir_all(path, ambient_authority()).map_err(failed)?;
-        // A name is durable once the folder that it stands in is synced.
-        for parent in fresh.iter().filter_map(|folder| folder.parent()) {
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            Self::open(parent)?.sync()?;
+        native::create(path)
+            .map(Self::over)
+            .map_err(|e| Error::io(format_args!("create the folder {}", path.display()), &e))
+    }
+
+    /// A ledger's own folder on some storage.
+    pub(crate) fn over(backend: Arc<dyn FolderBackend>) -> Self {
+        Self {
+            backend,
+            name: PathBuf::new(),
         }
-        Self::open(path)
     }
 
     /// A folder in this one.
     pub(crate) fn sub(&self, name: &str) -> Result<Self> {
-        let dir = self
-            .dir
-            .open_dir(name)
+        let backend = self
+            .backend
+            .open_folder(name)
             .map_err(|e| self.failed("open the folder", name, &e))?;
         Ok(Self {
-            dir,
+            backend,
             name: self.name.join(name),
         })
     }
@@ -97,7 +133,7 @@ impl Folder {
         let mut above = PathBuf::new();
         for part in Path::new(name) {
             above.push(part);
-            match self.dir.create_dir_with(&above, &DirBuilder::new()) {
+            match self.backend.create_folder(&above) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(self.failed("create the folder", name, &e));
                 }
@@ -109,26 +145,22 @@ impl Folder {
 
     /// Creates a file that must not exist.
     pub(crate) fn create_file(&self, name: &str, access: Access) -> Result<DiskFile> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(access.mode());
-        self.open_with("create", name, &options)
+        self.open_with("create", name, Mode::Create(access))
     }
 
     /// Opens a file to read and write it.
     pub(crate) fn write_file(&self, name: &str) -> Result<DiskFile> {
-        self.open_with("open", name, OpenOptions::new().read(true).write(true))
+        self.open_with("open", name, Mode::Write)
     }
 
     /// Opens a file to read it.
     pub(crate) fn read_file(&self, name: &str) -> Result<DiskFile> {
-        self.open_with("open", name, OpenOptions::new().read(true))
+        self.open_with("open", name, Mode::Read)
     }
 
     /// Opens a file to read and write it, creating it where it is missing.
     pub(crate) fn write_or_create_file(&self, name: &str) -> Result<DiskFile> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(Access::Usual.mode());
-        self.open_with("open", name, &options)
+        self.open_with("open", name, Mode::WriteOrCreate(Access::Usual))
     }
 
     /// The whole content of a small file, at most `limit` bytes. None: there is no such file.
@@ -164,8 +196,8 @@ impl Folder {
 
     /// Gives a file another name, replacing what had it. The caller syncs the folder.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.dir
-            .rename(from, &self.dir, to)
+        self.backend
+            .rename(from, to)
             .map_err(|e| self.failed("rename a file to", to, &e))
     }
 
@@ -179,33 +211,21 @@ impl Folder {
 
     /// Lets the owner write a file again that was made read-only.
     pub(crate) fn make_writable(&self, name: &str) -> Result<()> {
-        let failed = |e: io::Error| self.failed("make writable", name, &e);
-        let mut permissions = self.dir.metadata(name).map_err(failed)?.permissions();
-        if permissions.mode() & 0o200 == 0 {
-            permissions.set_mode(permissions.mode() | 0o200);
-            self.dir.set_permissions(name, permissions).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Another handle on the same folder, whatever its name is by now.
-    pub(crate) fn try_clone(&self) -> Result<Self> {
-        let dir = self.dir.try_clone().map_err(|e| self.failed("open again", "", &e))?;
-        Ok(Self {
-            dir,
-            name: self.name.clone(),
-        })
+        self.backend
+            .make_writable(name)
+            .map_err(|e| self.failed("make writable", name, &e))
     }
 
     /// Exchanges the names of two files in one step. The caller syncs the folder.
     pub(crate) fn exchange(&self, a: &str, b: &str) -> Result<()> {
-        rustix::fs::renameat_with(&self.dir, a, &self.dir, b, RenameFlags::EXCHANGE)
-            .map_err(|e| self.failed("exchange the names of two files, one of them", b, &e.into()))
+        self.backend
+            .exchange(a, b)
+            .map_err(|e| self.failed("exchange the names of two files, one of them", b, &e))
     }
 
     /// Removes a file if it is there. The caller syncs the folder where that matters.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        match self.dir.remove_file(name) {
+        match self.backend.remove(name) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.failed("remove", name, &e)),
             _ => Ok(()),
         }
@@ -213,93 +233,27 @@ impl Folder {
 
     /// The names in this folder, sorted.
     pub(crate) fn list(&self) -> Result<Vec<String>> {
-        let failed = |e: io::Error| self.failed("list", "", &e);
-        let mut names = Vec::new();
-        for entry in self.dir.entries().map_err(failed)? {
-            // A name that is not text is none of ours; it is left alone.
-            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
-        }
+        let mut names = self.backend.list().map_err(|e| self.failed("list", "", &e))?;
         names.sort();
         Ok(names)
     }
 
-    /// Makes names in this folder durable. A descriptor of a `Dir` is opened with `O_PATH`, which cannot be synced,
-    /// so "." is opened in it.
+    /// Makes names in this folder durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        let failed = |e: io::Error| self.failed("sync the folder", "", &e);
-        self.dir.open(".").map_err(failed)?.sync_all().map_err(failed)
-    }
-
-    /// Waits until nobody else, in this process or another, holds this folder's own lock, and takes it.
-    pub(crate) fn lock(&self) -> Result<FolderLock> {
-        let failed = |e: io::Error| self.failed("lock the folder", "", &e);
-        let here = self.dir.open(".").map_err(failed)?;
-        loop {
-            match rustix::fs::flock(&here, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(FolderLock { _folder: here }),
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(failed(e.into())),
-            }
-        }
-    }
-
-    /// Listens on a new socket, to which the owner alone may connect. There must be nothing of that name.
-    pub(crate) fn listen(&self, name: &str) -> Result<UnixListener> {
-        let listen = || {
-            let socket = local_socket(SocketFlags::CLOEXEC)?;
-            // A socket's name gets the permissions that the socket had: nobody else can connect at any moment.
-            rustix::fs::fchmod(&socket, Mode::from_raw_mode(Access::Private.mode()))?;
-            rustix::net::bind(&socket, &through(self.dir.as_fd(), Some(name))?)?;
-            rustix::net::listen(&socket, BACKLOG)?;
-            Ok(UnixListener::from(socket))
-        };
-        listen().map_err(|e: Errno| self.failed("listen on", name, &e.into()))
-    }
-
-    /// Connects to a socket of this user in this folder, without waiting. A symbolic link is not followed.
-    pub(crate) fn connect(&self, name: &str) -> Result<UnixStream> {
-        let connect = || {
-            let file = rustix::fs::openat(
-                &self.dir,
-                name,
-                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            let stat = rustix::fs::fstat(&file)?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-                return Err(Errno::NOTSOCK);
-            }
-            let socket = local_socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-            rustix::net::connect(&socket, &through(file.as_fd(), None)?)?;
-            rustix::io::ioctl_fionbio(&socket, false)?;
-            Ok(UnixStream::from(socket))
-        };
-        connect().map_err(|e: Errno| self.failed("connect to", name, &e.into()))
+        self.backend.sync().map_err(|e| self.failed("sync the folder", "", &e))
     }
 
     /// Whether the folder lies on a file system of another machine, where locks and syncs do not hold.
     pub(crate) fn is_on_network(&self) -> Result<bool> {
-        // NFS, SMB, SMB2, CIFS, AFS, Coda, 9p, Ceph: `linux/magic.h` and each file system's own header.
-        const NETWORK: [u64; 8] = [
-            0x6969,
-            0x517B,
-            0xFE53_4D42,
-            0xFF53_4D42,
-            0x5346_414F,
-            0x7375_7245,
-            0x0102_1997,
-            0x00C3_6400,
-        ];
-        let failed = |e: io::Error| self.failed("look at the file system of", "", &e);
-        let here = self.dir.open(".").map_err(failed)?;
-        let found = rustix::fs::fstatfs(&here).map_err(|e| failed(e.into()))?;
-        Ok(NETWORK.contains(&(found.f_type as u64)))
+        self.backend
+            .is_on_network()
+            .map_err(|e| self.failed("look at the file system of", "", &e))
     }
 
-    fn open_with(&self, verb: &str, name: &str, options: &OpenOptions) -> Result<DiskFile> {
+    fn open_with(&self, verb: &str, name: &str, mode: Mode) -> Result<DiskFile> {
         let file = self
-            .dir
-            .open_with(name, options)
+            .backend
+            .open_file(name, mode)
             .map_err(|e| self.failed(verb, name, &e))?;
         Ok(DiskFile {
             file,
@@ -318,29 +272,9 @@ impl Folder {
     }
 }
 
-/// The lock of a folder, until it is dropped.
-pub(crate) struct FolderLock {
-    _folder: File,
-}
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 128;
-
-fn local_socket(flags: SocketFlags) -> rustix::io::Result<std::os::fd::OwnedFd> {
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-}
-
-/// The address of what a descriptor stands for, or of a name in it: a socket's own address has 108 bytes at most, and
-/// the path of a ledger may be longer.
-fn through(descriptor: BorrowedFd<'_>, name: Option<&str>) -> rustix::io::Result<SocketAddrUnix> {
-    let mut path = PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
-    path.extend(name);
-    SocketAddrUnix::new(&path)
-}
-
 /// An open file, and its name within the ledger for messages.
 pub(crate) struct DiskFile {
-    file: File,
+    file: Box<dyn FileBackend>,
     name: String,
 }
 
@@ -351,10 +285,7 @@ impl DiskFile {
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        self.file
-            .metadata()
-            .map(|m| m.len())
-            .map_err(|e| self.failed("look at", &e))
+        self.file.len().map_err(|e| self.failed("look at", &e))
     }
 
     /// `length` bytes from `offset`; fewer where the file ends before.
@@ -374,9 +305,16 @@ impl DiskFile {
     }
 
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(|e| self.failed("write", &e))
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.file.write_at(&bytes[done..], offset + done as u64) {
+                Ok(0) => return Err(self.failed("write", &io::ErrorKind::WriteZero.into())),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.failed("write", &e)),
+            }
+        }
+        Ok(())
     }
 
     /// Writes `byte` over a range.
@@ -407,30 +345,31 @@ impl DiskFile {
 
     /// Takes away everybody's permission to write.
     pub(crate) fn set_read_only(&self) -> Result<()> {
-        let mut permissions = self
-            .file
-            .metadata()
-            .map_err(|e| self.failed("look at", &e))?
-            .permissions();
-        permissions.set_mode(permissions.mode() & !0o222);
-        self.file
-            .set_permissions(permissions)
-            .map_err(|e| self.failed("seal", &e))
+        self.file.set_read_only().map_err(|e| self.failed("seal", &e))
     }
 
     /// Whether group or others may read or write the file.
     pub(crate) fn is_shared(&self) -> Result<bool> {
-        let metadata = self.file.metadata().map_err(|e| self.failed("look at", &e))?;
-        Ok(metadata.permissions().mode() & 0o077 != 0)
+        self.file.is_shared().map_err(|e| self.failed("look at", &e))
+    }
+
+    /// Whether the file has the attribute that forbids everybody to change, rename or remove it.
+    pub(crate) fn is_immutable(&self) -> Result<bool> {
+        self.file
+            .is_immutable()
+            .map_err(|e| self.failed("read the attributes of", &e))
+    }
+
+    /// Gives or takes that attribute.
+    pub(crate) fn set_immutable(&self, immutable: bool) -> Result<()> {
+        self.file
+            .set_immutable(immutable)
+            .map_err(|e| self.failed("change the attributes of", &e))
     }
 
     /// Takes the lock of the whole file, without waiting. False: another process has it.
     pub(crate) fn try_lock(&self) -> Result<bool> {
-        match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(e) => Err(self.failed("lock", &e.into())),
-        }
+        self.file.try_lock().map_err(|e| self.failed("lock", &e))
     }
 
     fn failed(&self, verb: &str, error: &io::Error) -> Error {
@@ -442,16 +381,4 @@ impl fmt::Debug for DiskFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
-}
-
-/// Name of this machine and of its present boot, which tell whether a recorded process id still means anything.
-pub(crate) fn machine() -> String {
-    let boot = Dir::open_ambient_dir("/proc/sys/kernel/random", ambient_authority())
-        .and_then(|dir| dir.read_to_string("boot_id"))
-        .unwrap_or_default();
-    format!(
-        "{} {}",
-        rustix::system::uname().nodename().to_string_lossy(),
-        boot.trim()
-    )
 }

@@ -53,17 +53,15 @@ impl Intake {
 
     fn prepare(&self, drafts: Vec<Draft>) -> Result<Vec<Prepared>> {
         check_count(drafts.len())?;
-        let index = self.reader.index();
         for id in drafts
             .iter()
             .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
         {
-            if index.find(*id).is_none() {
+            if self.reader.find(*id)?.is_none() {
                 let message = format!("{id} is not an entry of this ledger");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }
-        drop(index);
         drafts
             .into_iter()
             .map(|draft| Prepared::new(draft, &self.secret))

@@ -6,34 +6,37 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits};
+use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits, tree::Frontier};
 use serde_json::{Value, json};
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result, checkpoint,
+    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
+    base::Base,
+    checkpoint,
     checkpoint::Publisher,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
     disk::{Access, Folder},
     follow::Follow,
-    index::{Index, Segment},
+    index::Index,
     intake::{Answer, By, Intake},
     keyfile::{self, KeyFile, Keys},
     lock::Lock,
     manifest::{self, Manifest},
+    open_files::OpenFiles,
     reader::ReadState,
     recovery,
     remembered::Remembered,
     segment::{self, ActiveSegment},
     sequencer::Sequencer,
     share::{self, Client, Server, Way},
-    stamps::{Stamps, SystemClock},
+    stamps::{Clock, Stamps, SystemClock},
 };
 
-const SIGNER: &str = "signer";
+pub(crate) const SIGNER: &str = "signer";
 
 /// How a new ledger is made.
 #[derive(Debug, Clone)]
@@ -144,25 +147,22 @@ impl Ledger {
         };
         let keys = Keys::new(&options.origin, *random()?);
         let keyfile = KeyFile::create(&folder, &keys)?;
-        let log = Arc::new(folder.sub(segment::FOLDER)?);
-        let active = ActiveSegment::create(log, clamp(options.segment_bytes))?;
-        let publisher = Publisher::new(folder.try_clone()?, signer, 0)?;
-        let root = folder.try_clone()?;
-        let mut index = Index::default();
-        index.segments.push(Segment {
-            first: 0,
-            file: active.file.clone(),
-        });
-        let state = read_state(path, folder, manifest, index, keys, None);
-        let ledger = Self::start(
+        let log = folder.sub(segment::FOLDER)?;
+        let active = ActiveSegment::create(Arc::new(log.clone()), clamp(options.segment_bytes))?;
+        let root = folder.clone();
+        let files = Arc::new(OpenFiles::new(log.clone()));
+        let mut index = Base::start().into_index(files);
+        index.set_newest_file(active.file.clone());
+        let state = read_state(path, folder, log, manifest, index, keys, None);
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let stamps = Stamps::new(Box::new(SystemClock::new()), Ulid::nil());
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let ledger = Self::start(Parts {
             state,
-            keyfile,
-            active,
-            Ulid::nil(),
-            Remembered::default(),
+            sequencer,
             publisher,
             lock,
-        )?;
+        })?;
         let reader = ledger.reader();
         let genesis = json!({"genesis": {"origin": reader.origin(), "verifierKey": reader.verifier_key().to_string()}});
         ledger.append_system("quipu.genesis", genesis)?;
@@ -220,35 +220,9 @@ impl Ledger {
     pub(crate) fn open_locked(path: &Path, folder: Folder, mut lock: Lock, options: &OpenOptions) -> Result<Self> {
         // Before the log is read, which takes time: who comes meanwhile waits in the socket's queue.
         lock.listen(&folder);
-        let manifest = Manifest::read(&folder)?;
-        let origin = manifest.verifier_key.name();
-        let keys = Keys::read(&folder, origin)?;
-        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-        let log_folder = Arc::new(folder.sub(segment::FOLDER)?);
-        let log = recovery::Log::read(&log_folder, checkpoint, keys.applied)?;
-        let signer = read_signer(&folder, &manifest)?;
-        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
-            recovery::check_keys(log.index.scopes.keys(), &keys)?;
-        }
-        for secret in [keyfile::FILE, SIGNER] {
-            keyfile::check_mode(&folder, secret)?;
-        }
-        let (file, position, filled) = log.recover(&folder, &log_folder)?;
-        drop(keys);
-        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
-        let active = ActiveSegment::resume(log_folder, file.clone(), position, filled, clamp(options.segment_bytes));
-        let mut publisher = Publisher::new(folder.try_clone()?, signer, published)?;
-        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
-        publisher.publish()?;
-        let unnamed = recovery::unnamed_torn(&folder, &log.named_torn)?;
-        let mut index = log.index;
-        if let Some(segment) = index.segments.last_mut() {
-            segment.file = file;
-        }
-        let state = read_state(path, folder, manifest, index, keys, None);
-        let ledger = Self::start(state, keyfile, active, log.last_id, log.remembered, publisher, lock)?;
-        for recovered in unnamed {
+        let clock = Box::new(SystemClock::new());
+        let ledger = Self::start(Parts::open(folder, path, lock, options, clock)?)?;
+        for recovered in recovery::unnamed_torn(ledger.reader())? {
             ledger.append_system("quipu.recovered", recovered)?;
         }
         ledger.serve();
@@ -258,14 +232,7 @@ impl Ledger {
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
     pub fn open_read_only(path: &Path) -> Result<LedgerReader> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let manifest = Manifest::read(&folder)?;
-        let keys = Keys::read(&folder, manifest.verifier_key.name())?;
-        let follow = Some(Mutex::new(Follow::new()));
-        let reader = LedgerReader {
-            state: read_state(path, folder, manifest, Index::default(), keys, follow),
-        };
-        reader.refresh()?;
-        Ok(reader)
+        open_reader(folder, path)
     }
 
     /// Reads this ledger; the head is all that is durable. Where another process writes, it is what this one has seen
@@ -355,26 +322,18 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(
-        state: Arc<ReadState>,
-        keyfile: KeyFile,
-        active: ActiveSegment,
-        last_id: Ulid,
-        remembered: Remembered,
-        publisher: Publisher,
-        lock: Lock,
-    ) -> Result<Self> {
-        let secret = state.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone();
-        let stamps = Stamps::new(Box::new(SystemClock::new()), last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
-        let checkpointer = Arc::new(Checkpointer::start(publisher)?);
-        let committer = Committer::start(sequencer, checkpointer.clone())?;
-        let reader = LedgerReader { state };
+    fn start(parts: Parts) -> Result<Self> {
+        let keys = parts.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let secret = keys.secret.clone();
+        drop(keys);
+        let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
+        let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
+        let reader = LedgerReader { state: parts.state };
         let writer = Writer {
             intake: Arc::new(Intake::new(reader, committer, secret)),
             checkpointer,
             server: Mutex::default(),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(Some(parts.lock)),
         };
         let role = Role::Writer(Arc::new(writer));
         Ok(Self { role })
@@ -386,6 +345,79 @@ impl Ledger {
         draft.sys = Some(sys);
         self.append_blocking(draft)
     }
+}
+
+/// A ledger that is open for writing and has no threads yet.
+pub(crate) struct Parts {
+    pub(crate) state: Arc<ReadState>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) publisher: Publisher,
+    pub(crate) lock: Lock,
+}
+
+impl Parts {
+    /// Reads what is there, decides by the recovery table, and makes the log ready to go on. The lock is taken.
+    pub(crate) fn open(
+        folder: Folder,
+        path: &Path,
+        lock: Lock,
+        options: &OpenOptions,
+        clock: Box<dyn Clock>,
+    ) -> Result<Self> {
+        let manifest = Manifest::read(&folder)?;
+        let origin = manifest.verifier_key.name();
+        let keys = Keys::read(&folder, origin)?;
+        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
+        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let log_folder = folder.sub(segment::FOLDER)?;
+        let files = Arc::new(OpenFiles::new(log_folder.clone()));
+        let mut log = recovery::Log::read(&folder, &files, &keys.secret, checkpoint, keys.applied)?;
+        let signer = read_signer(&folder, &manifest)?;
+        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
+            recovery::check_keys(log.index.scopes.keys(), &keys)?;
+        }
+        for secret in [keyfile::FILE, SIGNER] {
+            keyfile::check_mode(&folder, secret)?;
+        }
+        let (file, position, filled) = log.recover(&folder, &log_folder)?;
+        drop(keys);
+        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
+        let active = ActiveSegment::resume(
+            Arc::new(log_folder.clone()),
+            file.clone(),
+            position,
+            filled,
+            clamp(options.segment_bytes),
+        );
+        log.index.set_newest_file(file);
+        let remembered = Remembered::of(&log.index)?;
+        let state = read_state(path, folder, log_folder, manifest, log.index, keys, None);
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
+        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
+        publisher.publish()?;
+        let stamps = Stamps::new(clock, log.last_id);
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+        Ok(Self {
+            state,
+            sequencer,
+            publisher,
+            lock,
+        })
+    }
+}
+
+/// Opens a ledger for reading.
+pub(crate) fn open_reader(folder: Folder, path: &Path) -> Result<LedgerReader> {
+    let manifest = Manifest::read(&folder)?;
+    let keys = Keys::read(&folder, manifest.verifier_key.name())?;
+    let log = folder.sub(segment::FOLDER)?;
+    let follow = Some(Mutex::new(Follow::new()));
+    let index = Base::start().into_index(Arc::new(OpenFiles::new(log.clone())));
+    let reader = LedgerReader {
+        state: read_state(path, folder, log, manifest, index, keys, follow),
+    };
+    reader.refresh()?;
+    Ok(reader)
 }
 
 impl Writer {
@@ -415,6 +447,7 @@ impl Drop for Writer {
 fn read_state(
     path: &Path,
     folder: Folder,
+    log: Folder,
     manifest: Manifest,
     index: Index,
     keys: Keys,
@@ -424,6 +457,7 @@ fn read_state(
     Arc::new(ReadState {
         path,
         folder,
+        log,
         manifest,
         index: RwLock::new(index),
         keys: RwLock::new(keys),

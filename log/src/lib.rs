@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod base;
 mod checkpoint;
 mod checkpointer;
 mod committer;
@@ -30,20 +31,29 @@ mod draft;
 mod error;
 mod export;
 mod follow;
+mod heads;
+mod immutable;
 pub mod import;
 mod index;
 mod intake;
 mod keyfile;
 mod ledger;
+mod lines;
 mod lock;
 mod manifest;
+mod open_files;
+mod opened;
+mod plan;
 mod reader;
+mod recent;
 mod recovery;
 mod remembered;
 mod scan;
+mod sealed;
 mod segment;
 mod sequencer;
 mod share;
+mod sidecar;
 mod stamps;
 mod tree_files;
 mod verify;
@@ -52,6 +62,8 @@ mod wait;
 pub use draft::{Draft, Receipt};
 pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
+pub use immutable::{ImmutableSummary, set_immutable};
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use plan::{RecoveryPlan, plan_recovery};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use verify::{Fault, Verification, VerifyProgress, verify};

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) const FOLDER: &str = "log";
-const NEXT: &str = "next";
+pub(crate) const NEXT: &str = "next";
 /// Bytes that the first segment of a ledger is filled ahead at first; doubled each time they are used up.
 const FIRST_FILL_BYTES: u64 = 128 << 10;
 /// Bytes that a segment file can have: a commit that fits no segment has one of its own.

@@ -51,7 +51,7 @@ impl Join {
     pub(crate) fn within(&self, deadline: Instant) -> Result<Way> {
         loop {
             if let Some(lock) = Lock::try_take(&self.folder)? {
-                let ledger = Ledger::open_locked(&self.path, self.folder.try_clone()?, lock, &self.options)?;
+                let ledger = Ledger::open_locked(&self.path, self.folder.clone(), lock, &self.options)?;
                 return Ok(Way::Own(ledger));
             }
             let why = match self.greet(deadline) {

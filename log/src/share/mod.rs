@@ -33,7 +33,7 @@ pub(crate) struct Socket {
 impl Socket {
     /// Listens in place of whoever held the lock before. The caller holds it.
     pub(crate) fn listen(folder: &Folder) -> Result<Self> {
-        let folder = folder.try_clone()?;
+        let folder = folder.clone();
         folder.remove(SOCKET)?;
         let listener = folder.listen(SOCKET)?;
         Ok(Self { listener, folder })
