@@ -19,10 +19,10 @@ pub(crate) struct LedgerDir {
     pub(crate) path: PathBuf,
 }
 
-/// How long a command that writes waits for its turn.
+/// How long a command that writes tries.
 #[derive(Args)]
 pub(crate) struct Wait {
-    /// Seconds to wait while another process writes to the ledger
+    /// Seconds to try while another process writes to the ledger and does not take our appends
     #[arg(long = "wait", value_name = "SECONDS", default_value_t = 10)]
     seconds: u32,
 }
@@ -48,6 +48,6 @@ impl LedgerDir {
     pub(crate) fn write(&self, wait: &Wait) -> Result<Ledger, Failure> {
         let mut options = OpenOptions::default();
         options.wait = Duration::from_secs(wait.seconds.into());
-        Ok(Ledger::open(&self.path, options)?)
+        Ok(Ledger::open_shared(&self.path, options)?)
     }
 }

@@ -41,6 +41,15 @@ pub const PAGE_BYTES: usize = 4 << 20;
 /// Keyed entries whose idempotency keys are remembered, the newest.
 pub const REMEMBERED_KEYS: usize = 1_000_000;
 
+/// Bytes of a message between processes that share a ledger: the drafts of a whole commit as JSON, and room to spare.
+pub const MESSAGE_BYTES: usize = COMMIT_BYTES + (4 << 20);
+/// Bytes of the messages that the writing process receives at once, from all others together.
+pub const MESSAGES_BYTES: usize = 64 << 20;
+/// Milliseconds in which a message whose beginning is there must come whole, and in which an answer must be taken.
+pub const MESSAGE_MS: u64 = 10_000;
+/// Connections of other processes that the writing process serves at once.
+pub const CONNECTIONS: usize = 256;
+
 /// What one run may use. All limits hold for each run on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -6,9 +6,11 @@
 //! either reports success or an error that names the file.
 
 mod native;
+mod socket;
 
 use std::{
     fmt, io,
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -31,6 +33,10 @@ pub(crate) trait FolderBackend: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn make_writable(&self, name: &str) -> io::Result<()>;
     fn is_on_network(&self) -> io::Result<bool>;
+    /// Of a folder that other processes see too.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// An open file of some storage.

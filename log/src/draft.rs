@@ -1,4 +1,5 @@
 use quipu_format::{Actor, Body, Envelope, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -45,7 +46,7 @@ impl Draft {
 }
 
 /// Proof of acceptance: when it is returned the entry is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Position in the ledger.
     pub seq: u64,

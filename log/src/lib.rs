@@ -1,8 +1,8 @@
 //! The append-only, hash-chained, signed log of a quipu ledger.
 //!
-//! A [`Ledger`] is the one writer of a folder, a [`LedgerReader`] reads it, in the writer's process or another. What a
-//! writer acknowledges has been synced; there is no call that changes, hides or removes an entry. Grants are not known
-//! here: whoever appends has checked that the actor may.
+//! A [`Ledger`] writes a folder, or hands its appends to the one process that does; a [`LedgerReader`] reads it, in that
+//! process or another. What is acknowledged has been synced; there is no call that changes, hides or removes an entry.
+//! Grants are not known here: whoever appends has checked that the actor may.
 //!
 //! ```
 //! use quipu_format::{Actor, Body, Kind, Scope};
@@ -35,6 +35,7 @@ mod heads;
 mod immutable;
 pub mod import;
 mod index;
+mod intake;
 mod keyfile;
 mod ledger;
 mod lines;
@@ -42,6 +43,7 @@ mod lock;
 mod manifest;
 mod open_files;
 mod opened;
+mod opening;
 mod plan;
 mod reader;
 mod recent;
@@ -52,6 +54,7 @@ mod scan;
 mod sealed;
 mod segment;
 mod sequencer;
+mod share;
 mod sidecar;
 mod staging;
 mod stamps;

@@ -8,10 +8,10 @@ use crate::{
     Result, checkpoint,
     disk::Folder,
     keyfile::{self, Keys},
-    ledger::SIGNER,
     lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
+    opening::SIGNER,
     recovery, segment,
 };
 

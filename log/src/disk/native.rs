@@ -3,7 +3,12 @@
 //! Ambient authority is taken in [`open`] and [`create`], and in [`machine`], which names this machine for a message;
 //! everything else is relative to a folder that somebody was handed.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    sync::Arc,
+};
 
 use cap_std::{
     ambient_authority,
@@ -119,6 +124,10 @@ impl FolderBackend for Dir {
         ];
         let found = rustix::fs::fstatfs(&self.open(".")?)?;
         Ok(NETWORK.contains(&(found.f_type as u64)))
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
     }
 }
 
