@@ -28,9 +28,9 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
-    segment::{self, ActiveSegment},
+    segment::{self, ActiveSegment, Filling},
     sequencer::{Request, Sequencer},
-    stamps::{Stamps, SystemClock},
+    stamps::{Clock, Stamps, SystemClock},
 };
 
 const SIGNER: &str = "signer";
@@ -99,7 +99,8 @@ impl Ledger {
     /// # Errors
     /// `Exists` where there is one already or the folder is not empty; `Invalid` for an unusable origin.
     pub fn create(path: &Path, options: CreateOptions) -> Result<Self> {
-        let signer = Signer::new(&options.origin, *random()?)?;
+        // Before anything is made.
+        Signer::new(&options.origin, [0; 32])?;
         let folder = Folder::create(path)?;
         let names = folder.list()?;
         if names.iter().any(|name| name == manifest::FILE) {
@@ -109,61 +110,15 @@ impl Ledger {
             );
             return Err(Error::new(ErrorKind::Exists, message));
         }
-        let not_empty = || {
+        if !names.is_empty() {
             let message = format!(
                 "the folder {} is not empty: choose another one for the ledger",
                 path.display()
             );
-            Error::new(ErrorKind::Exists, message)
-        };
-        if !names.is_empty() {
-            return Err(not_empty());
+            return Err(Error::new(ErrorKind::Exists, message));
         }
-        let lock = Lock::take(&folder, Duration::ZERO)?;
-        // Somebody else may have begun one meanwhile.
-        if folder.list()?.len() > 1 {
-            return Err(not_empty());
-        }
-        for name in [segment::FOLDER, components::FOLDER, recovery::TORN, "projections"] {
-            folder.create_sub(name)?;
-        }
-        folder.create_file(SIGNER, Access::Private).and_then(|file| {
-            file.write_all_at(signer.to_text().as_bytes(), 0)?;
-            file.sync_all()
-        })?;
-        let manifest = Manifest {
-            verifier_key: signer.verifier_key(),
-        };
-        let keys = Keys::new(&options.origin, *random()?);
-        let keyfile = KeyFile::create(&folder, &keys)?;
-        let log = Arc::new(folder.sub(segment::FOLDER)?);
-        let active = ActiveSegment::create(log, clamp(options.segment_bytes))?;
-        let publisher = Publisher::new(folder.clone(), signer, 0)?;
-        let root = folder.clone();
-        let mut index = Index::default();
-        index.segments.push(Segment {
-            first: 0,
-            file: active.file.clone(),
-        });
-        let state = read_state(path, folder, manifest, index, keys, None);
-        let ledger = Self::start(
-            state,
-            keyfile,
-            active,
-            Ulid::nil(),
-            Remembered::default(),
-            publisher,
-            lock,
-        )?;
-        let reader = ledger.reader();
-        let genesis = json!({"genesis": {"origin": reader.origin(), "verifierKey": reader.verifier_key().to_string()}});
-        ledger.append_system("quipu.genesis", genesis)?;
-        // The checkpoint over it comes from closing; only then is the ledger one, and `quipu.json` says so.
-        let manifest = Manifest {
-            verifier_key: reader.verifier_key().clone(),
-        };
-        ledger.close()?;
-        manifest.write(&root)?;
+        let filling = Filling::new(options.segment_bytes);
+        Parts::create(&folder, &options.origin, filling, Box::new(SystemClock::new()))?;
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,
             ..OpenOptions::default()
@@ -178,52 +133,15 @@ impl Ledger {
     /// where going on would hide what happened: nothing is changed then, and reading still works.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let manifest = Manifest::read(&folder)?;
-        let lock = Lock::take(&folder, options.wait)?;
-        let origin = manifest.verifier_key.name();
-        let keys = Keys::read(&folder, origin)?;
-        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-        let log_folder = Arc::new(folder.sub(segment::FOLDER)?);
-        let log = recovery::Log::read(&log_folder, checkpoint, keys.applied)?;
-        let signer = read_signer(&folder, &manifest)?;
-        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
-            recovery::check_keys(log.index.scopes.keys(), &keys)?;
-        }
-        for secret in [keyfile::FILE, SIGNER] {
-            keyfile::check_mode(&folder, secret)?;
-        }
-        let (file, position, filled) = log.recover(&folder, &log_folder)?;
-        drop(keys);
-        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
-        let active = ActiveSegment::resume(log_folder, file.clone(), position, filled, clamp(options.segment_bytes));
-        let mut publisher = Publisher::new(folder.clone(), signer, published)?;
-        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
-        publisher.publish()?;
-        let unnamed = recovery::unnamed_torn(&folder, &log.named_torn)?;
-        let mut index = log.index;
-        if let Some(segment) = index.segments.last_mut() {
-            segment.file = file;
-        }
-        let state = read_state(path, folder, manifest, index, keys, None);
-        let ledger = Self::start(state, keyfile, active, log.last_id, log.remembered, publisher, lock)?;
-        for recovered in unnamed {
-            ledger.append_system("quipu.recovered", recovered)?;
-        }
-        Ok(ledger)
+        let filling = Filling::new(options.segment_bytes);
+        let clock = Box::new(SystemClock::new());
+        Self::start(Parts::open(path, folder, filling, options.wait, clock)?)
     }
 
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
     pub fn open_read_only(path: &Path) -> Result<LedgerReader> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let manifest = Manifest::read(&folder)?;
-        let keys = Keys::read(&folder, manifest.verifier_key.name())?;
-        let follow = Some(Mutex::new(Follow::new()));
-        let reader = LedgerReader {
-            state: read_state(path, folder, manifest, Index::default(), keys, follow),
-        };
-        reader.refresh()?;
-        Ok(reader)
+        read_only(path, folder)
     }
 
     /// Reads this ledger; the head is all that is durable.
@@ -274,21 +192,16 @@ impl Ledger {
         self.inner.close()
     }
 
-    fn start(
-        state: Arc<ReadState>,
-        keyfile: KeyFile,
-        active: ActiveSegment,
-        last_id: Ulid,
-        remembered: Remembered,
-        publisher: Publisher,
-        lock: Lock,
-    ) -> Result<Self> {
-        let secret = state.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone();
-        let stamps = Stamps::new(Box::new(SystemClock::new()), last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+    fn start(parts: Parts) -> Result<Self> {
+        let Parts {
+            reader,
+            secret,
+            sequencer,
+            publisher,
+            lock,
+        } = parts;
         let checkpointer = Arc::new(Checkpointer::start(publisher)?);
         let committer = Committer::start(sequencer, checkpointer.clone())?;
-        let reader = LedgerReader { state };
         let lock = Mutex::new(Some(lock));
         Ok(Self {
             inner: Arc::new(Inner {
@@ -302,47 +215,188 @@ impl Ledger {
         })
     }
 
-    fn append_system(&self, kind: &str, sys: Value) -> Result<Receipt> {
+    fn request(&self, drafts: Vec<Draft>) -> Result<(Request, Answer)> {
+        request(&self.inner.reader, &self.inner.secret, drafts)
+    }
+}
+
+/// A ledger that is open for writing, without the threads that work on it.
+pub(crate) struct Parts {
+    pub(crate) reader: LedgerReader,
+    pub(crate) secret: Zeroizing<[u8; 32]>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) publisher: Publisher,
+    pub(crate) lock: Lock,
+}
+
+impl Parts {
+    /// Makes a ledger in an empty folder, and closes it. `quipu.json`, written last, says that it is one.
+    pub(crate) fn create(folder: &Folder, origin: &str, filling: Filling, clock: Box<dyn Clock>) -> Result<()> {
+        let signer = Signer::new(origin, *random()?)?;
+        let lock = Lock::take(folder, Duration::ZERO)?;
+        // Somebody else may have begun one meanwhile.
+        if folder.list()?.len() > 1 {
+            let message = "the folder is not empty: choose another one for the ledger";
+            return Err(Error::new(ErrorKind::Exists, message));
+        }
+        for name in [segment::FOLDER, components::FOLDER, recovery::TORN, "projections"] {
+            folder.create_sub(name)?;
+        }
+        folder.create_file(SIGNER, Access::Private).and_then(|file| {
+            file.write_all_at(signer.to_text().as_bytes(), 0)?;
+            file.sync_all()
+        })?;
+        let verifier_key = signer.verifier_key();
+        let manifest = Manifest {
+            verifier_key: verifier_key.clone(),
+        };
+        let keys = Keys::new(origin, *random()?);
+        let keyfile = KeyFile::create(folder, &keys)?;
+        let log = Arc::new(folder.sub(segment::FOLDER)?);
+        let active = ActiveSegment::create(log, filling)?;
+        let publisher = Publisher::new(folder.clone(), signer, 0)?;
+        let mut index = Index::default();
+        index.segments.push(Segment {
+            first: 0,
+            file: active.file.clone(),
+        });
+        let state = read_state(Path::new(""), folder.clone(), manifest, index, keys, None);
+        let stamps = Stamps::new(clock, Ulid::nil());
+        let mut parts = Self::over(state, keyfile, active, stamps, Remembered::default(), publisher, lock);
+        let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
+        parts.append_system("quipu.genesis", genesis)?;
+        parts.publisher.publish()?;
+        Manifest { verifier_key }.write(folder)
+    }
+
+    /// Opens a ledger, waiting for another writer to go, and recovers from what a crash left. `path` is for SQLite alone.
+    pub(crate) fn open(
+        path: &Path,
+        folder: Folder,
+        filling: Filling,
+        wait: Duration,
+        clock: Box<dyn Clock>,
+    ) -> Result<Self> {
+        let manifest = Manifest::read(&folder)?;
+        let lock = Lock::take(&folder, wait)?;
+        let origin = manifest.verifier_key.name();
+        let keys = Keys::read(&folder, origin)?;
+        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
+        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let log_folder = Arc::new(folder.sub(segment::FOLDER)?);
+        let log = recovery::Log::read(&log_folder, checkpoint, keys.applied)?;
+        let signer = read_signer(&folder, &manifest)?;
+        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
+            recovery::check_keys(log.index.scopes.keys(), &keys)?;
+        }
+        for secret in [keyfile::FILE, SIGNER] {
+            keyfile::check_mode(&folder, secret)?;
+        }
+        let (file, position, filled) = log.recover(&folder, &log_folder)?;
+        drop(keys);
+        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
+        let active = ActiveSegment::resume(log_folder, file.clone(), position, filled, filling);
+        let mut publisher = Publisher::new(folder.clone(), signer, published)?;
+        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
+        publisher.publish()?;
+        let unnamed = recovery::unnamed_torn(&folder, &log.named_torn)?;
+        let mut index = log.index;
+        if let Some(segment) = index.segments.last_mut() {
+            segment.file = file;
+        }
+        let state = read_state(path, folder, manifest, index, keys, None);
+        let stamps = Stamps::new(clock, log.last_id);
+        let mut parts = Self::over(state, keyfile, active, stamps, log.remembered, publisher, lock);
+        for recovered in unnamed {
+            parts.append_system("quipu.recovered", recovered)?;
+        }
+        Ok(parts)
+    }
+
+    fn over(
+        state: Arc<ReadState>,
+        keyfile: KeyFile,
+        active: ActiveSegment,
+        stamps: Stamps,
+        remembered: Remembered,
+        publisher: Publisher,
+        lock: Lock,
+    ) -> Self {
+        let secret = state.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone();
+        Self {
+            reader: LedgerReader { state: state.clone() },
+            secret,
+            sequencer: Sequencer::new(state, keyfile, active, stamps, remembered),
+            publisher,
+            lock,
+        }
+    }
+
+    /// Appends all or none, in one commit.
+    pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
+        let (request, mut answer) = request(&self.reader, &self.secret, drafts)?;
+        self.commit(vec![request]);
+        answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
+    }
+
+    /// Makes requests durable in one commit, and answers them.
+    pub(crate) fn commit(&mut self, requests: Vec<Request>) {
+        let leaves = self.sequencer.commit(requests);
+        leaves.into_iter().for_each(|leaf| self.publisher.push(leaf));
+    }
+
+    fn append_system(&mut self, kind: &str, sys: Value) -> Result<Receipt> {
         let body = Body::new(None, "{}")?;
         let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
         draft.sys = Some(sys);
-        self.append_blocking(draft)
+        one(self.append_all(vec![draft])?)
     }
+}
 
-    /// Checks drafts on the caller's thread.
-    fn request(&self, drafts: Vec<Draft>) -> Result<(Request, oneshot::Receiver<Result<Vec<Receipt>>>)> {
-        if drafts.is_empty() || drafts.len() > limits::DRAFTS {
-            let message = format!("{} drafts at once; 1 to {} fit", drafts.len(), limits::DRAFTS);
-            let kind = if drafts.is_empty() {
-                ErrorKind::Invalid
-            } else {
-                ErrorKind::TooLarge
-            };
-            return Err(Error::new(kind, message));
-        }
-        let index = self.inner.reader.index();
-        for id in drafts
-            .iter()
-            .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
-        {
-            if index.find(*id).is_none() {
-                let message = format!("{id} is not an entry of this ledger");
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
-        }
-        drop(index);
-        let drafts: Result<Vec<_>> = drafts
-            .into_iter()
-            .map(|draft| Prepared::new(draft, &self.inner.secret))
-            .collect();
-        let (reply, answer) = oneshot::channel();
-        let request = Request { drafts: drafts?, reply };
-        if request.bytes() > limits::COMMIT_BYTES {
-            let message = format!("the drafts take more than {} bytes together", limits::COMMIT_BYTES);
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        Ok((request, answer))
+/// Opens a ledger for reading; another process may be writing it.
+pub(crate) fn read_only(path: &Path, folder: Folder) -> Result<LedgerReader> {
+    let manifest = Manifest::read(&folder)?;
+    let keys = Keys::read(&folder, manifest.verifier_key.name())?;
+    let follow = Some(Mutex::new(Follow::new()));
+    let reader = LedgerReader {
+        state: read_state(path, folder, manifest, Index::default(), keys, follow),
+    };
+    reader.refresh()?;
+    Ok(reader)
+}
+
+type Answer = oneshot::Receiver<Result<Vec<Receipt>>>;
+
+/// Checks drafts, on the caller's thread.
+pub(crate) fn request(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<(Request, Answer)> {
+    if drafts.is_empty() || drafts.len() > limits::DRAFTS {
+        let message = format!("{} drafts at once; 1 to {} fit", drafts.len(), limits::DRAFTS);
+        let kind = if drafts.is_empty() {
+            ErrorKind::Invalid
+        } else {
+            ErrorKind::TooLarge
+        };
+        return Err(Error::new(kind, message));
     }
+    let index = reader.index();
+    for id in drafts
+        .iter()
+        .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
+    {
+        if index.find(*id).is_none() {
+            let message = format!("{id} is not an entry of this ledger");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+    }
+    drop(index);
+    let drafts: Result<Vec<_>> = drafts.into_iter().map(|draft| Prepared::new(draft, secret)).collect();
+    let (reply, answer) = oneshot::channel();
+    let request = Request { drafts: drafts?, reply };
+    if request.bytes() > limits::COMMIT_BYTES {
+        let message = format!("the drafts take more than {} bytes together", limits::COMMIT_BYTES);
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok((request, answer))
 }
 
 impl Inner {
@@ -411,14 +465,9 @@ fn no_ledger(path: &Path, error: Error) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn clamp(segment_bytes: u64) -> u64 {
-    segment_bytes.clamp(64 << 10, limits::SEGMENT_BYTES)
-}
-
 fn random() -> Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes)
-        .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no randomness for a key: {e}")))?;
+    crate::random::fill(&mut *bytes)?;
     Ok(bytes)
 }
 

@@ -36,12 +36,15 @@ mod keyfile;
 mod ledger;
 mod lock;
 mod manifest;
+mod random;
 mod reader;
 mod recovery;
 mod remembered;
 mod scan;
 mod segment;
 mod sequencer;
+#[cfg(test)]
+mod simulation;
 mod stamps;
 mod tree_files;
 mod verify;

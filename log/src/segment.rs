@@ -20,14 +20,35 @@ use crate::{
 
 pub(crate) const FOLDER: &str = "log";
 const NEXT: &str = "next";
-/// Bytes that the first segment of a ledger is filled ahead at first; doubled each time they are used up.
-const FIRST_FILL_BYTES: u64 = 128 << 10;
 /// Bytes that a segment file can have: a commit that fits no segment has one of its own.
 pub(crate) const MOST_BYTES: u64 = limits::SEGMENT_BYTES + limits::COMMIT_BYTES as u64;
 /// Entries that a segment file can hold: no line is shorter than 256 bytes.
 pub(crate) const MOST_ENTRIES: u64 = MOST_BYTES / 256;
-/// Bytes filled between two looks at how far the writer has come.
-const FILL_STEP_BYTES: u64 = 1 << 20;
+
+/// Sizes of segments, and how they are filled ahead.
+#[derive(Clone, Copy)]
+pub(crate) struct Filling {
+    /// Bytes after which the next segment is begun.
+    pub(crate) limit: u64,
+    /// Bytes that the first segment of a ledger is filled ahead at first; doubled each time they are used up.
+    pub(crate) first: u64,
+    /// Bytes of the next segment that are filled between two looks at how far the writer has come.
+    pub(crate) step: u64,
+    /// The next segment is filled on a thread of its own; else by the writer, between commits.
+    pub(crate) beside: bool,
+}
+
+impl Filling {
+    /// As it is for segments of `limit` bytes, which is brought into its range.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            limit: limit.clamp(64 << 10, limits::SEGMENT_BYTES),
+            first: 128 << 10,
+            step: 1 << 20,
+            beside: true,
+        }
+    }
+}
 
 /// Name of the segment whose first entry has this `seq`.
 pub(crate) fn file_name(first: u64) -> String {
@@ -53,28 +74,27 @@ pub(crate) struct ActiveSegment {
     position: u64,
     /// Where the filled bytes end.
     filled: u64,
-    /// Bytes after which the next segment is begun.
-    limit: u64,
+    filling: Filling,
     /// The next segment, while it is being prepared.
     next: Option<Preparation>,
 }
 
 impl ActiveSegment {
     /// Creates a ledger's first segment.
-    pub(crate) fn create(log: Arc<Folder>, limit: u64) -> Result<Self> {
+    pub(crate) fn create(log: Arc<Folder>, filling: Filling) -> Result<Self> {
         let file = log.create_file(&file_name(0), Access::Usual)?;
         log.sync()?;
-        Ok(Self::resume(log, Arc::new(file), 0, 0, limit))
+        Ok(Self::resume(log, Arc::new(file), 0, 0, filling))
     }
 
     /// Goes on at `position` of the newest segment, which is filled up to `filled`.
-    pub(crate) fn resume(log: Arc<Folder>, file: Arc<DiskFile>, position: u64, filled: u64, limit: u64) -> Self {
+    pub(crate) fn resume(log: Arc<Folder>, file: Arc<DiskFile>, position: u64, filled: u64, filling: Filling) -> Self {
         Self {
             log,
             file,
             position,
             filled,
-            limit,
+            filling,
             next: None,
         }
     }
@@ -83,24 +103,24 @@ impl ActiveSegment {
     /// begun. If it fails nothing has changed, and it can be tried again, unless the kind is `Unavailable`.
     pub(crate) fn make_room(&mut self, bytes: u64, first: u64) -> Result<bool> {
         let end = self.position + bytes;
-        if end > self.limit && self.position > 0 {
+        let Filling {
+            limit, first: least, ..
+        } = self.filling;
+        if end > limit && self.position > 0 {
             self.rotate(first, bytes)?;
             return Ok(true);
         }
         if end > self.filled {
-            let target = (self.filled * 2)
-                .max(FIRST_FILL_BYTES)
-                .max(end)
-                .min(self.limit.max(end));
+            let target = (self.filled * 2).max(least).max(end).min(limit.max(end));
             self.file.fill(b'\n', self.filled..target)?;
             self.file.sync_all()?;
             self.filled = target;
         }
-        if self.next.is_none() && end > self.limit / 2 {
-            self.next = Some(Preparation::start(self.log.clone(), self.limit)?);
+        if self.next.is_none() && end > limit / 2 {
+            self.next = Some(Preparation::start(self.log.clone(), self.filling)?);
         }
-        if let Some(next) = &self.next {
-            next.keep_ahead_of(end.saturating_sub(self.limit / 2) * 2);
+        if let Some(next) = &mut self.next {
+            next.keep_ahead_of(end.saturating_sub(limit / 2) * 2);
         }
         Ok(false)
     }
@@ -119,10 +139,10 @@ impl ActiveSegment {
     fn rotate(&mut self, first: u64, bytes: u64) -> Result<()> {
         let next = match self.next.take() {
             Some(next) => next,
-            None => Preparation::start(self.log.clone(), self.limit)?,
+            None => Preparation::start(self.log.clone(), self.filling)?,
         };
         let mut file = next.finish()?;
-        let mut filled = self.limit;
+        let mut filled = self.filling.limit;
         if bytes > filled {
             file.fill(b'\n', filled..bytes)?;
             file.sync_all()?;
@@ -156,56 +176,80 @@ pub(crate) fn discard_next(log: &Folder) -> Result<()> {
     log.remove(NEXT)
 }
 
-/// A thread that fills `log/next` and syncs it, no faster than the writer comes near its end: filling doubles the
-/// bytes that are written, and must not hold up commits.
-struct Preparation {
-    wanted: Arc<AtomicU64>,
-    hurry: mpsc::Sender<()>,
-    thread: JoinHandle<Result<DiskFile>>,
+/// The next segment on its way: `log/next` is filled and synced no faster than the writer comes near its own segment's
+/// end, for filling doubles the bytes that are written, and must not hold up commits.
+enum Preparation {
+    /// On a thread of its own.
+    Beside {
+        wanted: Arc<AtomicU64>,
+        hurry: mpsc::Sender<()>,
+        thread: JoinHandle<Result<DiskFile>>,
+    },
+    /// By the writer; what fails is said when it is finished, as it is by a thread.
+    Between(Result<Next>),
 }
 
 impl Preparation {
-    fn start(log: Arc<Folder>, bytes: u64) -> Result<Self> {
+    fn start(log: Arc<Folder>, filling: Filling) -> Result<Self> {
+        if !filling.beside {
+            return Ok(Self::Between(Next::begin(log, filling)));
+        }
         let wanted = Arc::new(AtomicU64::new(0));
         let (hurry, hurried) = mpsc::channel();
         let pace = wanted.clone();
         let thread = thread::Builder::new()
             .name("quipu-next".into())
-            .spawn(move || prepare(&log, bytes, &pace, &hurried))
+            .spawn(move || prepare(Next::begin(log, filling)?, &pace, &hurried))
             .map_err(|e| Error::io("start the thread that prepares the next segment", &e))?;
-        Ok(Self { wanted, hurry, thread })
+        Ok(Self::Beside { wanted, hurry, thread })
     }
 
     /// Lets the filling go on up to `bytes`.
-    fn keep_ahead_of(&self, bytes: u64) {
-        self.wanted.store(bytes + FILL_STEP_BYTES, Ordering::Relaxed);
+    fn keep_ahead_of(&mut self, bytes: u64) {
+        match self {
+            Self::Beside { wanted, .. } => wanted.store(bytes, Ordering::Relaxed),
+            Self::Between(filled) => {
+                while let Ok(next) = filled
+                    && next.is_behind(bytes)
+                {
+                    if let Err(error) = next.fill_on() {
+                        *filled = Err(error);
+                    }
+                }
+            }
+        }
     }
 
     /// Waits for the thread to end, whole or not.
     fn abandon(self) {
-        drop(self.hurry);
-        let _ = self.thread.join();
+        if let Self::Beside { hurry, thread, .. } = self {
+            drop(hurry);
+            let _ = thread.join();
+        }
     }
 
     /// Waits for the file to be whole.
     fn finish(self) -> Result<DiskFile> {
-        self.wanted.store(u64::MAX, Ordering::Relaxed);
-        let _ = self.hurry.send(());
-        self.thread.join().unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Io,
-                "the thread that prepares the next segment has failed",
-            ))
-        })
+        match self {
+            Self::Beside { wanted, hurry, thread } => {
+                wanted.store(u64::MAX, Ordering::Relaxed);
+                let _ = hurry.send(());
+                thread.join().unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::Io,
+                        "the thread that prepares the next segment has failed",
+                    ))
+                })
+            }
+            Self::Between(next) => next?.finish(),
+        }
     }
 }
 
-fn prepare(log: &Folder, bytes: u64, pace: &AtomicU64, hurried: &mpsc::Receiver<()>) -> Result<DiskFile> {
-    log.remove(NEXT)?;
-    let file = log.create_file(NEXT, Access::Usual)?;
-    let mut at = 0;
-    while at < bytes {
-        while at > pace.load(Ordering::Relaxed) {
+/// What the thread does.
+fn prepare(mut next: Next, pace: &AtomicU64, hurried: &mpsc::Receiver<()>) -> Result<DiskFile> {
+    while next.at < next.filling.limit {
+        while !next.is_behind(pace.load(Ordering::Relaxed)) {
             match hurried.recv_timeout(Duration::from_millis(2)) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // The writer is in a hurry.
@@ -216,12 +260,50 @@ fn prepare(log: &Folder, bytes: u64, pace: &AtomicU64, hurried: &mpsc::Receiver<
                 }
             }
         }
-        let end = (at + FILL_STEP_BYTES).min(bytes);
-        file.fill(b'\n', at..end)?;
-        file.sync_data()?;
-        at = end;
+        next.fill_on()?;
     }
-    file.sync_all()?;
-    log.sync()?;
-    Ok(file)
+    next.finish()
+}
+
+/// The file `log/next`, filled up to a byte.
+struct Next {
+    log: Arc<Folder>,
+    filling: Filling,
+    file: DiskFile,
+    at: u64,
+}
+
+impl Next {
+    fn begin(log: Arc<Folder>, filling: Filling) -> Result<Self> {
+        log.remove(NEXT)?;
+        let file = log.create_file(NEXT, Access::Usual)?;
+        Ok(Self {
+            log,
+            filling,
+            file,
+            at: 0,
+        })
+    }
+
+    /// Whether more should be filled for a writer that has come to `bytes`.
+    fn is_behind(&self, bytes: u64) -> bool {
+        self.at < self.filling.limit && self.at <= bytes.saturating_add(self.filling.step)
+    }
+
+    fn fill_on(&mut self) -> Result<()> {
+        let end = (self.at + self.filling.step).min(self.filling.limit);
+        self.file.fill(b'\n', self.at..end)?;
+        self.file.sync_data()?;
+        self.at = end;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<DiskFile> {
+        while self.at < self.filling.limit {
+            self.fill_on()?;
+        }
+        self.file.sync_all()?;
+        self.log.sync()?;
+        Ok(self.file)
+    }
 }

@@ -3,7 +3,7 @@
 // Long because what one commit does, in the order that durability rests on.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     ops::Range,
     sync::{Arc, PoisonError},
 };
@@ -17,6 +17,7 @@ use crate::{
     draft::Prepared,
     index::Segment,
     keyfile::KeyFile,
+    random,
     reader::ReadState,
     remembered::Remembered,
     segment::ActiveSegment,
@@ -172,7 +173,7 @@ impl Sequencer {
             .iter()
             .flat_map(|request| &request.drafts)
             .map(|draft| &draft.draft.scope);
-        let unknown: HashSet<&Scope> = scopes.filter(|scope| !keys.trees.contains_key(*scope)).collect();
+        let unknown: BTreeSet<&Scope> = scopes.filter(|scope| !keys.trees.contains_key(*scope)).collect();
         drop(keys);
         if unknown.is_empty() {
             return Ok(());
@@ -180,8 +181,7 @@ impl Sequencer {
         let mut fresh = Vec::with_capacity(unknown.len());
         for scope in unknown {
             let mut root = zeroize::Zeroizing::new([0; 32]);
-            getrandom::fill(&mut *root)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no randomness for a key: {e}")))?;
+            random::fill(&mut *root)?;
             fresh.push((scope.clone(), KeyTree::new(*root)));
         }
         self.keyfile.add(&fresh)?;
