@@ -137,6 +137,15 @@ impl Sequencer {
         }
     }
 
+    /// Writes the key file anew, as an erasure does.
+    #[cfg(test)]
+    pub(crate) fn rewrite_keys(&mut self, ledger: &crate::disk::Folder) -> Result<()> {
+        let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.generation += 1;
+        self.keyfile = KeyFile::replace(ledger, &keys)?;
+        Ok(())
+    }
+
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
         self.active.close();
