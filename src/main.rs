@@ -8,6 +8,7 @@ mod import;
 mod init;
 mod ledger;
 mod log;
+mod recover;
 mod render;
 mod run;
 mod search;
@@ -62,6 +63,7 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Recover(recover::Args),
     Stats(stats::Args),
     Export(export::Args),
 }
@@ -82,6 +84,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Recover(args) => recover::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
     }

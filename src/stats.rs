@@ -38,6 +38,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
                     stats.segments, stats.segment_bytes, stats.entry_bytes
                 ),
             ),
+            ("sidecars", format!("{} bytes", stats.sidecar_bytes)),
             ("scopes", stats.scopes.to_string()),
         ];
         for (name, value) in rows {

@@ -233,8 +233,19 @@ pub fn verify_consistency(old: u64, new: u64, old_root: &Hash, new_root: &Hash, 
     ok(last == 0 && old_hash == *old_root && new_hash == *new_root)
 }
 
+/// The right edge of the tree's first `size` leaves, to go on from.
+pub fn frontier<T: TileHashes>(size: u64, tiles: &T) -> std::result::Result<Frontier, T::Error> {
+    let roots = range_roots(0, size, tiles)?;
+    Ok(Frontier { size, roots })
+}
+
 /// Root over the leaves `from..to`, where `from` is a multiple of the largest complete subtree in between.
 fn range_root<T: TileHashes>(from: u64, to: u64, tiles: &T) -> std::result::Result<Hash, T::Error> {
+    Ok(join(range_roots(from, to, tiles)?.into_iter()))
+}
+
+/// Roots of the complete subtrees that `from..to` is made of, the largest first.
+fn range_roots<T: TileHashes>(from: u64, to: u64, tiles: &T) -> std::result::Result<Vec<Hash>, T::Error> {
     let mut roots = Vec::new();
     let mut at = from;
     while at < to {
@@ -242,7 +253,7 @@ fn range_root<T: TileHashes>(from: u64, to: u64, tiles: &T) -> std::result::Resu
         roots.push(complete_root(height, at >> height, tiles)?);
         at += 1 << height;
     }
-    Ok(join(roots.into_iter()))
+    Ok(roots)
 }
 
 /// Root of the complete subtree of 2^height leaves at this index among those of its height.

@@ -1,11 +1,20 @@
 //! The file `checkpoint`: the newest signed tree head.
 
-use quipu_format::{Checkpoint, Hash, Signer, VerifierKey, tree::Frontier};
+use std::sync::{Arc, PoisonError};
+
+use quipu_format::{
+    Checkpoint, Hash, Signer, VerifierKey,
+    tree::{self, Frontier},
+};
 
 use crate::{
     Error, ErrorKind, Result,
     disk::{Access, Folder},
-    tree_files::TreeWriter,
+    heads::Heads,
+    reader::ReadState,
+    recent::Recent,
+    sidecar::Sidecar,
+    tree_files::{TreeFiles, TreeWriter},
 };
 
 pub(crate) const FILE: &str = "checkpoint";
@@ -27,10 +36,10 @@ pub(crate) fn read(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkp
     Ok((note, checkpoint))
 }
 
-/// Signs tree heads. A checkpoint leaves the process only after it is synced, so that no second root is ever signed
-/// at one size.
+/// Signs tree heads, and gives full segments their sidecars. A checkpoint leaves the process only after it is synced, so
+/// that no second root is ever signed at one size.
 pub(crate) struct Publisher {
-    folder: Folder,
+    state: Arc<ReadState>,
     signer: Signer,
     frontier: Frontier,
     tree: TreeWriter,
@@ -39,13 +48,13 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher over an empty tree; `published` is the size of the checkpoint on disk.
-    pub(crate) fn new(folder: Folder, signer: Signer, published: u64) -> Result<Self> {
-        let tree = TreeWriter::new(&folder)?;
+    /// A publisher that goes on from a tree whose hashes are on disk; `published` is the size of the checkpoint there.
+    pub(crate) fn new(state: Arc<ReadState>, signer: Signer, frontier: Frontier, published: u64) -> Result<Self> {
+        let tree = TreeWriter::resume(&state.folder, frontier.size())?;
         Ok(Self {
-            folder,
+            state,
             signer,
-            frontier: Frontier::new(),
+            frontier,
             tree,
             published,
         })
@@ -60,18 +69,60 @@ impl Publisher {
     /// Writes the tree's hashes and then, if the tree has grown, a checkpoint; returns when it is durable.
     pub(crate) fn publish(&mut self) -> Result<()> {
         self.tree.flush()?;
-        if self.frontier.size() <= self.published {
-            return Ok(());
+        if self.frontier.size() > self.published {
+            self.sign()?;
         }
+        if let Err(error) = self.seal() {
+            // They stay in memory, and the next time may have room.
+            tracing::warn!(%error, "a full segment has no sidecar yet");
+        }
+        Ok(())
+    }
+
+    fn sign(&mut self) -> Result<()> {
         let origin = self.signer.verifier_key().name().to_owned();
         let checkpoint = Checkpoint {
             origin,
             size: self.frontier.size(),
             root: self.frontier.root(),
         };
-        self.folder
-            .replace(FILE, checkpoint.sign(&self.signer).as_bytes(), Access::Usual)?;
+        let note = checkpoint.sign(&self.signer);
+        self.state.folder.replace(FILE, note.as_bytes(), Access::Usual)?;
         self.published = checkpoint.size;
+        Ok(())
+    }
+
+    /// Gives each full segment that a checkpoint covers its sidecar, and says in `heads` that all up to there is in order.
+    fn seal(&mut self) -> Result<()> {
+        let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
+        let sealed = index.sealed();
+        drop(index);
+        for segment in sealed.iter().filter(|segment| segment.end() <= self.published) {
+            let Some(recent) = segment.recent() else {
+                continue;
+            };
+            Sidecar::write(&self.state.log, &recent)?;
+            self.tree.sync()?;
+            self.advance_heads(&recent)?;
+            segment.adopt_sidecar()?;
+        }
+        Ok(())
+    }
+
+    fn advance_heads(&self, segment: &Recent) -> Result<()> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let secret = keys.secret.clone();
+        drop(keys);
+        let mut heads = match segment.first {
+            0 => Heads::none(),
+            _ => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+        };
+        // Where a sidecar was lost later than the heads were written, the heads are ahead already.
+        if heads.size == segment.first {
+            let end = segment.first + u64::from(segment.len());
+            heads.take(segment, tree::root(end, &TreeFiles::open(&self.state.folder)?)?);
+            heads.write(&self.state.folder, &secret)?;
+        }
         Ok(())
     }
 }

@@ -8,10 +8,13 @@ use std::{
 use quipu_format::leaf_hash;
 
 use crate::{
-    Result, checkpoint,
+    Result,
+    base::Base,
+    checkpoint,
     disk::DiskFile,
-    index::{Index, Segment},
+    index::Index,
     keyfile::Keys,
+    open_files::OpenFiles,
     reader::ReadState,
     scan::{self, Found},
     segment,
@@ -42,22 +45,42 @@ impl Follow {
     /// that are read after. Entries behind damage are served too, each line on its own.
     pub(crate) fn advance(&mut self, state: &ReadState) -> Result<()> {
         // A bad checkpoint is for verify to name; here it only proves nothing.
-        let floor = checkpoint::read(&state.folder, &state.manifest.verifier_key).map_or(0, |(_, c)| c.size);
-        let log = state.folder.sub(segment::FOLDER)?;
-        let firsts = segment::list(&log)?;
+        let checkpoint = checkpoint::read(&state.folder, &state.manifest.verifier_key).ok();
+        let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
+        let floor = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let firsts = segment::list(&state.log)?;
+        if self.fresh {
+            let files = Arc::new(OpenFiles::new(state.log.clone()));
+            let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
+            let secret = keys.secret.clone();
+            drop(keys);
+            let base = Base::find(&state.folder, &files, &firsts, &secret, checkpoint.as_ref())?;
+            *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files);
+            self.fresh = false;
+        }
         let mut index = state.index.write().unwrap_or_else(PoisonError::into_inner);
-        let newest = index.segments.len().saturating_sub(1);
-        let from = if self.fresh { 0 } else { newest };
-        self.fresh = false;
+        let from = firsts.partition_point(|&first| first < index.newest_first());
         for (number, &first) in firsts.iter().enumerate().skip(from) {
-            if number >= index.segments.len() {
-                let file = Arc::new(log.read_file(&segment::file_name(first))?);
-                index.segments.push(Segment { first, file });
-                self.at = 0;
-            }
-            let file = index.segments[number].file.clone();
+            let file = match index.newest_file() {
+                Some(file) if first == index.newest_first() => file.clone(),
+                before => {
+                    let is_first = before.is_none();
+                    let file = Arc::new(state.log.read_file(&segment::file_name(first))?);
+                    if is_first && first == index.newest_first() {
+                        index.set_newest_file(file.clone());
+                    } else {
+                        index.rotate(first, file.clone());
+                    }
+                    self.at = 0;
+                    file
+                }
+            };
             let sealed = number + 1 < firsts.len();
             self.read_on(&mut index, state, &file, sealed, floor)?;
+        }
+        // The writer gives a full segment its sidecar soon after; what is held in memory until then is freed.
+        for segment in index.sealed().iter().filter(|segment| segment.recent().is_some()) {
+            segment.adopt_sidecar()?;
         }
         if self.keys_behind {
             // Before anybody sees the entries: a scope's record was durable before its first entry was.
@@ -112,7 +135,7 @@ impl Follow {
             } else {
                 floor.max(newest.unwrap_or(0))
             };
-            let most = index.segments.last().map_or(0, |segment| segment.first) + segment::MOST_ENTRIES;
+            let most = index.newest_first() + segment::MOST_ENTRIES;
             whole.extend(scan::authentic(&bytes, tail.end).filter(|found| found.envelope.seq < durable.min(most)));
             let end = whole.last().map_or(0, |found| found.range.end);
             self.serve(index, state, whole);
@@ -129,7 +152,7 @@ impl Follow {
             }
             found.range = self.at + found.range.start..self.at + found.range.end;
             self.keys_behind |= !keys.trees.contains_key(&found.envelope.scope);
-            index.push_found(&found, leaf_hash(found.line.envelope));
+            index.push(&found.envelope, leaf_hash(found.line.envelope), found.range);
         }
     }
 }

@@ -1,104 +1,239 @@
-//! Where each entry stands, by position, name and scope. Held in memory, about 40 bytes an entry, and derived from
-//! the segments each time a ledger is opened.
+//! Where each entry stands, by position, name and scope. Of full segments their sidecars tell; of the newest one it is
+//! held in memory, and of each scope its count and last entry. It is derived from the log.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use quipu_format::{Envelope, EventId, Hash, Scope, Timestamp};
-use ulid::Ulid;
 
-use crate::{disk::DiskFile, scan::Found};
+use crate::{
+    Result,
+    disk::DiskFile,
+    heads::Head,
+    open_files::OpenFiles,
+    reader::Direction,
+    recent::{Place, Recent},
+    sealed::Sealed,
+};
 
-/// A segment file that has been opened.
-#[derive(Clone)]
-pub(crate) struct Segment {
-    pub(crate) first: u64,
-    pub(crate) file: Arc<DiskFile>,
-}
-
-/// Where a line stands. `length` 0: the entry's line is damaged.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) segment: u32,
-    pub(crate) offset: u32,
-    pub(crate) length: u32,
-}
-
-/// A scope's entries.
-#[derive(Clone)]
-pub(crate) struct Postings {
-    pub(crate) seqs: Vec<u64>,
-    /// Leaf hash of the last one.
-    pub(crate) last: Hash,
-}
-
-#[derive(Default)]
 pub(crate) struct Index {
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) places: Vec<Place>,
-    pub(crate) scopes: HashMap<Scope, Postings>,
-    ids: Vec<Ulid>,
+    files: Arc<OpenFiles>,
+    /// Full segments, in order.
+    sealed: Arc<Vec<Arc<Sealed>>>,
+    /// The newest segment's entries, and its file.
+    recent: Recent,
+    file: Option<Arc<DiskFile>>,
+    pub(crate) scopes: HashMap<Scope, Head>,
 }
 
 impl Index {
+    /// Of a log whose full segments and scopes are these; the segment behind them begins with `first`.
+    pub(crate) fn new(
+        files: Arc<OpenFiles>,
+        sealed: Vec<Arc<Sealed>>,
+        scopes: HashMap<Scope, Head>,
+        first: u64,
+    ) -> Self {
+        Self {
+            files,
+            sealed: Arc::new(sealed),
+            recent: Recent::new(first),
+            file: None,
+            scopes,
+        }
+    }
+
     /// Position that the next entry will have.
     pub(crate) fn next(&self) -> u64 {
-        self.places.len() as u64
+        self.recent.first + u64::from(self.recent.len())
+    }
+
+    /// First position in the newest segment.
+    pub(crate) fn newest_first(&self) -> u64 {
+        self.recent.first
+    }
+
+    /// The newest segment's file; none: no segment has been opened yet.
+    pub(crate) fn newest_file(&self) -> Option<&Arc<DiskFile>> {
+        self.file.as_ref()
+    }
+
+    /// Sets the newest segment's file.
+    pub(crate) fn set_newest_file(&mut self, file: Arc<DiskFile>) {
+        self.file = Some(file);
+    }
+
+    /// Begins a new segment: the one before is full, and ends where this begins.
+    pub(crate) fn rotate(&mut self, first: u64, file: Arc<DiskFile>) {
+        let full = std::mem::replace(&mut self.recent, Recent::new(first));
+        let count = first.saturating_sub(full.first);
+        let full = Sealed::new(self.files.clone(), full, count);
+        Arc::make_mut(&mut self.sealed).push(Arc::new(full));
+        self.file = Some(file);
     }
 
     /// Adds an entry of the newest segment. Where it is not the next one, those between are missing.
     pub(crate) fn push(&mut self, envelope: &Envelope, hash: Hash, range: Range<usize>) {
-        let segment = self.segments.len().saturating_sub(1) as u32;
-        let missing = (envelope.seq as usize).saturating_sub(self.places.len());
-        let before = self.ids.last().copied().unwrap_or_default();
-        self.places.extend(std::iter::repeat_n(
-            Place {
-                segment,
-                offset: 0,
-                length: 0,
-            },
-            missing,
-        ));
-        self.ids.extend(std::iter::repeat_n(before, missing));
-        self.places.push(Place {
-            segment,
-            offset: range.start as u32,
-            length: range.len() as u32,
-        });
-        self.ids.push(envelope.id.0);
-        if let Some(postings) = self.scopes.get_mut(&envelope.scope) {
-            postings.seqs.push(envelope.seq);
-            postings.last = hash;
-        } else {
-            self.scopes.insert(
-                envelope.scope.clone(),
-                Postings {
-                    seqs: vec![envelope.seq],
-                    last: hash,
-                },
-            );
+        self.recent.push(envelope, hash, range);
+        let head = Head {
+            count: envelope.nth.saturating_add(1),
+            last: hash,
+            last_seq: envelope.seq,
+        };
+        match self.scopes.get_mut(&envelope.scope) {
+            Some(known) => *known = head,
+            None => {
+                self.scopes.insert(envelope.scope.clone(), head);
+            }
         }
     }
 
-    /// Adds an entry that a scan found.
-    pub(crate) fn push_found(&mut self, found: &Found<'_>, hash: Hash) {
-        self.push(&found.envelope, hash, found.range.clone());
+    /// Full segments, in order.
+    pub(crate) fn sealed(&self) -> Arc<Vec<Arc<Sealed>>> {
+        self.sealed.clone()
     }
 
-    /// Position of the entry of that name: names rise with positions.
-    pub(crate) fn find(&self, id: EventId) -> Option<u64> {
-        // Entries that are missing repeat the name before them: the first of equals is the one.
-        let at = self.ids.partition_point(|other| *other < id.0);
-        (self.ids.get(at) == Some(&id.0) && self.places[at].length > 0).then_some(at as u64)
+    /// Entries of the newest segment.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+}
+
+/// Where an entry's line stands.
+pub(crate) struct Found {
+    pub(crate) file: Arc<DiskFile>,
+    pub(crate) place: Place,
+}
+
+/// Questions to an index that is shared. The lock is not held while a file is read.
+pub(crate) trait SharedIndex {
+    /// The file and place of an entry. None: there is none yet.
+    fn place(&self, seq: u64) -> Result<Option<Found>>;
+    /// Position of the entry of that name.
+    fn find(&self, id: EventId) -> Result<Option<u64>>;
+    /// First position at or after an instant.
+    fn seq_at(&self, ts: Timestamp) -> Result<u64>;
+    /// Positions of a scope's entries within `range`, at most `limit`, in the direction's order.
+    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Vec<u64>>;
+}
+
+impl SharedIndex for RwLock<Index> {
+    fn place(&self, seq: u64) -> Result<Option<Found>> {
+        let index = self.read().unwrap_or_else(PoisonError::into_inner);
+        if seq >= index.next() {
+            return Ok(None);
+        }
+        if let Some(number) = seq.checked_sub(index.recent.first) {
+            let place = index.recent.place(number as u32);
+            return Ok(index.file.clone().map(|file| Found { file, place }));
+        }
+        let sealed = index.sealed();
+        drop(index);
+        let Some(segment) = sealed.get(holding(&sealed, |segment| segment.first <= seq)) else {
+            return Ok(None);
+        };
+        let place = segment.place((seq - segment.first) as u32)?;
+        let file = segment.file()?;
+        Ok(Some(Found { file, place }))
     }
 
-    /// First position at or after an instant: a name begins with its entry's time.
-    pub(crate) fn seq_at(&self, ts: Timestamp) -> u64 {
-        self.ids.partition_point(|id| id.timestamp_ms() < ts.as_ms()) as u64
+    fn find(&self, id: EventId) -> Result<Option<u64>> {
+        let index = self.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = index.recent.find(id) {
+            return Ok(Some(index.recent.first + u64::from(number)));
+        }
+        let sealed = index.sealed();
+        drop(index);
+        let (mut low, mut high) = (0, sealed.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if sealed[middle].first_id()?.is_none_or(|first| first <= id) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some(segment) = low.checked_sub(1).and_then(|at| sealed.get(at)) else {
+            return Ok(None);
+        };
+        Ok(segment.find(id)?.map(|number| segment.first + u64::from(number)))
     }
 
-    /// The file and place of an entry.
-    pub(crate) fn place(&self, seq: u64) -> Option<(Arc<DiskFile>, Place)> {
-        let place = *self.places.get(usize::try_from(seq).ok()?)?;
-        Some((self.segments.get(place.segment as usize)?.file.clone(), place))
+    fn seq_at(&self, ts: Timestamp) -> Result<u64> {
+        let index = self.read().unwrap_or_else(PoisonError::into_inner);
+        let in_recent = index.recent.first + u64::from(index.recent.number_at(ts));
+        let sealed = index.sealed();
+        if in_recent > index.recent.first {
+            return Ok(in_recent);
+        }
+        drop(index);
+        let (mut low, mut high) = (0, sealed.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let segment = &sealed[middle];
+            let number = segment.number_at(ts)?;
+            if u64::from(number) >= segment.count {
+                low = middle + 1;
+            } else if number == 0 {
+                high = middle;
+            } else {
+                return Ok(segment.first + u64::from(number));
+            }
+        }
+        Ok(sealed.get(low).map_or(in_recent, |segment| segment.first))
     }
+
+    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Vec<u64>> {
+        let index = self.read().unwrap_or_else(PoisonError::into_inner);
+        let local = |first: u64| {
+            let number = |seq: u64| u32::try_from(seq.saturating_sub(first)).unwrap_or(u32::MAX);
+            number(range.start)..number(range.end)
+        };
+        let first = index.recent.first;
+        let newest = index.recent.select(scope, local(first), direction, limit);
+        let newest = newest.into_iter().map(|number| first + u64::from(number));
+        let known = index.scopes.contains_key(scope);
+        let sealed = index.sealed();
+        drop(index);
+        if !known {
+            return Ok(Vec::new());
+        }
+        let overlaps = |segment: &&Arc<Sealed>| segment.first < range.end && segment.end() > range.start;
+        let mut seqs = Vec::new();
+        let add = |segment: &Arc<Sealed>, seqs: &mut Vec<u64>| -> Result<bool> {
+            let numbers = segment.select(scope, local(segment.first), direction, limit - seqs.len())?;
+            seqs.extend(numbers.into_iter().map(|number| segment.first + u64::from(number)));
+            Ok(seqs.len() < limit)
+        };
+        match direction {
+            Direction::Forward => {
+                for segment in sealed.iter().filter(overlaps) {
+                    if !add(segment, &mut seqs)? {
+                        return Ok(seqs);
+                    }
+                }
+                seqs.extend(newest.take(limit - seqs.len()));
+            }
+            Direction::Backward => {
+                seqs.extend(newest);
+                for segment in sealed.iter().rev().filter(overlaps) {
+                    if seqs.len() >= limit || !add(segment, &mut seqs)? {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(seqs)
+    }
+}
+
+/// Number of the last segment for which `begins` holds; out of range where there is none.
+fn holding(sealed: &[Arc<Sealed>], begins: impl Fn(&Sealed) -> bool) -> usize {
+    sealed
+        .partition_point(|segment| begins(segment))
+        .checked_sub(1)
+        .unwrap_or(usize::MAX)
 }

@@ -6,14 +6,16 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits};
+use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits, tree::Frontier};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result, checkpoint,
+    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
+    base::Base,
+    checkpoint,
     checkpoint::Publisher,
     checkpointer::Checkpointer,
     committer::Committer,
@@ -21,10 +23,11 @@ use crate::{
     disk::{Access, Folder},
     draft::Prepared,
     follow::Follow,
-    index::{Index, Segment},
+    index::Index,
     keyfile::{self, KeyFile, Keys},
     lock::Lock,
     manifest::{self, Manifest},
+    open_files::OpenFiles,
     reader::ReadState,
     recovery,
     remembered::Remembered,
@@ -33,7 +36,7 @@ use crate::{
     stamps::{Clock, Stamps, SystemClock},
 };
 
-const SIGNER: &str = "signer";
+pub(crate) const SIGNER: &str = "signer";
 
 /// How a new ledger is made.
 #[derive(Debug, Clone)]
@@ -118,7 +121,7 @@ impl Ledger {
             return Err(Error::new(ErrorKind::Exists, message));
         }
         let filling = Filling::new(options.segment_bytes);
-        Parts::create(&folder, &options.origin, filling, Box::new(SystemClock::new()))?;
+        Parts::create(folder, path, &options.origin, filling, Box::new(SystemClock::new()))?;
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,
             ..OpenOptions::default()
@@ -134,14 +137,19 @@ impl Ledger {
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
         let filling = Filling::new(options.segment_bytes);
-        let clock = Box::new(SystemClock::new());
-        Self::start(Parts::open(path, folder, filling, options.wait, clock)?)
+        Self::start(Parts::open(
+            folder,
+            path,
+            filling,
+            options.wait,
+            Box::new(SystemClock::new()),
+        )?)
     }
 
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
     pub fn open_read_only(path: &Path) -> Result<LedgerReader> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        read_only(path, folder)
+        open_reader(folder, path)
     }
 
     /// Reads this ledger; the head is all that is durable.
@@ -193,16 +201,11 @@ impl Ledger {
     }
 
     fn start(parts: Parts) -> Result<Self> {
-        let Parts {
-            reader,
-            secret,
-            sequencer,
-            publisher,
-            lock,
-        } = parts;
-        let checkpointer = Arc::new(Checkpointer::start(publisher)?);
-        let committer = Committer::start(sequencer, checkpointer.clone())?;
-        let lock = Mutex::new(Some(lock));
+        let secret = parts.secret();
+        let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
+        let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
+        let reader = LedgerReader { state: parts.state };
+        let lock = Mutex::new(Some(parts.lock));
         Ok(Self {
             inner: Arc::new(Inner {
                 reader,
@@ -220,20 +223,57 @@ impl Ledger {
     }
 }
 
-/// A ledger that is open for writing, without the threads that work on it.
+type Answer = oneshot::Receiver<Result<Vec<Receipt>>>;
+
+/// Checks drafts on the caller's thread.
+pub(crate) fn request(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<(Request, Answer)> {
+    if drafts.is_empty() || drafts.len() > limits::DRAFTS {
+        let message = format!("{} drafts at once; 1 to {} fit", drafts.len(), limits::DRAFTS);
+        let kind = if drafts.is_empty() {
+            ErrorKind::Invalid
+        } else {
+            ErrorKind::TooLarge
+        };
+        return Err(Error::new(kind, message));
+    }
+    for id in drafts
+        .iter()
+        .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
+    {
+        if reader.find(*id)?.is_none() {
+            let message = format!("{id} is not an entry of this ledger");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+    }
+    let drafts: Result<Vec<_>> = drafts.into_iter().map(|draft| Prepared::new(draft, secret)).collect();
+    let (reply, answer) = oneshot::channel();
+    let request = Request { drafts: drafts?, reply };
+    if request.bytes() > limits::COMMIT_BYTES {
+        let message = format!("the drafts take more than {} bytes together", limits::COMMIT_BYTES);
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok((request, answer))
+}
+
+/// A ledger that is open for writing and has no threads yet.
 pub(crate) struct Parts {
-    pub(crate) reader: LedgerReader,
-    pub(crate) secret: Zeroizing<[u8; 32]>,
+    pub(crate) state: Arc<ReadState>,
     pub(crate) sequencer: Sequencer,
     pub(crate) publisher: Publisher,
     pub(crate) lock: Lock,
 }
 
 impl Parts {
-    /// Makes a ledger in an empty folder, and closes it. `quipu.json`, written last, says that it is one.
-    pub(crate) fn create(folder: &Folder, origin: &str, filling: Filling, clock: Box<dyn Clock>) -> Result<()> {
+    /// Makes a ledger in an empty folder and closes it. `quipu.json`, written last, says that it is one.
+    pub(crate) fn create(
+        folder: Folder,
+        path: &Path,
+        origin: &str,
+        filling: Filling,
+        clock: Box<dyn Clock>,
+    ) -> Result<()> {
         let signer = Signer::new(origin, *random()?)?;
-        let lock = Lock::take(folder, Duration::ZERO)?;
+        let lock = Lock::take(&folder, Duration::ZERO)?;
         // Somebody else may have begun one meanwhile.
         if folder.list()?.len() > 1 {
             let message = "the folder is not empty: choose another one for the ledger";
@@ -247,32 +287,36 @@ impl Parts {
             file.sync_all()
         })?;
         let verifier_key = signer.verifier_key();
+        let keys = Keys::new(origin, *random()?);
+        let keyfile = KeyFile::create(&folder, &keys)?;
+        let log = folder.sub(segment::FOLDER)?;
+        let active = ActiveSegment::create(Arc::new(log.clone()), filling)?;
+        let files = Arc::new(OpenFiles::new(log.clone()));
+        let mut index = Base::start().into_index(files);
+        index.set_newest_file(active.file.clone());
         let manifest = Manifest {
             verifier_key: verifier_key.clone(),
         };
-        let keys = Keys::new(origin, *random()?);
-        let keyfile = KeyFile::create(folder, &keys)?;
-        let log = Arc::new(folder.sub(segment::FOLDER)?);
-        let active = ActiveSegment::create(log, filling)?;
-        let publisher = Publisher::new(folder.clone(), signer, 0)?;
-        let mut index = Index::default();
-        index.segments.push(Segment {
-            first: 0,
-            file: active.file.clone(),
-        });
-        let state = read_state(Path::new(""), folder.clone(), manifest, index, keys, None);
+        let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
         let stamps = Stamps::new(clock, Ulid::nil());
-        let mut parts = Self::over(state, keyfile, active, stamps, Remembered::default(), publisher, lock);
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let mut parts = Self {
+            state,
+            sequencer,
+            publisher,
+            lock,
+        };
         let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
         parts.append_system("quipu.genesis", genesis)?;
         parts.publisher.publish()?;
-        Manifest { verifier_key }.write(folder)
+        Manifest { verifier_key }.write(&folder)
     }
 
-    /// Opens a ledger, waiting for another writer to go, and recovers from what a crash left. `path` is for SQLite alone.
+    /// Takes the lock, reads what is there, decides by the recovery table, and makes the log ready to go on.
     pub(crate) fn open(
-        path: &Path,
         folder: Folder,
+        path: &Path,
         filling: Filling,
         wait: Duration,
         clock: Box<dyn Clock>,
@@ -283,8 +327,9 @@ impl Parts {
         let keys = Keys::read(&folder, origin)?;
         let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
         let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-        let log_folder = Arc::new(folder.sub(segment::FOLDER)?);
-        let log = recovery::Log::read(&log_folder, checkpoint, keys.applied)?;
+        let log_folder = folder.sub(segment::FOLDER)?;
+        let files = Arc::new(OpenFiles::new(log_folder.clone()));
+        let mut log = recovery::Log::read(&folder, &files, &keys.secret, checkpoint, keys.applied)?;
         let signer = read_signer(&folder, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
             recovery::check_keys(log.index.scopes.keys(), &keys)?;
@@ -295,46 +340,42 @@ impl Parts {
         let (file, position, filled) = log.recover(&folder, &log_folder)?;
         drop(keys);
         let (keyfile, keys) = KeyFile::open(&folder, origin)?;
-        let active = ActiveSegment::resume(log_folder, file.clone(), position, filled, filling);
-        let mut publisher = Publisher::new(folder.clone(), signer, published)?;
+        let active = ActiveSegment::resume(Arc::new(log_folder.clone()), file.clone(), position, filled, filling);
+        log.index.set_newest_file(file);
+        let remembered = Remembered::of(&log.index)?;
+        let state = read_state(path, folder, log_folder, manifest, log.index, keys, None);
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
-        let unnamed = recovery::unnamed_torn(&folder, &log.named_torn)?;
-        let mut index = log.index;
-        if let Some(segment) = index.segments.last_mut() {
-            segment.file = file;
-        }
-        let state = read_state(path, folder, manifest, index, keys, None);
         let stamps = Stamps::new(clock, log.last_id);
-        let mut parts = Self::over(state, keyfile, active, stamps, log.remembered, publisher, lock);
-        for recovered in unnamed {
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+        let mut parts = Self {
+            state,
+            sequencer,
+            publisher,
+            lock,
+        };
+        for recovered in recovery::unnamed_torn(&parts.reader())? {
             parts.append_system("quipu.recovered", recovered)?;
         }
         Ok(parts)
     }
 
-    fn over(
-        state: Arc<ReadState>,
-        keyfile: KeyFile,
-        active: ActiveSegment,
-        stamps: Stamps,
-        remembered: Remembered,
-        publisher: Publisher,
-        lock: Lock,
-    ) -> Self {
-        let secret = state.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone();
-        Self {
-            reader: LedgerReader { state: state.clone() },
-            secret,
-            sequencer: Sequencer::new(state, keyfile, active, stamps, remembered),
-            publisher,
-            lock,
+    pub(crate) fn reader(&self) -> LedgerReader {
+        LedgerReader {
+            state: self.state.clone(),
         }
+    }
+
+    /// What blinds idempotency keys.
+    pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.secret.clone()
     }
 
     /// Appends all or none, in one commit.
     pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, mut answer) = request(&self.reader, &self.secret, drafts)?;
+        let (request, mut answer) = request(&self.reader(), &self.secret(), drafts)?;
         self.commit(vec![request]);
         answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
     }
@@ -353,50 +394,18 @@ impl Parts {
     }
 }
 
-/// Opens a ledger for reading; another process may be writing it.
-pub(crate) fn read_only(path: &Path, folder: Folder) -> Result<LedgerReader> {
+/// Opens a ledger for reading.
+pub(crate) fn open_reader(folder: Folder, path: &Path) -> Result<LedgerReader> {
     let manifest = Manifest::read(&folder)?;
     let keys = Keys::read(&folder, manifest.verifier_key.name())?;
+    let log = folder.sub(segment::FOLDER)?;
     let follow = Some(Mutex::new(Follow::new()));
+    let index = Base::start().into_index(Arc::new(OpenFiles::new(log.clone())));
     let reader = LedgerReader {
-        state: read_state(path, folder, manifest, Index::default(), keys, follow),
+        state: read_state(path, folder, log, manifest, index, keys, follow),
     };
     reader.refresh()?;
     Ok(reader)
-}
-
-type Answer = oneshot::Receiver<Result<Vec<Receipt>>>;
-
-/// Checks drafts, on the caller's thread.
-pub(crate) fn request(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<(Request, Answer)> {
-    if drafts.is_empty() || drafts.len() > limits::DRAFTS {
-        let message = format!("{} drafts at once; 1 to {} fit", drafts.len(), limits::DRAFTS);
-        let kind = if drafts.is_empty() {
-            ErrorKind::Invalid
-        } else {
-            ErrorKind::TooLarge
-        };
-        return Err(Error::new(kind, message));
-    }
-    let index = reader.index();
-    for id in drafts
-        .iter()
-        .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
-    {
-        if index.find(*id).is_none() {
-            let message = format!("{id} is not an entry of this ledger");
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-    }
-    drop(index);
-    let drafts: Result<Vec<_>> = drafts.into_iter().map(|draft| Prepared::new(draft, secret)).collect();
-    let (reply, answer) = oneshot::channel();
-    let request = Request { drafts: drafts?, reply };
-    if request.bytes() > limits::COMMIT_BYTES {
-        let message = format!("the drafts take more than {} bytes together", limits::COMMIT_BYTES);
-        return Err(Error::new(ErrorKind::TooLarge, message));
-    }
-    Ok((request, answer))
 }
 
 impl Inner {
@@ -421,6 +430,7 @@ impl Drop for Inner {
 fn read_state(
     path: &Path,
     folder: Folder,
+    log: Folder,
     manifest: Manifest,
     index: Index,
     keys: Keys,
@@ -430,6 +440,7 @@ fn read_state(
     Arc::new(ReadState {
         path,
         folder,
+        log,
         manifest,
         index: RwLock::new(index),
         keys: RwLock::new(keys),

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod base;
 mod checkpoint;
 mod checkpointer;
 mod committer;
@@ -30,19 +31,25 @@ mod draft;
 mod error;
 mod export;
 mod follow;
+mod heads;
 pub mod import;
 mod index;
 mod keyfile;
 mod ledger;
 mod lock;
 mod manifest;
+mod open_files;
+mod plan;
 mod random;
 mod reader;
+mod recent;
 mod recovery;
 mod remembered;
 mod scan;
+mod sealed;
 mod segment;
 mod sequencer;
+mod sidecar;
 #[cfg(test)]
 mod simulation;
 mod stamps;
@@ -54,5 +61,6 @@ pub use draft::{Draft, Receipt};
 pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use plan::{RecoveryPlan, plan_recovery};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use verify::{Fault, Verification, VerifyProgress, verify};

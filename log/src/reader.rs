@@ -17,9 +17,10 @@ use crate::{
     Error, ErrorKind, Result, checkpoint,
     disk::{DiskFile, Folder},
     follow::Follow,
-    index::{Index, Place},
+    index::{Found, Index, SharedIndex},
     keyfile::Keys,
     manifest::Manifest,
+    recent::Place,
     tree_files::TreeFiles,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct ReadState {
     /// The ledger's folder as the operator named it, for SQLite, which opens files by path.
     pub(crate) path: PathBuf,
     pub(crate) folder: Folder,
+    /// The folder `log`.
+    pub(crate) log: Folder,
     pub(crate) manifest: Manifest,
     pub(crate) index: RwLock<Index>,
     pub(crate) keys: RwLock<Keys>,
@@ -58,8 +61,7 @@ pub struct Page {
     pub events: Vec<Event>,
     /// There are more in the range.
     pub more: bool,
-    /// Entries of the scope, before the newest of these events, that are damaged and left out; `quipu verify` names
-    /// them.
+    /// Entries of the scope, next to or between these events, that are damaged and left out; `quipu verify` names them.
     pub missing: u32,
 }
 
@@ -96,6 +98,8 @@ pub struct Stats {
     pub entry_bytes: u64,
     /// Bytes of the segment files, what is filled ahead included.
     pub segment_bytes: u64,
+    /// Bytes of the sidecars of full segments, which are derived.
+    pub sidecar_bytes: u64,
     /// Entries that the newest checkpoint covers.
     pub checkpoint_size: u64,
 }
@@ -124,7 +128,7 @@ impl LedgerReader {
 
     /// The envelope at a position; no body is opened. None: there is none yet.
     pub fn envelope(&self, seq: u64) -> Result<Option<Envelope>> {
-        let Some((file, place)) = self.place(seq) else {
+        let Some(Found { file, place }) = self.state.index.place(seq)? else {
             return Ok(None);
         };
         let bytes = read_line(&file, place, seq)?;
@@ -133,36 +137,90 @@ impl LedgerReader {
 
     /// Position of the event of that name, by binary search.
     pub fn find(&self, id: EventId) -> Result<Option<u64>> {
-        Ok(self.index().find(id))
+        self.state.index.find(id)
     }
 
     /// First position whose time is `ts` or later; the head if there is none. By binary search.
     pub fn seq_at(&self, ts: Timestamp) -> Result<u64> {
-        Ok(self.index().seq_at(ts))
+        self.state.index.seq_at(ts)
     }
 
     /// Events of one scope with positions in `range`, at most `limit` (1 to 1,000; a larger one counts as 1,000).
     /// Other scopes' entries are not touched.
     pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, limits::PAGE_EVENTS);
-        let (places, mut more) = self.select(scope, range, direction, limit);
+        let mut seqs = self.state.index.select(scope, range.clone(), direction, limit + 1)?;
+        let mut more = seqs.len() > limit;
+        seqs.truncate(limit);
         let mut paths = KeyPaths::default();
-        let mut events = Vec::with_capacity(places.len());
-        let (mut bytes, mut missing) = (0, 0);
-        for (seq, count) in places {
-            let Some(event) = self.load(seq, &mut paths)? else {
-                break;
+        let mut events: Vec<Event> = Vec::with_capacity(seqs.len());
+        let mut bytes = 0;
+        for seq in seqs {
+            let event = match self.load(seq, &mut paths) {
+                Ok(Some(event)) if event.envelope.scope == *scope => event,
+                Ok(Some(_)) => {
+                    let message = format!("the index takes entry {seq} for one of {scope}, which it is not");
+                    return Err(Error::new(ErrorKind::Corrupt, message));
+                }
+                Ok(None) => break,
+                // A gap in the scope's numbers tells of it.
+                Err(e) if e.kind() == ErrorKind::Corrupt => continue,
+                Err(e) => return Err(e),
             };
             bytes += event.payload().map_or(0, str::len);
             if bytes > limits::PAGE_BYTES && !events.is_empty() {
                 more = true;
                 break;
             }
-            // A scope's entries count up without a gap.
-            missing = missing.max(event.envelope.nth.saturating_sub(count));
             events.push(event);
         }
+        let missing = self.missing(scope, range, direction, &events, more)?;
         Ok(Page { events, more, missing })
+    }
+
+    /// A scope's entries count up without a gap: how many are not among the events of a page, nor before or behind it.
+    fn missing(
+        &self,
+        scope: &Scope,
+        range: Range<u64>,
+        direction: Direction,
+        events: &[Event],
+        more: bool,
+    ) -> Result<u32> {
+        let Some(head) = self.index().scopes.get(scope).copied() else {
+            return Ok(0);
+        };
+        let (oldest, newest) = match direction {
+            Direction::Forward => (events.first(), events.last()),
+            Direction::Backward => (events.last(), events.first()),
+        };
+        // The neighbours of the range: where they are not damaged they say how many belong between them.
+        let forward = direction == Direction::Forward;
+        let from = match oldest {
+            Some(oldest) if more && !forward => oldest.envelope.nth,
+            _ => self.count_before(scope, oldest.map_or(range.start, |event| event.envelope.seq))?,
+        };
+        let to = match newest {
+            Some(newest) if more && forward => newest.envelope.nth.saturating_add(1),
+            _ if range.end > head.last_seq => head.count,
+            Some(newest) => newest.envelope.nth.saturating_add(1),
+            None => from,
+        };
+        Ok(to.saturating_sub(from).saturating_sub(events.len() as u32))
+    }
+
+    /// Entries of the scope up to its last one before `seq` that is not damaged.
+    fn count_before(&self, scope: &Scope, seq: u64) -> Result<u32> {
+        let mut end = seq;
+        while let [before] = self.state.index.select(scope, 0..end, Direction::Backward, 1)?[..] {
+            match self.envelope(before) {
+                Ok(Some(envelope)) => return Ok(envelope.nth.saturating_add(1)),
+                Ok(None) => break,
+                Err(e) if e.kind() == ErrorKind::Corrupt => end = before,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(0)
     }
 
     /// Events of all scopes with positions in `range`, oldest first.
@@ -180,11 +238,11 @@ impl LedgerReader {
         let mut heads: Vec<_> = index
             .scopes
             .iter()
-            .map(|(scope, postings)| ScopeHead {
+            .map(|(scope, head)| ScopeHead {
                 scope: scope.clone(),
-                count: postings.seqs.len() as u32,
-                last: postings.last,
-                last_seq: postings.seqs.last().copied().unwrap_or_default(),
+                count: head.count,
+                last: head.last,
+                last_seq: head.last_seq,
             })
             .collect();
         heads.sort_by(|a, b| a.scope.cmp(&b.scope));
@@ -253,18 +311,29 @@ impl LedgerReader {
     pub fn stats(&self) -> Result<Stats> {
         let (_, checkpoint) = self.checkpoint()?;
         let index = self.index();
-        let mut segment_bytes = 0;
-        for segment in &index.segments {
-            segment_bytes += segment.file.len()?;
+        let (entries, scopes, sealed) = (index.next(), index.scopes.len() as u64, index.sealed());
+        let mut entry_bytes = index.recent().entry_bytes;
+        let newest = index.newest_file().cloned();
+        drop(index);
+        let (mut segment_bytes, mut sidecar_bytes, mut segments) = (0, 0, sealed.len() as u64);
+        if let Some(file) = newest {
+            segment_bytes += file.len()?;
+            segments += 1;
+        }
+        for segment in sealed.iter() {
+            segment_bytes += segment.file()?.len()?;
+            sidecar_bytes += segment.sidecar_bytes()?;
+            entry_bytes += segment.entry_bytes();
         }
         Ok(Stats {
             origin: self.origin().to_owned(),
             verifier_key: self.verifier_key().to_string(),
-            entries: index.next(),
-            scopes: index.scopes.len() as u64,
-            segments: index.segments.len() as u64,
-            entry_bytes: index.places.iter().map(|place| u64::from(place.length)).sum(),
+            entries,
+            scopes,
+            segments,
+            entry_bytes,
             segment_bytes,
+            sidecar_bytes,
             checkpoint_size: checkpoint.size,
         })
     }
@@ -275,35 +344,15 @@ impl LedgerReader {
 
     /// The stored bytes of an entry's envelope.
     pub(crate) fn envelope_bytes(&self, seq: u64) -> Result<Vec<u8>> {
-        let Some((file, place)) = self.place(seq) else {
+        let Some(Found { file, place }) = self.state.index.place(seq)? else {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
         };
         let bytes = read_line(&file, place, seq)?;
         Ok(parse_line(&bytes, &file, place, seq)?.0.envelope.to_vec())
     }
 
-    fn place(&self, seq: u64) -> Option<(Arc<DiskFile>, Place)> {
-        self.index().place(seq)
-    }
-
-    /// The positions of a page, each with how many of the scope's entries are known before it, and whether more follow.
-    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> (Vec<(u64, u32)>, bool) {
-        let index = self.index();
-        let Some(postings) = index.scopes.get(scope) else {
-            return (Vec::new(), false);
-        };
-        let from = postings.seqs.partition_point(|&seq| seq < range.start);
-        let to = postings.seqs.partition_point(|&seq| seq < range.end).max(from);
-        let within = (from..to).map(|at| (postings.seqs[at], at as u32));
-        let places = match direction {
-            Direction::Forward => within.take(limit).collect(),
-            Direction::Backward => within.rev().take(limit).collect(),
-        };
-        (places, to - from > limit)
-    }
-
     fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
-        let Some((file, place)) = self.place(seq) else {
+        let Some(Found { file, place }) = self.state.index.place(seq)? else {
             return Ok(None);
         };
         let bytes = read_line(&file, place, seq)?;

@@ -1,17 +1,19 @@
 //! What an open finds and what it does about it: one decision table, each state exactly one row.
 //! docs/FORMAT.md, "Recovery", has the table; its letters are the ones here.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use quipu_format::{Checkpoint, Envelope, Hash, Scope, leaf_hash, tree::Frontier};
 use serde_json::Value;
 use ulid::Ulid;
 
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, LedgerReader, Result,
+    base::Base,
     disk::{Access, DiskFile, Folder},
-    index::{Index, Segment},
-    remembered::Remembered,
+    index::{Index, SharedIndex},
+    open_files::OpenFiles,
+    reader::Direction,
     scan::{self, Found, Tail},
     segment,
 };
@@ -72,83 +74,109 @@ pub(crate) fn decide(findings: &Findings) -> Row {
 /// What was read of the log.
 pub(crate) struct Log {
     pub(crate) index: Index,
+    /// The tree before the first of the leaves.
+    pub(crate) frontier: Frontier,
     pub(crate) leaves: Vec<Hash>,
-    pub(crate) remembered: Remembered,
     pub(crate) last_id: Ulid,
-    /// Files in `torn/` that an entry names.
-    pub(crate) named_torn: Vec<String>,
     findings: Findings,
     /// The last whole commit of the newest segment.
     last_commit: Vec<u8>,
     last_commit_at: u64,
 }
 
+impl Row {
+    /// Its letter in docs/FORMAT.md.
+    pub(crate) fn letter(&self) -> char {
+        match self {
+            Self::A(_) => 'a',
+            Self::B { .. } => 'b',
+            Self::C(_) => 'c',
+            Self::D(_) => 'd',
+            Self::E => 'e',
+        }
+    }
+}
+
 impl Log {
-    /// Reads all segments, without changing anything.
-    pub(crate) fn read(log: &Folder, checkpoint: Result<Checkpoint>, applied: u64) -> Result<Self> {
-        let mut this = Self {
-            index: Index::default(),
-            leaves: Vec::new(),
-            remembered: Remembered::default(),
-            last_id: Ulid::nil(),
-            named_torn: Vec::new(),
-            findings: Findings::default(),
-            last_commit: Vec::new(),
-            last_commit_at: 0,
-        };
-        let mut frontier = Frontier::new();
+    /// Reads all that stands behind the base, without changing anything.
+    pub(crate) fn read(
+        ledger: &Folder,
+        files: &Arc<OpenFiles>,
+        secret: &[u8; 32],
+        checkpoint: Result<Checkpoint>,
+        applied: u64,
+    ) -> Result<Self> {
+        let mut findings = Findings::default();
         let checkpoint = match checkpoint {
             Ok(checkpoint) => Some(checkpoint),
             Err(e) if matches!(e.kind(), ErrorKind::Tampered | ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                this.findings.contradiction = Some(e.to_string());
+                findings.contradiction = Some(e.to_string());
                 None
             }
             Err(e) => return Err(e),
         };
-        let firsts = segment::list(log)?;
+        let firsts = segment::list(files.folder())?;
+        let base = Base::find(ledger, files, &firsts, secret, checkpoint.as_ref())?;
+        let start = base.size();
+        let mut this = Self {
+            frontier: base.frontier.clone(),
+            leaves: Vec::new(),
+            last_id: base.last_id,
+            index: base.into_index(files.clone()),
+            findings,
+            last_commit: Vec::new(),
+            last_commit_at: 0,
+        };
+        this.findings.floor = applied.max(checkpoint.as_ref().map_or(0, |c| c.size));
+        let behind: Vec<_> = firsts.into_iter().filter(|&first| first >= start).collect();
+        this.read_segments(files.folder(), &behind, checkpoint.as_ref())?;
+        this.findings.next = this.index.next();
+        Ok(this)
+    }
+
+    fn read_segments(&mut self, log: &Folder, firsts: &[u64], checkpoint: Option<&Checkpoint>) -> Result<()> {
+        let mut frontier = self.frontier.clone();
         for (number, &first) in firsts.iter().enumerate() {
-            let name = segment::file_name(first);
-            let file = Arc::new(log.read_file(&name)?);
+            let file = Arc::new(log.read_file(&segment::file_name(first))?);
             let bytes = read_segment(&file)?;
-            this.index.segments.push(Segment {
-                first,
-                file: file.clone(),
-            });
-            let next = this.index.next();
+            let next = self.index.next();
             if first != next {
                 let why = format!("{}: it begins with entry {first} where {next} is next", file.name());
-                this.findings.stray.get_or_insert(why);
+                self.findings.stray.get_or_insert(why);
                 break;
+            }
+            if self.index.newest_file().is_none() {
+                self.index.set_newest_file(file.clone());
+            } else {
+                self.index.rotate(first, file.clone());
             }
             let mut contradiction = None;
             let tail = scan::commits(&bytes, 0, next, |found| {
                 if contradiction.is_none() {
-                    contradiction = this.take(&found, &file);
+                    contradiction = self.take(&found, &file);
                 }
                 frontier.push(leaf_hash(found.line.envelope));
-                if let Some(c) = checkpoint.as_ref().filter(|c| c.size == frontier.size())
+                if let Some(c) = checkpoint.filter(|c| c.size == frontier.size())
                     && c.root != frontier.root()
                 {
                     let why = format!("the log's root at {} entries is not the one that was signed", c.size);
-                    this.findings.contradiction.get_or_insert(why);
+                    self.findings.contradiction.get_or_insert(why);
                 }
                 Ok::<_, Error>(())
             })?;
             if let Some(why) = contradiction {
-                this.findings.contradiction.get_or_insert(why);
+                self.findings.contradiction.get_or_insert(why);
             }
             let newest = number + 1 == firsts.len();
-            this.look_behind(&bytes, &tail, &file, newest);
-            if newest || this.findings.stray.is_some() {
-                this.findings.rest = tail.rest;
-                this.last_commit = bytes[tail.last_commit.clone()].to_vec();
-                this.last_commit_at = tail.last_commit.start as u64;
+            self.look_behind(&bytes, &tail, &file, newest);
+            if newest || self.findings.stray.is_some() {
+                self.findings.rest = tail.rest;
+                self.last_commit = bytes[tail.last_commit.clone()].to_vec();
+                self.last_commit_at = tail.last_commit.start as u64;
                 break;
             }
         }
-        this.findings.next = this.index.next();
-        this.findings.floor = applied.max(checkpoint.map_or(0, |c| c.size));
-        Ok(this)
+        Ok(())
     }
 
     /// Takes an entry in. Returns why it contradicts those before it, if it does.
@@ -160,28 +188,18 @@ impl Log {
             nth,
             prev,
             ts,
-            key,
-            sys,
             ..
         } = &found.envelope;
         let (count, last) = self
             .index
             .scopes
             .get(scope)
-            .map_or((0, Hash::of_nothing()), |postings| {
-                (postings.seqs.len() as u32, postings.last)
-            });
+            .map_or((0, Hash::of_nothing()), |head| (head.count, head.last));
         let rises = id.0 > self.last_id || *seq == 0;
         let hash = leaf_hash(found.line.envelope);
-        self.index.push_found(found, hash);
+        self.index.push(&found.envelope, hash, found.range.clone());
         self.leaves.push(hash);
         self.last_id = id.0;
-        if let Some(key) = key {
-            self.remembered.insert(*key, *seq);
-        }
-        if let Some(name) = sys.as_ref().and_then(|sys| sys["recovered"]["file"].as_str()) {
-            self.named_torn.push(name.to_owned());
-        }
         let fits = *nth == count && *prev == last && rises && id.0.timestamp_ms() == ts.as_ms();
         (!fits).then(|| {
             format!(
@@ -213,11 +231,10 @@ impl Log {
         decide(&self.findings)
     }
 
-    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
-    /// goes, and up to where the segment is filled.
-    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
-        let torn = match self.row() {
-            Row::A(why) => return Err(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
+    /// Why the ledger must not be written, where its row says so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        match self.row() {
+            Row::A(why) => Some(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
             Row::B { next, floor } => {
                 let stray = self
                     .findings
@@ -225,21 +242,42 @@ impl Log {
                     .as_ref()
                     .map_or(String::new(), |what| format!(" ({what})"));
                 let what = format!("the log holds {next} entries where {floor} were acknowledged{stray}");
-                return Err(refusal(ErrorKind::LostEntries, &what));
+                Some(refusal(ErrorKind::LostEntries, &what))
             }
-            Row::C(what) => return Err(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::C(what) => Some(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::D(_) | Row::E if self.index.newest_file().is_none() => {
+                Some(refusal(ErrorKind::LostEntries, "there is no segment in log/"))
+            }
+            Row::D(_) | Row::E => None,
+        }
+    }
+
+    /// The bytes of the newest segment that a crash cut off, if there are any.
+    pub(crate) fn torn(&self) -> Option<Range<usize>> {
+        match self.row() {
             Row::D(rest) => Some(rest),
-            Row::E => None,
-        };
-        let Some(Segment { first, .. }) = self.index.segments.last() else {
-            return Err(refusal(ErrorKind::LostEntries, "there is no segment in log/"));
-        };
+            _ => None,
+        }
+    }
+
+    /// Entries that must be there.
+    pub(crate) fn floor(&self) -> u64 {
+        self.findings.floor
+    }
+
+    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
+    /// goes, and up to where the segment is filled.
+    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let first = self.index.newest_first();
         // A crash may have come between sealing a segment and beginning the next.
-        log.make_writable(&segment::file_name(*first))?;
-        let file = Arc::new(log.write_file(&segment::file_name(*first))?);
-        if let Some(rest) = torn {
+        log.make_writable(&segment::file_name(first))?;
+        let file = Arc::new(log.write_file(&segment::file_name(first))?);
+        if let Some(rest) = self.torn() {
             let bytes = file.read_range(rest.start as u64, rest.len())?;
-            keep_torn(ledger, *first, rest.start, &bytes)?;
+            keep_torn(ledger, first, rest.start, &bytes)?;
             file.fill(b'\n', rest.start as u64..rest.end as u64)?;
         }
         // After a failed sync the page cache may show a commit that never reached the disk, and a second sync would
@@ -255,18 +293,26 @@ impl Log {
 }
 
 /// Files in `torn/` that no entry names yet, and what a `quipu.recovered` entry says of each.
-pub(crate) fn unnamed_torn(ledger: &Folder, named: &[String]) -> Result<Vec<Value>> {
-    let folder = match ledger.sub(TORN) {
+pub(crate) fn unnamed_torn(reader: &LedgerReader) -> Result<Vec<Value>> {
+    let folder = match reader.state.folder.sub(TORN) {
         Ok(folder) => folder,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),
     };
+    let names = folder.list()?;
+    let mut names: BTreeSet<_> = names.into_iter().filter(|name| name.ends_with(".torn")).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = &reader.state.index;
+    for seq in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
+        let sys = reader.envelope(seq)?.and_then(|envelope| envelope.sys);
+        if let Some(name) = sys.as_ref().and_then(|sys| sys["recovered"]["file"].as_str()) {
+            names.remove(name);
+        }
+    }
     let mut unnamed = Vec::new();
-    for name in folder
-        .list()?
-        .into_iter()
-        .filter(|name| name.ends_with(".torn") && !named.contains(name))
-    {
+    for name in names {
         let bytes = folder.read(&name, segment::MOST_BYTES)?.unwrap_or_default();
         unnamed.push(serde_json::json!({
             "recovered": {"file": name, "bytes": bytes.len(), "sha256": Hash::of(&[&bytes])}

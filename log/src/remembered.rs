@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use quipu_format::{IdempotencyKey, limits};
 
+use crate::{Result, index::Index};
+
 pub(crate) struct Remembered {
     seqs: HashMap<IdempotencyKey, u64>,
     order: VecDeque<IdempotencyKey>,
@@ -21,6 +23,28 @@ impl Default for Remembered {
 }
 
 impl Remembered {
+    /// The keys of the newest entries of a log.
+    pub(crate) fn of(index: &Index) -> Result<Self> {
+        let mut this = Self::default();
+        let sealed = index.sealed();
+        let mut from = sealed.len();
+        let mut count = index.recent().keyed.len();
+        while from > 0 && count < this.limit {
+            from -= 1;
+            count += sealed[from].keyed_count()?;
+        }
+        for segment in &sealed[from..] {
+            for (key, seq) in segment.keyed()? {
+                this.insert(key, seq);
+            }
+        }
+        let recent = index.recent();
+        for (key, number) in &recent.keyed {
+            this.insert(*key, recent.first + u64::from(*number));
+        }
+        Ok(this)
+    }
+
     pub(crate) fn get(&self, key: &IdempotencyKey) -> Option<u64> {
         self.seqs.get(key).copied()
     }

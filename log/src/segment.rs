@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) const FOLDER: &str = "log";
-const NEXT: &str = "next";
+pub(crate) const NEXT: &str = "next";
 /// Bytes that a segment file can have: a commit that fits no segment has one of its own.
 pub(crate) const MOST_BYTES: u64 = limits::SEGMENT_BYTES + limits::COMMIT_BYTES as u64;
 /// Entries that a segment file can hold: no line is shorter than 256 bytes.

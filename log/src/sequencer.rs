@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
-    index::Segment,
     keyfile::KeyFile,
     random,
     reader::ReadState,
@@ -167,10 +166,7 @@ impl Sequencer {
             })?;
         if rotated {
             let mut index = self.state.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.segments.push(Segment {
-                first: self.next,
-                file: self.active.file.clone(),
-            });
+            index.rotate(self.next, self.active.file.clone());
         }
         self.mint(requests)
     }
@@ -402,18 +398,14 @@ impl Sequencer {
         if self.hot.len() > HOT_SCOPES && !self.hot.contains_key(scope) {
             // Entries that are staged now are not in the index yet, so only what is written may be forgotten.
             let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
-            let written = |scope: &Scope, hot: &Hot| {
-                index
-                    .scopes
-                    .get(scope)
-                    .is_some_and(|postings| postings.seqs.len() == hot.count as usize)
-            };
+            let written =
+                |scope: &Scope, hot: &Hot| index.scopes.get(scope).is_some_and(|head| head.count == hot.count);
             self.hot.retain(|scope, hot| !written(scope, hot));
         }
         self.hot.entry(scope.clone()).or_insert_with(|| {
             let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
             let (count, last) = match index.scopes.get(scope) {
-                Some(postings) => (postings.seqs.len() as u32, postings.last),
+                Some(head) => (head.count, head.last),
                 None => (0, Hash::of_nothing()),
             };
             Hot {

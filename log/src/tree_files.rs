@@ -1,5 +1,6 @@
 //! The tree's hashes on disk: `tree/<L>` holds hash `i` of tile level `L` at byte `32 × i`. They are derived from the
-//! log, written before the checkpoint that covers them, and made anew whenever a ledger is opened for writing.
+//! log, written before the checkpoint that covers them, synced when a segment is full, and made anew from there on when a
+//! ledger is opened for writing.
 
 use quipu_format::{
     Hash,
@@ -37,8 +38,7 @@ impl TreeFiles {
 
     /// What is said where the hashes are not those of the log.
     pub(crate) fn stale() -> Error {
-        let message =
-            "the files in tree/ are not those of this log: open the ledger for writing, which makes them anew";
+        let message = "the files in tree/ are not those of this log: remove that folder and open the ledger for writing, which makes it anew";
         Error::new(ErrorKind::Corrupt, message)
     }
 }
@@ -48,7 +48,9 @@ impl TileHashes for TreeFiles {
 
     fn read(&self, level: u8, first: u64, count: usize) -> Result<Vec<Hash>> {
         let missing = || {
-            let message = format!("tree/{level} lacks hashes: open the ledger for writing, which makes them anew");
+            let message = format!(
+                "tree/{level} lacks hashes: remove that folder and open the ledger for writing, which makes it anew"
+            );
             Error::new(ErrorKind::Corrupt, message)
         };
         let file = self.levels.get(usize::from(level)).ok_or_else(missing)?;
@@ -80,12 +82,35 @@ struct Level {
 }
 
 impl TreeWriter {
-    /// Starts with an empty tree. Whoever opens a ledger pushes all its leaves again.
-    pub(crate) fn new(ledger: &Folder) -> Result<Self> {
-        Ok(Self {
-            folder: ledger.create_sub(FOLDER)?,
-            levels: Vec::new(),
-        })
+    /// Goes on from a tree of `size` leaves, whose hashes are there. Whoever opens a ledger pushes the leaves behind.
+    pub(crate) fn resume(ledger: &Folder, size: u64) -> Result<Self> {
+        let folder = ledger.create_sub(FOLDER)?;
+        let hashes = TreeFiles::open(ledger)?;
+        let mut levels = Vec::new();
+        let mut written = size;
+        while written > 0 {
+            let partial = written % TILE_WIDTH as u64;
+            let tile = match partial {
+                0 => Vec::new(),
+                _ => hashes.read(levels.len() as u8, written - partial, partial as usize)?,
+            };
+            levels.push(Level {
+                file: None,
+                written,
+                fresh: Vec::new(),
+                tile,
+            });
+            written /= TILE_WIDTH as u64;
+        }
+        Ok(Self { folder, levels })
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        for file in self.levels.iter().filter_map(|level| level.file.as_ref()) {
+            file.sync_all()?;
+        }
+        self.folder.sync()
     }
 
     /// Adds a leaf. Nothing is written before [`flush`](Self::flush).

@@ -276,6 +276,7 @@ fn row_c_damage_before_a_later_commit_is_corruption_and_not_a_torn_end() {
     }
 }
 
+/// What `heads` vouches for is not read again at open: it is found when it is read, and by verify.
 #[test]
 fn row_c_a_sealed_segment_that_does_not_reach_the_next_is_corruption() {
     let test = TestLedger::create_with(64 << 10);
@@ -286,26 +287,40 @@ fn row_c_a_sealed_segment_that_does_not_reach_the_next_is_corruption() {
             .unwrap();
     }
     ledger.close().unwrap();
-    let second = fs::read_dir(test.path().join("log"))
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .min()
-        .unwrap();
-    let good = fs::read(&second).unwrap();
+    let first = test.segments().remove(0);
+    let good = fs::read(&first).unwrap();
     assert!(
-        fs::metadata(&second).unwrap().permissions().readonly(),
+        fs::metadata(&first).unwrap().permissions().readonly(),
         "a sealed segment is read-only"
     );
     let mut bad = good.clone();
     let at = used(&good) - 10;
     bad[at] ^= 1;
-    fs::remove_file(&second).unwrap();
-    fs::write(&second, bad).unwrap();
-    // The checkpoint covers it, so entries that were acknowledged are gone: row b stands before row c.
+    fs::remove_file(&first).unwrap();
+    fs::write(&first, bad).unwrap();
+    let fault = test.verify().fault.unwrap();
+    let damaged = fault.seq.unwrap();
+    let ledger = test.open();
+    assert_eq!(ledger.reader().event(damaged).unwrap_err().kind(), ErrorKind::Corrupt);
+    let scope = Scope::new("a").unwrap();
+    let page = ledger
+        .reader()
+        .page(&scope, 0..u64::MAX, quipu_log::Direction::Forward, 1_000);
+    let page = page.unwrap();
+    assert_eq!((page.events.len(), page.missing), (99, 1));
+    ledger.append_blocking(draft("a", "goes on")).unwrap();
+    ledger.close().unwrap();
+    // Without them all is read. The checkpoint covers it, so entries that were acknowledged are gone: row b stands
+    // before row c.
+    let heads = fs::read(test.path().join("heads")).unwrap();
+    fs::remove_file(test.path().join("heads")).unwrap();
     let said = assert_refused(&test, ErrorKind::LostEntries);
     assert!(said.contains("is damaged"), "{said}");
-    assert!(test.verify().fault.is_some());
-    fs::write(&second, good).unwrap();
+    // So it is where the segment has no sidecar that says what it holds.
+    fs::write(test.path().join("heads"), heads).unwrap();
+    fs::remove_file(first.with_extension("idx")).unwrap();
+    assert_refused(&test, ErrorKind::LostEntries);
+    fs::write(&first, good).unwrap();
     test.open();
 }
 
@@ -461,4 +476,40 @@ fn entries_that_damage_hides_are_counted_and_their_neighbours_found() {
     for event in &page.events {
         assert_eq!(reader.find(event.envelope.id).unwrap(), Some(event.envelope.seq));
     }
+}
+
+#[test]
+fn a_plan_says_what_an_open_would_do_and_changes_nothing() {
+    let crashed = Crashed::new(&[2, 1]);
+    let plan = |crashed: &Crashed| {
+        let before = digest_of_folder(crashed.test.path());
+        let plan = quipu_log::plan_recovery(crashed.test.path()).unwrap();
+        assert!(before == digest_of_folder(crashed.test.path()));
+        plan
+    };
+    let clean = plan(&crashed);
+    assert_eq!((clean.row, clean.entries, clean.acknowledged), ('e', 4, 4));
+    crashed.put(&crashed.commits[0]);
+    let ahead = plan(&crashed);
+    assert_eq!((ahead.row, ahead.entries, ahead.acknowledged), ('e', 6, 4));
+    assert!(ahead.steps.iter().any(|step| step.contains("over 6 entries")));
+    crashed.put(&crashed.commits[0][..100]);
+    let torn = plan(&crashed);
+    assert_eq!((torn.row, torn.entries), ('d', 4));
+    let bytes = format!("bytes {} to {}", crashed.covered, crashed.covered + 100);
+    assert!(torn.steps[0].contains(&bytes), "{torn:?}");
+    let mut bad = crashed.commits.concat();
+    bad[30] ^= 1;
+    crashed.put(&bad);
+    let damaged = plan(&crashed);
+    assert_eq!((damaged.row, damaged.steps.len()), ('c', 0));
+    assert_eq!(
+        damaged.refusal.unwrap(),
+        crashed.test.try_open().err().unwrap().to_string()
+    );
+    fs::write(crashed.test.path().join("checkpoint"), "not one").unwrap();
+    assert_eq!(plan(&crashed).row, 'a');
+    crashed.restore();
+    fs::write(&crashed.segment, "").unwrap();
+    assert_eq!(plan(&crashed).row, 'b');
 }

@@ -26,7 +26,7 @@ struct State {
 impl Beside {
     pub(super) fn open(&self, disk: &Disk) {
         let process = disk.process(false);
-        let opened = ledger::read_only(Path::new(""), process.folder());
+        let opened = ledger::open_reader(process.folder(), Path::new(""));
         let mut state = self.0.lock().unwrap();
         state.seen = 0;
         state.opened = None;

@@ -493,10 +493,11 @@ impl FileBackend for SimFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.process.call(Call::Read, (21, self.node), bytes.len(), |state, done| {
-            let most = done.unwrap_or(bytes.len()).min(bytes.len());
-            Ok(state.file(self.node).0.read(&mut bytes[..most], offset as usize))
-        })
+        self.process
+            .call(Call::Read, (21, self.node), bytes.len(), |state, done| {
+                let most = done.unwrap_or(bytes.len()).min(bytes.len());
+                Ok(state.file(self.node).0.read(&mut bytes[..most], offset as usize))
+            })
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {

@@ -141,10 +141,7 @@ impl Model {
                 );
             } else {
                 ensure!(*fate == Fate::Open, "entry {seq} is in the ledger twice: {fate:?}");
-                ensure!(
-                    before.is_none(),
-                    "entry {seq} was acknowledged in the place of another"
-                );
+                ensure!(before.is_none(), "entry {seq} was acknowledged in the place of another");
             }
         }
         *fate = Fate::Kept(first);

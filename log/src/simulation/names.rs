@@ -62,7 +62,10 @@ impl Names {
         for change in &self.changes {
             let builds_on_dropped = dropped.iter().any(|earlier| {
                 earlier.nodes.iter().any(|node| change.nodes.contains(node))
-                    || earlier.names.iter().any(|(name, _)| change.names.iter().any(|(other, _)| other == name))
+                    || earlier
+                        .names
+                        .iter()
+                        .any(|(name, _)| change.names.iter().any(|(other, _)| other == name))
             });
             let keep = if in_order { kept_until > 0 } else { dice.one_in(2) };
             kept_until = kept_until.saturating_sub(1);

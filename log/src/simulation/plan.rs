@@ -10,9 +10,14 @@ pub(super) enum Outcome {
     /// It is done for this many of its bytes only, and reports that.
     Short(usize),
     /// It fails. This much of it is done all the same: bytes of a write, all or nothing of the rest.
-    Failed { error: io::Error, done: usize },
+    Failed {
+        error: io::Error,
+        done: usize,
+    },
     /// It is the last one of its process, and this much of it is done.
-    Last { done: usize },
+    Last {
+        done: usize,
+    },
 }
 
 /// How a process ends.

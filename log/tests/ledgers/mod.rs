@@ -57,13 +57,18 @@ impl TestLedger {
 
     /// The newest segment's file.
     pub fn newest_segment(&self) -> PathBuf {
+        self.segments().pop().unwrap()
+    }
+
+    /// All segments' files, in order.
+    pub fn segments(&self) -> Vec<PathBuf> {
         let mut names: Vec<_> = std::fs::read_dir(self.path.join("log"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|e| e == "log"))
             .collect();
         names.sort();
-        names.pop().unwrap()
+        names
     }
 }
 

@@ -1,0 +1,160 @@
+//! The file `heads`: each scope's count and last entry where the newest sealed segment ends, so that an open need not
+//! read what comes before. It is derived from the log, and believed only where the ledger's secret vouches for it and
+//! the tree's hashes give the root that it names. docs/FORMAT.md, "Heads".
+
+use std::{collections::HashMap, fmt::Write};
+
+use quipu_format::{Hash, Scope, authenticate};
+use ulid::Ulid;
+
+use crate::{
+    Result,
+    disk::{Access, Folder},
+    recent::Recent,
+};
+
+const FILE: &str = "heads";
+const MAGIC: &str = "quipu-heads 1";
+/// Bytes of the file: some ten million scopes.
+const FILE_BYTES: u64 = 2 << 30;
+
+/// A scope as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Entries in it.
+    pub(crate) count: u32,
+    /// Leaf hash of the last one.
+    pub(crate) last: Hash,
+    /// Position of the last one.
+    pub(crate) last_seq: u64,
+}
+
+/// Where all scopes stand at one size of the log.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Heads {
+    pub(crate) size: u64,
+    /// Root of the tree of that size.
+    pub(crate) root: Hash,
+    /// Name of the last entry.
+    pub(crate) last_id: Ulid,
+    pub(crate) scopes: HashMap<Scope, Head>,
+}
+
+impl Heads {
+    /// Of an empty log.
+    pub(crate) fn none() -> Self {
+        Self {
+            size: 0,
+            root: Hash::of_nothing(),
+            last_id: Ulid::nil(),
+            scopes: HashMap::new(),
+        }
+    }
+
+    /// None: there is no file, or it is not the ledger's own.
+    pub(crate) fn read(ledger: &Folder, secret: &[u8; 32]) -> Result<Option<Self>> {
+        Ok(ledger.read(FILE, FILE_BYTES)?.and_then(|bytes| parse(&bytes, secret)))
+    }
+
+    /// Goes on to the end of the segment after. `root` is the tree's there.
+    pub(crate) fn take(&mut self, segment: &Recent, root: Hash) {
+        self.size = segment.first + u64::from(segment.len());
+        self.root = root;
+        self.last_id = segment.ids.last().copied().unwrap_or(self.last_id);
+        for (scope, postings) in &segment.scopes {
+            let last = postings.numbers.last().copied().unwrap_or_default();
+            let head = Head {
+                count: postings.count,
+                last: postings.last,
+                last_seq: segment.first + u64::from(last),
+            };
+            self.scopes.insert(scope.clone(), head);
+        }
+    }
+
+    /// Puts the file in place, durably.
+    pub(crate) fn write(&self, ledger: &Folder, secret: &[u8; 32]) -> Result<()> {
+        let mut text = format!("{MAGIC}\t{}\t{}\t{}\n", self.size, self.root, self.last_id);
+        let mut scopes: Vec<_> = self.scopes.iter().collect();
+        scopes.sort_unstable_by_key(|(scope, _)| *scope);
+        for (scope, head) in scopes {
+            // A string takes every text.
+            let _ = writeln!(text, "{scope}\t{}\t{}\t{}", head.count, head.last, head.last_seq);
+        }
+        let mac = authenticate(secret, text.as_bytes());
+        let _ = writeln!(text, "{mac}");
+        ledger.replace(FILE, text.as_bytes(), Access::Usual)
+    }
+}
+
+fn parse(bytes: &[u8], secret: &[u8; 32]) -> Option<Heads> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (content, mac) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+    let content = text.get(..content.len() + 1)?;
+    if authenticate(secret, content.as_bytes()) != mac.parse().ok()? {
+        return None;
+    }
+    let mut lines = content.lines();
+    let mut first = lines.next()?.split('\t');
+    if first.next()? != MAGIC {
+        return None;
+    }
+    let mut heads = Heads {
+        size: first.next()?.parse().ok()?,
+        root: first.next()?.parse().ok()?,
+        last_id: first.next()?.parse().ok()?,
+        scopes: HashMap::new(),
+    };
+    for line in lines {
+        let mut fields = line.split('\t');
+        let scope = Scope::new(fields.next()?).ok()?;
+        let head = Head {
+            count: fields.next()?.parse().ok()?,
+            last: fields.next()?.parse().ok()?,
+            last_seq: fields.next()?.parse().ok()?,
+        };
+        heads.scopes.insert(scope, head);
+    }
+    Some(heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Heads {
+        let head = |count| Head {
+            count,
+            last: Hash::of(&[b"last"]),
+            last_seq: 7,
+        };
+        Heads {
+            size: 8,
+            root: Hash::of(&[b"root"]),
+            last_id: Ulid::from_parts(5, 6),
+            scopes: [("a", 3), ("b", 5)]
+                .map(|(scope, count)| (Scope::new(scope).unwrap(), head(count)))
+                .into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else_is_believed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temporary.path()).unwrap();
+        assert_eq!(Heads::read(&folder, &[1; 32]).unwrap(), None);
+        some().write(&folder, &[1; 32]).unwrap();
+        assert_eq!(Heads::read(&folder, &[1; 32]).unwrap(), Some(some()));
+        assert_eq!(Heads::read(&folder, &[2; 32]).unwrap(), None, "another ledger's");
+        let path = temporary.path().join(FILE);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            assert_eq!(Heads::read(&folder, &[1; 32]).unwrap(), None, "byte {at}");
+            std::fs::write(&path, &good[..at]).unwrap();
+            assert_eq!(Heads::read(&folder, &[1; 32]).unwrap(), None, "cut at {at}");
+        }
+    }
+}
