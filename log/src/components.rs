@@ -28,8 +28,12 @@ pub(crate) fn put(ledger: &Folder, bytes: &[u8]) -> Result<Hash> {
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let sha256 = Hash::of(&[bytes]);
+    let folder = ledger.sub(FOLDER)?;
     if read(ledger, &sha256)?.is_none() {
-        ledger.sub(FOLDER)?.replace(&file_name(&sha256), bytes, Access::Usual)?;
+        folder.replace(&file_name(&sha256), bytes, Access::Usual)?;
+    } else {
+        // Whoever put it there may have died before its name was durable.
+        folder.sync()?;
     }
     Ok(sha256)
 }

@@ -323,6 +323,9 @@ impl Parts {
     ) -> Result<Self> {
         let manifest = Manifest::read(&folder)?;
         let lock = Lock::take(&folder, wait)?;
+        // A process that died may have left names that are seen and are not on the disk: those of `quipu.json`, and of
+        // the newer one of two key files, before the other is wiped.
+        folder.sync()?;
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(&folder, origin)?;
         let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
@@ -337,10 +340,10 @@ impl Parts {
         for secret in [keyfile::FILE, SIGNER] {
             keyfile::check_mode(&folder, secret)?;
         }
-        let (file, position, filled) = log.recover(&folder, &log_folder)?;
+        let (file, position) = log.recover(&folder, &log_folder)?;
         drop(keys);
         let (keyfile, keys) = KeyFile::open(&folder, origin)?;
-        let active = ActiveSegment::resume(Arc::new(log_folder.clone()), file.clone(), position, filled, filling);
+        let active = ActiveSegment::resume(Arc::new(log_folder.clone()), file.clone(), position, filling);
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
         let state = read_state(path, folder, log_folder, manifest, log.index, keys, None);
