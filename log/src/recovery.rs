@@ -265,9 +265,9 @@ impl Log {
         self.findings.floor
     }
 
-    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
-    /// goes, and up to where the segment is filled.
-    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
+    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where it ends and the
+    /// next commit goes.
+    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64)> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
@@ -278,17 +278,17 @@ impl Log {
         if let Some(rest) = self.torn() {
             let bytes = file.read_range(rest.start as u64, rest.len())?;
             keep_torn(ledger, first, rest.start, &bytes)?;
-            file.fill(b'\n', rest.start as u64..rest.end as u64)?;
         }
         // After a failed sync the page cache may show a commit that never reached the disk, and a second sync would
         // report success: writing it again makes it dirty again.
         file.write_all_at(&self.last_commit, self.last_commit_at)?;
+        // For the same reason what looks like fill behind it may be something else on the disk, and is cut off.
+        let position = self.last_commit_at + self.last_commit.len() as u64;
+        file.set_len(position)?;
         file.sync_all()?;
         segment::discard_next(log)?;
         log.sync()?;
-        let position = self.last_commit_at + self.last_commit.len() as u64;
-        let filled = file.len()?;
-        Ok((file, position, filled))
+        Ok((file, position))
     }
 }
 

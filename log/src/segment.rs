@@ -30,7 +30,8 @@ pub(crate) const MOST_ENTRIES: u64 = MOST_BYTES / 256;
 pub(crate) struct Filling {
     /// Bytes after which the next segment is begun.
     pub(crate) limit: u64,
-    /// Bytes that the first segment of a ledger is filled ahead at first; doubled each time they are used up.
+    /// Bytes that the segment which is written is filled ahead at first, where it was not filled before; doubled each
+    /// time they are used up.
     pub(crate) first: u64,
     /// Bytes of the next segment that are filled between two looks at how far the writer has come.
     pub(crate) step: u64,
@@ -74,6 +75,8 @@ pub(crate) struct ActiveSegment {
     position: u64,
     /// Where the filled bytes end.
     filled: u64,
+    /// Bytes to fill next.
+    ahead: u64,
     filling: Filling,
     /// The next segment, while it is being prepared.
     next: Option<Preparation>,
@@ -84,16 +87,17 @@ impl ActiveSegment {
     pub(crate) fn create(log: Arc<Folder>, filling: Filling) -> Result<Self> {
         let file = log.create_file(&file_name(0), Access::Usual)?;
         log.sync()?;
-        Ok(Self::resume(log, Arc::new(file), 0, 0, filling))
+        Ok(Self::resume(log, Arc::new(file), 0, filling))
     }
 
-    /// Goes on at `position` of the newest segment, which is filled up to `filled`.
-    pub(crate) fn resume(log: Arc<Folder>, file: Arc<DiskFile>, position: u64, filled: u64, filling: Filling) -> Self {
+    /// Goes on at `position` of the newest segment, where its file ends.
+    pub(crate) fn resume(log: Arc<Folder>, file: Arc<DiskFile>, position: u64, filling: Filling) -> Self {
         Self {
             log,
             file,
             position,
-            filled,
+            filled: position,
+            ahead: filling.first,
             filling,
             next: None,
         }
@@ -103,18 +107,17 @@ impl ActiveSegment {
     /// begun. If it fails nothing has changed, and it can be tried again, unless the kind is `Unavailable`.
     pub(crate) fn make_room(&mut self, bytes: u64, first: u64) -> Result<bool> {
         let end = self.position + bytes;
-        let Filling {
-            limit, first: least, ..
-        } = self.filling;
+        let limit = self.filling.limit;
         if end > limit && self.position > 0 {
             self.rotate(first, bytes)?;
             return Ok(true);
         }
         if end > self.filled {
-            let target = (self.filled * 2).max(least).max(end).min(limit.max(end));
+            let target = (self.filled + self.ahead).max(end).min(limit.max(end));
             self.file.fill(b'\n', self.filled..target)?;
             self.file.sync_all()?;
             self.filled = target;
+            self.ahead = (self.ahead * 2).min(limit);
         }
         if self.next.is_none() && end > limit / 2 {
             self.next = Some(Preparation::start(self.log.clone(), self.filling)?);
@@ -148,6 +151,10 @@ impl ActiveSegment {
             file.sync_all()?;
             filled = bytes;
         }
+        // A fill that failed may have left anything behind the last commit: a full segment ends there.
+        self.filled = self.position;
+        self.file.set_len(self.position)?;
+        self.file.sync_all()?;
         let renamed = self
             .log
             .rename_file(&mut file, &file_name(first))
