@@ -1,8 +1,9 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`. Each is one file.
 
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod guests;
 mod test;
 mod wasm;
@@ -19,6 +20,7 @@ Tasks:
   test [CARGO-TEST-ARGUMENT]...  everything that is tested: guests, then `cargo test --workspace`
   guests                         build every guest component into target/guests
   bench [GROUP]... [--json FILE] measure; groups: append, run, read (default: all)
+  fuzz sim [--seeds N]           power cuts, faults and kills on a simulated machine
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "guests" if rest.is_empty() => guests::build().map(|_| ()),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

@@ -156,19 +156,31 @@ impl State {
         files
     }
 
+    /// What a file holds, by its path.
+    pub(super) fn content(&self, path: &str) -> Vec<u8> {
+        match self.find(path).map(|node| &self.nodes[&node]) {
+            Some(Item::File { image, .. }) => image.bytes().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Changes the content of a file behind everybody's back.
     pub(super) fn damage(&mut self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = self.content(path);
+        change(&mut bytes);
+        if let Some(Item::File { image, .. }) = self.find(path).and_then(|node| self.nodes.get_mut(&node)) {
+            *image = FileImage::durable(bytes);
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<Node> {
         let mut found = None;
         self.walk(ROOT, "", &mut |other, node| {
             if other == path {
                 found = Some(node);
             }
         });
-        if let Some(Item::File { image, .. }) = found.and_then(|node| self.nodes.get_mut(&node)) {
-            let mut bytes = image.bytes().to_vec();
-            change(&mut bytes);
-            *image = FileImage::durable(bytes);
-        }
+        found
     }
 
     fn walk(&self, folder: Node, path: &str, each: &mut dyn FnMut(&str, Node)) {
@@ -401,13 +413,11 @@ impl FolderBackend for SimFolder {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.process.whole(Call::Name, (4, self.node), |state| {
             let node = state.look_up(self.node, from)?;
-            let (gone, there) = ((from, None), (to, Some(node)));
             if state.plan.lie == Some(Lie::Rename) {
-                state.names_mut(self.node).change(&[gone]);
-                state.names_mut(self.node).change(&[there]);
-            } else {
-                state.names_mut(self.node).change(&[gone, there]);
+                state.names_mut(self.node).change(&[(to, None)]);
             }
+            let names = [(from, None), (to, Some(node))];
+            state.names_mut(self.node).change(&names);
             if to == "checkpoint" {
                 let bytes = state.file(node).0.bytes().to_vec();
                 state.checkpoints.push(bytes);

@@ -49,7 +49,7 @@ pub(super) enum Lie {
     FileSync,
     /// A sync of a folder reports success and writes nothing.
     FolderSync,
-    /// A rename is two steps, of which a power cut may leave one.
+    /// A rename first removes the name that it replaces, and a power cut may come between.
     Rename,
     /// Bytes that are written again as they stand are not written: after a failed sync they never reach the medium.
     SameBytes,

@@ -13,6 +13,7 @@ use quipu_format::{Actor, Body, Hash, Kind, Scope};
 
 use super::{
     beside::Beside,
+    damage,
     dice::Dice,
     disk::{Disk, Process},
     model::{Model, Result, ensure},
@@ -68,6 +69,8 @@ pub(super) struct World {
 
 struct Writer {
     process: Process,
+    /// Faults before it began.
+    faults: u64,
     parts: Parts,
 }
 
@@ -94,21 +97,40 @@ impl Drop for Unseed {
 /// Makes a world from a seed, lets it run through so many power cuts, and says what happened.
 pub(super) fn run(seed: u64, cuts: u64, lie: Option<Lie>) -> Result<Report> {
     let (mut world, _unseed) = World::new(seed, lie)?;
-    while world.report.cuts < cuts {
-        world.live()?;
-    }
-    world.finish()?;
+    world.live_through(cuts)?;
     Ok(world.report)
 }
 
-/// A world that has lived through some power cuts and whose ledger is closed, to be damaged.
-pub(super) fn closed(seed: u64, cuts: u64, each: impl FnOnce(&mut World) -> Result) -> Result {
+/// Damages the ledger of such a world, once it is closed, in so many ways.
+pub(super) fn damaged(seed: u64, cuts: u64, times: usize) -> Result {
     let (mut world, _unseed) = World::new(seed, None)?;
-    while world.report.cuts < cuts {
-        world.live()?;
+    world.live_through(cuts)?;
+    let mut dice = world.dice.fork();
+    damage::sweep(&world, &mut dice, times)
+}
+
+/// Lets `work` be done as often as it has calls to the storage, each time ending one call later, and has entries rest
+/// on what that left before the power is cut. Returns how often.
+pub(super) fn ending_at_every_call(ending: Ending, work: impl Fn(&mut World) -> Result) -> Result<usize> {
+    for calls in 1.. {
+        let (mut world, _unseed) = World::new(7, None)?;
+        world.step_into_every_scope()?;
+        world.disk.state().plan.ending = Some((calls, ending));
+        let worked = work(&mut world);
+        let ended = world.writer.as_ref().is_none_or(|writer| !writer.process.is_alive());
+        let at = |e| format!("ending at call {calls}: {e}");
+        worked.map_err(at)?;
+        world.stop();
+        world.open_after(true).map_err(at)?;
+        world.step_into_every_scope().map_err(at)?;
+        world.disk.state().plan.ending = Some((usize::MAX, Ending::PowerCut));
+        world.stop();
+        world.open_after(true).map_err(at)?;
+        if !ended {
+            return Ok(calls);
+        }
     }
-    world.finish()?;
-    each(&mut world)
+    unreachable!("work has an end")
 }
 
 impl World {
@@ -161,12 +183,20 @@ impl World {
                 return Err(format!("a ledger cannot be made: {e}"));
             }
             if there {
-                return self.open();
+                // If it was not made to the end, it may still go; once it has been opened it may not.
+                return self.open_after(made.is_err());
             }
             let (dice, lie) = (self.dice.fork(), self.disk.state().plan.lie);
             self.disk = Disk::new(dice);
             self.disk.state().plan.lie = lie;
         }
+    }
+
+    fn live_through(&mut self, cuts: u64) -> Result {
+        while self.report.cuts < cuts {
+            self.live()?;
+        }
+        self.finish()
     }
 
     /// One life of the writer: it works until it ends, and the ledger is opened again.
@@ -194,6 +224,7 @@ impl World {
             }
         }
         self.stop();
+        self.hear(self.troubled)?;
         self.troubled = false;
         self.look_at_ruin()?;
         self.open()
@@ -201,13 +232,13 @@ impl World {
 
     /// The writer ends, by the power or by itself.
     fn stop(&mut self) {
-        if let Some(Writer { process, parts }) = self.writer.take() {
+        if let Some(Writer { process, parts, .. }) = self.writer.take() {
             // What is left in the plan strikes now.
             if let Some((_, ending)) = &mut self.disk.state().plan.ending
                 && process.is_alive()
             {
                 process.end();
-                if self.dice.one_in(4) {
+                if self.troubled && self.dice.one_in(3) {
                     *ending = Ending::Kill;
                 }
             }
@@ -264,7 +295,10 @@ impl World {
 
     /// Opens the ledger, however often that fails in between, and checks all that was promised.
     fn open(&mut self) -> Result {
-        let mut calm = false;
+        self.open_after(false)
+    }
+
+    fn open_after(&mut self, mut calm: bool) -> Result {
         loop {
             let process = self.disk.process(true);
             let faults = self.disk.state().plan.faults;
@@ -275,13 +309,7 @@ impl World {
             if !calm && self.dice.one_in(4) {
                 self.disk.state().plan.fails_one_in = *self.dice.pick(&[20, 100]);
             }
-            let opened = Parts::open(
-                process.folder(),
-                Path::new(""),
-                self.filling,
-                Duration::ZERO,
-                self.clock(),
-            );
+            let opened = self.open_once(&process);
             let faulty = self.disk.state().plan.faults > faults;
             self.hear(faulty)?;
             match opened {
@@ -290,7 +318,7 @@ impl World {
                     state.plan.ending = None;
                     state.plan.fails_one_in = 0;
                     drop(state);
-                    self.writer = Some(Writer { process, parts });
+                    self.writer = Some(Writer { process, faults, parts });
                     return self.check();
                 }
                 Ok(parts) => {
@@ -312,11 +340,17 @@ impl World {
         }
     }
 
+    /// Opens the ledger for writing.
+    pub(super) fn open_once(&self, process: &Process) -> std::result::Result<Parts, Error> {
+        let clock = self.clock();
+        Parts::open(process.folder(), Path::new(""), self.filling, Duration::ZERO, clock)
+    }
+
     /// Everything that was promised, on a ledger that has just been opened for writing.
     fn check(&mut self) -> Result {
         self.hear(false)?;
         self.witness()?;
-        let Some(Writer { process, parts }) = &self.writer else {
+        let Some(Writer { process, parts, .. }) = &self.writer else {
             return Ok(());
         };
         let reader = parts.reader();
@@ -412,7 +446,7 @@ impl World {
                 _ => {}
             }
         }
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=6 => {
                 let drafts = vec![self.draft()];
                 self.commit(vec![drafts])
@@ -438,11 +472,24 @@ impl World {
             16 => self.import(),
             17 => self.rewrite_keys(),
             18 => self.keep_component(),
+            19 => self.intrude(),
             _ => {
                 self.watch();
                 Ok(())
             }
         }
+    }
+
+    /// An entry in each scope that there is, and one in a scope that is new.
+    pub(super) fn step_into_every_scope(&mut self) -> Result {
+        self.scopes
+            .push(Scope::new(&format!("scope:{}", self.scopes.len())).unwrap());
+        for scope in self.scopes.clone() {
+            let mut draft = self.draft();
+            draft.scope = scope;
+            self.commit(vec![vec![draft]])?;
+        }
+        Ok(())
     }
 
     fn draft(&mut self) -> Draft {
@@ -520,9 +567,10 @@ impl World {
 
     /// Whether nothing may be appended any more.
     fn refused(&mut self, batch: usize, error: &Error) -> Result<bool> {
-        let alive = self.writer.as_ref().is_some_and(|writer| writer.process.is_alive());
+        let Some(writer) = &self.writer else { return Ok(true) };
+        let alive = writer.process.is_alive();
         ensure!(
-            !alive || self.troubled,
+            !alive || self.disk.state().plan.faults > writer.faults,
             "an append is refused on a healthy machine: {error}"
         );
         if error.kind() == ErrorKind::Unavailable {
@@ -589,7 +637,7 @@ impl World {
         }
     }
 
-    fn publish(&mut self) -> Result {
+    pub(super) fn publish(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         if let Err(e) = writer.parts.publisher.publish() {
             ensure!(
@@ -601,7 +649,7 @@ impl World {
     }
 
     /// Lines of events that rest on each other, begun twice where the first time fails.
-    fn import(&mut self) -> Result {
+    pub(super) fn import(&mut self) -> Result {
         let count = 2 + self.dice.below(5);
         let name = self.numbers;
         self.numbers += count;
@@ -650,7 +698,7 @@ impl World {
         Ok(())
     }
 
-    fn rewrite_keys(&mut self) -> Result {
+    pub(super) fn rewrite_keys(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let folder = writer.process.folder();
         if writer.parts.sequencer.rewrite_keys(&folder).is_err() {
@@ -660,12 +708,21 @@ impl World {
         Ok(())
     }
 
-    fn keep_component(&mut self) -> Result {
+    pub(super) fn keep_component(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let bytes = vec![self.dice.below(6) as u8; 700];
         if let Ok(digest) = components::put(&writer.process.folder(), &bytes) {
             self.components.insert(digest, bytes);
         }
+        Ok(())
+    }
+
+    /// A second writer is turned away.
+    fn intrude(&mut self) -> Result {
+        let alive = self.writer.as_ref().is_some_and(|writer| writer.process.is_alive());
+        let intruder = self.disk.process(false);
+        let opened = self.open_once(&intruder);
+        ensure!(!alive || opened.is_err(), "two writers at once");
         Ok(())
     }
 
