@@ -11,6 +11,7 @@ mod log;
 mod recover;
 mod render;
 mod run;
+mod seal;
 mod search;
 mod show;
 mod stats;
@@ -64,6 +65,7 @@ enum Command {
     Why(why::Args),
     Verify(verify::Args),
     Recover(recover::Args),
+    Seal(seal::Args),
     Stats(stats::Args),
     Export(export::Args),
 }
@@ -85,6 +87,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Recover(args) => recover::execute(args, ledger),
+        Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::{Actor, Error, EventId, Hash, Kind, Result, RunId, Scope, Timestamp, limits, text, unique::Unique};
+use crate::{
+    Actor, Error, EventId, Hash, Kind, Result, RunId, Scope, Timestamp, canonical, limits, text, unique::Unique,
+};
 
 /// Room that most envelopes fit.
 const USUAL_BYTES: usize = 512;
@@ -114,8 +116,11 @@ impl Envelope {
         if bytes.len() > limits::ENVELOPE_BYTES {
             return Err(Error::new("the envelope is larger than 65,535 bytes"));
         }
-        let envelope: Self =
-            serde_json::from_slice(bytes).map_err(|e| Error::new(format!("the envelope is not of our form: {e}")))?;
+        let envelope = match canonical::parse(bytes) {
+            Some(envelope) => envelope,
+            None => serde_json::from_slice(bytes)
+                .map_err(|e| Error::new(format!("the envelope is not of our form: {e}")))?,
+        };
         envelope.check()?;
         Ok(envelope)
     }

@@ -8,6 +8,7 @@
 //! envelope and the opened body together.
 
 mod body;
+mod canonical;
 mod checkpoint;
 mod envelope;
 mod error;

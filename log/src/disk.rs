@@ -45,6 +45,8 @@ pub(crate) trait FileBackend: Send + Sync {
     fn set_len(&self, length: u64) -> io::Result<()>;
     fn set_read_only(&self) -> io::Result<()>;
     fn is_shared(&self) -> io::Result<bool>;
+    fn is_immutable(&self) -> io::Result<bool>;
+    fn set_immutable(&self, immutable: bool) -> io::Result<()>;
     fn try_lock(&self) -> io::Result<bool>;
 }
 
@@ -343,6 +345,20 @@ impl DiskFile {
     /// Whether group or others may read or write the file.
     pub(crate) fn is_shared(&self) -> Result<bool> {
         self.file.is_shared().map_err(|e| self.failed("look at", &e))
+    }
+
+    /// Whether the file has the attribute that forbids everybody to change, rename or remove it.
+    pub(crate) fn is_immutable(&self) -> Result<bool> {
+        self.file
+            .is_immutable()
+            .map_err(|e| self.failed("read the attributes of", &e))
+    }
+
+    /// Gives or takes that attribute.
+    pub(crate) fn set_immutable(&self, immutable: bool) -> Result<()> {
+        self.file
+            .set_immutable(immutable)
+            .map_err(|e| self.failed("change the attributes of", &e))
     }
 
     /// Takes the lock of the whole file, without waiting. False: another process has it.

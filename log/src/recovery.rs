@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
-use quipu_format::{Checkpoint, Envelope, Hash, Scope, leaf_hash, tree::Frontier};
+use quipu_format::{Checkpoint, Envelope, Hash, Scope, tree::Frontier};
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -12,9 +12,10 @@ use crate::{
     base::Base,
     disk::{Access, DiskFile, Folder},
     index::{Index, SharedIndex},
+    lines::Found,
     open_files::OpenFiles,
     reader::Direction,
-    scan::{self, Found, Tail},
+    scan::{self, Tail},
     segment,
 };
 
@@ -151,11 +152,11 @@ impl Log {
                 self.index.rotate(first, file.clone());
             }
             let mut contradiction = None;
-            let tail = scan::commits(&bytes, 0, next, |found| {
+            let tail = scan::commits(&bytes, 0, next, &|(): &mut (), _| (), |found, ()| {
                 if contradiction.is_none() {
                     contradiction = self.take(&found, &file);
                 }
-                frontier.push(leaf_hash(found.line.envelope));
+                frontier.push(found.hash);
                 if let Some(c) = checkpoint.filter(|c| c.size == frontier.size())
                     && c.root != frontier.root()
                 {
@@ -196,7 +197,7 @@ impl Log {
             .get(scope)
             .map_or((0, Hash::of_nothing()), |head| (head.count, head.last));
         let rises = id.0 > self.last_id || *seq == 0;
-        let hash = leaf_hash(found.line.envelope);
+        let hash = found.hash;
         self.index.push(&found.envelope, hash, found.range.clone());
         self.leaves.push(hash);
         self.last_id = id.0;
