@@ -556,6 +556,15 @@ impl FileBackend for SimFile {
         })
     }
 
+    /// This storage has no such attribute.
+    fn is_immutable(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn set_immutable(&self, _immutable: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.process.whole(Call::Look, (28, self.node), |state| {
             let free = state.plan.lie == Some(Lie::Lock);
