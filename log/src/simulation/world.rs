@@ -170,7 +170,8 @@ impl World {
         loop {
             let process = self.disk.process(true);
             if self.dice.one_in(2) {
-                self.arm(120, true);
+                let kill = self.dice.one_in(2);
+                self.arm(120, kill);
             }
             let made = Parts::create(process.folder(), Path::new(""), ORIGIN, self.filling, self.clock());
             let ended = self.after(&process);
@@ -310,6 +311,7 @@ impl World {
                 self.disk.state().plan.fails_one_in = *self.dice.pick(&[20, 100]);
             }
             let opened = self.open_once(&process);
+            let cuts = self.report.cuts;
             let faulty = self.disk.state().plan.faults > faults;
             self.hear(faulty)?;
             match opened {
@@ -325,11 +327,9 @@ impl World {
                     // It ended in a call whose failure did not matter.
                     drop(parts);
                     self.after(&process);
-                    self.report.cuts_in_open += 1;
                 }
                 Err(e) => {
                     let ended = self.after(&process);
-                    self.report.cuts_in_open += u64::from(ended);
                     ensure!(ended || faulty, "the ledger is refused: {e}");
                     calm = self.dice.one_in(2);
                     if !ended {
@@ -337,6 +337,7 @@ impl World {
                     }
                 }
             }
+            self.report.cuts_in_open += self.report.cuts - cuts;
         }
     }
 
