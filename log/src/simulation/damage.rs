@@ -12,8 +12,16 @@ use super::{
 };
 use crate::{ErrorKind, ledger, verify::verify_in};
 
+/// Damages the ledger of a world that has lived through so many power cuts and is closed, in so many ways.
+pub(super) fn run(seed: u64, cuts: u64, times: usize) -> Result {
+    let (mut world, _unseed) = World::new(seed, None)?;
+    world.live_through(cuts)?;
+    let mut dice = world.dice.fork();
+    sweep(&world, &mut dice, times)
+}
+
 /// Damages one file of a closed ledger, and looks what becomes of it; as often as told, each time on a fresh copy.
-pub(super) fn sweep(world: &World, dice: &mut Dice, times: usize) -> Result {
+fn sweep(world: &World, dice: &mut Dice, times: usize) -> Result {
     let files = world.disk.state().files();
     for _ in 0..times {
         let disk = world.disk.copy();

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    path::Path,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -14,9 +13,10 @@ use super::{
     dice::Dice,
     image::FileImage,
     names::{Names, Node},
-    plan::{Call, Lie, Outcome, Plan},
+    plan::{Call, Outcome, Plan},
+    storage::SimFolder,
 };
-use crate::disk::{Access, FileBackend, Folder, FolderBackend, Mode};
+use crate::disk::Folder;
 
 const ROOT: Node = 0;
 
@@ -35,8 +35,8 @@ pub(super) struct State {
     nodes: BTreeMap<Node, Item>,
     next: Node,
     /// Which open file holds the lock of a file.
-    locks: HashMap<Node, u64>,
-    opened: u64,
+    pub(super) locks: HashMap<Node, u64>,
+    pub(super) opened: u64,
     pub(super) plan: Plan,
     /// Each content that a file of the name `checkpoint` has had, for whoever wants to see them all.
     pub(super) checkpoints: Vec<Vec<u8>>,
@@ -46,7 +46,7 @@ pub(super) struct State {
 }
 
 #[derive(Debug, Clone)]
-enum Item {
+pub(super) enum Item {
     File {
         image: FileImage,
         /// Permissions in memory, and on the medium.
@@ -59,7 +59,7 @@ enum Item {
 /// A process that uses the disk, until it ends.
 #[derive(Clone)]
 pub(super) struct Process {
-    disk: Disk,
+    pub(super) disk: Disk,
     writer: bool,
     alive: Arc<AtomicBool>,
 }
@@ -210,21 +210,21 @@ impl State {
         self.nodes.retain(|node, _| named.binary_search(node).is_ok());
     }
 
-    fn names(&self, folder: Node) -> &Names {
+    pub(super) fn names(&self, folder: Node) -> &Names {
         match &self.nodes[&folder] {
             Item::Folder(names) => names,
             Item::File { .. } => unreachable!("a folder's handle leads to a folder"),
         }
     }
 
-    fn names_mut(&mut self, folder: Node) -> &mut Names {
+    pub(super) fn names_mut(&mut self, folder: Node) -> &mut Names {
         match self.nodes.get_mut(&folder) {
             Some(Item::Folder(names)) => names,
             _ => unreachable!("a folder's handle leads to a folder"),
         }
     }
 
-    fn file(&mut self, node: Node) -> (&mut FileImage, &mut u32, &mut u32) {
+    pub(super) fn file(&mut self, node: Node) -> (&mut FileImage, &mut u32, &mut u32) {
         match self.nodes.get_mut(&node) {
             Some(Item::File {
                 image,
@@ -235,7 +235,7 @@ impl State {
         }
     }
 
-    fn add(&mut self, folder: Node, name: &str, item: Item) -> Node {
+    pub(super) fn add(&mut self, folder: Node, name: &str, item: Item) -> Node {
         let node = self.next;
         self.next += 1;
         self.nodes.insert(node, item);
@@ -243,7 +243,7 @@ impl State {
         node
     }
 
-    fn look_up(&self, folder: Node, name: &str) -> io::Result<Node> {
+    pub(super) fn look_up(&self, folder: Node, name: &str) -> io::Result<Node> {
         self.names(folder).get(name).ok_or(io::ErrorKind::NotFound.into())
     }
 }
@@ -267,7 +267,7 @@ impl Process {
 
     /// Goes through with one call, as far as the plan lets it. `act` is told how much is done of it: all (None), or so
     /// many bytes; of a call without bytes, 0 is nothing and 1 all.
-    fn call<T: Default>(
+    pub(super) fn call<T: Default>(
         &self,
         call: Call,
         (what, node): (u8, Node),
@@ -308,7 +308,7 @@ impl Process {
     }
 
     /// For calls that are done wholly or not at all.
-    fn whole<T: Default>(
+    pub(super) fn whole<T: Default>(
         &self,
         call: Call,
         what: (u8, Node),
@@ -328,257 +328,6 @@ impl Process {
                 visitor();
             }
             self.disk.visitor.lock().unwrap().get_or_insert(visitor);
-        }
-    }
-}
-
-struct SimFolder {
-    process: Process,
-    node: Node,
-}
-
-impl SimFolder {
-    fn opened(&self, state: &mut State, node: Node) -> Box<dyn FileBackend> {
-        state.opened += 1;
-        Box::new(SimFile {
-            process: self.process.clone(),
-            node,
-            handle: state.opened,
-        })
-    }
-}
-
-impl FolderBackend for SimFolder {
-    fn open_folder(&self, name: &str) -> io::Result<Arc<dyn FolderBackend>> {
-        let node = self
-            .process
-            .whole(Call::Open, (1, self.node), |state| state.look_up(self.node, name))?;
-        Ok(Arc::new(Self {
-            process: self.process.clone(),
-            node,
-        }))
-    }
-
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.process.whole(Call::Grow, (2, self.node), |state| {
-            let mut folder = self.node;
-            let mut parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
-            let last = parts.pop().unwrap_or_default();
-            for part in parts {
-                folder = state.look_up(folder, part)?;
-            }
-            if state.names(folder).get(last).is_some() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            state.add(folder, last, Item::Folder(Names::default()));
-            Ok(())
-        })
-    }
-
-    fn open_file(&self, name: &str, mode: Mode) -> io::Result<Box<dyn FileBackend>> {
-        let there = self.process.is_alive() && self.process.disk.state().names(self.node).get(name).is_some();
-        let fresh = match mode {
-            Mode::Read | Mode::Write => None,
-            Mode::WriteOrCreate(access) => Some(access).filter(|_| !there),
-            Mode::Create(access) => Some(access),
-        };
-        let call = if fresh.is_some() { Call::Grow } else { Call::Open };
-        let node = self.process.whole(call, (3, self.node), |state| {
-            let node = match (state.names(self.node).get(name), fresh) {
-                (Some(_), Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
-                (Some(node), None) => node,
-                (None, None) => return Err(io::ErrorKind::NotFound.into()),
-                (None, Some(access)) => {
-                    let mode = match access {
-                        Access::Private => 0o600,
-                        Access::Usual => 0o644,
-                    };
-                    let item = Item::File {
-                        image: FileImage::default(),
-                        mode,
-                        durable_mode: mode,
-                    };
-                    state.add(self.node, name, item)
-                }
-            };
-            let write = !matches!(mode, Mode::Read);
-            if write && *state.file(node).1 & 0o200 == 0 {
-                return Err(io::ErrorKind::PermissionDenied.into());
-            }
-            Ok(node)
-        })?;
-        Ok(self.opened(&mut self.process.disk.state(), node))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.process.whole(Call::Name, (4, self.node), |state| {
-            let node = state.look_up(self.node, from)?;
-            if state.plan.lie == Some(Lie::Rename) {
-                state.names_mut(self.node).change(&[(to, None)]);
-            }
-            let names = [(from, None), (to, Some(node))];
-            state.names_mut(self.node).change(&names);
-            if to == "checkpoint" {
-                let bytes = state.file(node).0.bytes().to_vec();
-                state.checkpoints.push(bytes);
-            }
-            Ok(())
-        })
-    }
-
-    fn exchange(&self, a: &str, b: &str) -> io::Result<()> {
-        self.process.whole(Call::Name, (5, self.node), |state| {
-            let (of_a, of_b) = (state.look_up(self.node, a)?, state.look_up(self.node, b)?);
-            state.names_mut(self.node).change(&[(a, Some(of_b)), (b, Some(of_a))]);
-            Ok(())
-        })
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.process.whole(Call::Name, (6, self.node), |state| {
-            state.look_up(self.node, name)?;
-            state.names_mut(self.node).change(&[(name, None)]);
-            Ok(())
-        })
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.process.whole(Call::Read, (7, self.node), |state| {
-            Ok(state.names(self.node).list().map(|(name, _)| name.clone()).collect())
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.process.whole(Call::Sync, (8, self.node), |state| {
-            if state.plan.lie != Some(Lie::FolderSync) {
-                state.names_mut(self.node).sync();
-            }
-            Ok(())
-        })
-    }
-
-    fn make_writable(&self, name: &str) -> io::Result<()> {
-        self.process.whole(Call::Look, (9, self.node), |state| {
-            let node = state.look_up(self.node, name)?;
-            *state.file(node).1 |= 0o200;
-            Ok(())
-        })
-    }
-
-    fn is_on_network(&self) -> io::Result<bool> {
-        Ok(false)
-    }
-}
-
-struct SimFile {
-    process: Process,
-    node: Node,
-    handle: u64,
-}
-
-impl SimFile {
-    fn sync(&self, what: u8, all: bool) -> io::Result<()> {
-        self.process.call(Call::Sync, (what, self.node), 0, |state, done| {
-            let lie = state.plan.lie == Some(Lie::FileSync);
-            let (image, mode, durable_mode) = state.file(self.node);
-            let (failed, is_done) = (done.is_some() && self.process.is_alive(), done != Some(0));
-            if failed {
-                image.fail_sync();
-            } else if is_done && !lie {
-                image.sync();
-                if all {
-                    *durable_mode = *mode;
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
-impl FileBackend for SimFile {
-    fn len(&self) -> io::Result<u64> {
-        self.process.whole(Call::Look, (20, self.node), |state| {
-            Ok(state.file(self.node).0.len() as u64)
-        })
-    }
-
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.process
-            .call(Call::Read, (21, self.node), bytes.len(), |state, done| {
-                let most = done.unwrap_or(bytes.len()).min(bytes.len());
-                Ok(state.file(self.node).0.read(&mut bytes[..most], offset as usize))
-            })
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let offset = offset as usize;
-        let grows = {
-            let mut state = self.process.disk.state();
-            !self.process.is_alive() || offset + bytes.len() > state.file(self.node).0.len()
-        };
-        let call = if grows { Call::Grow } else { Call::Write };
-        self.process.call(call, (22, self.node), bytes.len(), |state, done| {
-            let done = done.unwrap_or(bytes.len()).min(bytes.len());
-            let lie = state.plan.lie == Some(Lie::SameBytes);
-            let image = state.file(self.node).0;
-            if !lie || image.bytes().get(offset..offset + done) != Some(&bytes[..done]) {
-                image.write(&bytes[..done], offset);
-            }
-            Ok(done)
-        })
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.sync(23, false)
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.sync(24, true)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.process.whole(Call::Write, (25, self.node), |state| {
-            state.file(self.node).0.set_len(length as usize);
-            Ok(())
-        })
-    }
-
-    fn set_read_only(&self) -> io::Result<()> {
-        self.process.whole(Call::Look, (26, self.node), |state| {
-            *state.file(self.node).1 &= !0o222;
-            Ok(())
-        })
-    }
-
-    fn is_shared(&self) -> io::Result<bool> {
-        self.process.whole(Call::Look, (27, self.node), |state| {
-            Ok(*state.file(self.node).1 & 0o077 != 0)
-        })
-    }
-
-    /// This storage has no such attribute.
-    fn is_immutable(&self) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    fn set_immutable(&self, _immutable: bool) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        self.process.whole(Call::Look, (28, self.node), |state| {
-            let free = state.plan.lie == Some(Lie::Lock);
-            let holder = *state.locks.entry(self.node).or_insert(self.handle);
-            Ok(free || holder == self.handle)
-        })
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        let mut state = self.process.disk.state();
-        if state.locks.get(&self.node) == Some(&self.handle) {
-            state.locks.remove(&self.node);
         }
     }
 }

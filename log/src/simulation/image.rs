@@ -204,3 +204,85 @@ fn shortened(mut state: [u8; SECTOR], number: usize, to: &[usize]) -> [u8; SECTO
     }
     state
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// All contents that a file of these steps may have after a power cut.
+    fn after_a_cut(steps: impl Fn(&mut FileImage)) -> BTreeSet<Vec<u8>> {
+        let mut dice = Dice::new(1);
+        let contents = (0..200).map(|_| {
+            let mut image = FileImage::default();
+            steps(&mut image);
+            image.cut(&mut dice);
+            image.bytes().to_vec()
+        });
+        contents.collect()
+    }
+
+    fn sectors(letters: &str) -> Vec<u8> {
+        letters.bytes().flat_map(|letter| [letter; SECTOR]).collect()
+    }
+
+    #[test]
+    fn what_was_synced_stays() {
+        let contents = after_a_cut(|image| {
+            image.write(&sectors("ab"), 0);
+            image.sync();
+        });
+        assert_eq!(contents, BTreeSet::from([sectors("ab")]));
+    }
+
+    #[test]
+    fn what_was_not_synced_is_kept_or_lost_or_torn_by_sectors() {
+        let contents = after_a_cut(|image| {
+            image.write(&sectors("ab"), 0);
+            image.sync();
+            image.write(&sectors("xy"), 0);
+        });
+        assert_eq!(contents, ["ab", "ay", "xb", "xy"].map(sectors).into());
+    }
+
+    #[test]
+    fn after_a_failed_sync_a_second_one_changes_nothing() {
+        let contents = after_a_cut(|image| {
+            image.write(&sectors("a"), 0);
+            image.sync();
+            image.write(&sectors("x"), 0);
+            image.fail_sync();
+            image.sync();
+            assert_eq!(image.bytes(), sectors("x"), "it is read all the same");
+        });
+        assert_eq!(contents, ["a", "x"].map(sectors).into());
+    }
+
+    #[test]
+    fn what_is_written_again_after_a_failed_sync_is_durable_after_the_next() {
+        let contents = after_a_cut(|image| {
+            image.write(&sectors("x"), 0);
+            image.fail_sync();
+            image.write(&sectors("x"), 0);
+            image.sync();
+        });
+        assert_eq!(contents, [sectors("x")].into());
+    }
+
+    #[test]
+    fn what_was_cut_off_does_not_come_back_once_that_is_synced() {
+        let contents = after_a_cut(|image| {
+            image.write(&sectors("ab"), 0);
+            image.sync();
+            image.set_len(SECTOR);
+            image.sync();
+            image.write(&sectors("c"), 2 * SECTOR);
+        });
+        let mut grown = sectors("a");
+        grown.resize(3 * SECTOR, 0);
+        let mut kept = grown.clone();
+        kept[2 * SECTOR..].fill(b'c');
+        assert_eq!(contents, [sectors("a"), grown, kept].into());
+    }
+}

@@ -1,7 +1,7 @@
 //! A ledger on a simulated machine whose power, disk and processes fail at random, each time in the same way for the
 //! same seed: no threads, no clock and no randomness but what the seed gives.
 //!
-//! `world.rs` does the work and says what must hold; `model.rs` knows what must be there; `disk.rs` is the storage, with
+//! `world.rs` says what must hold and `work.rs` does the work; `model.rs` knows what must be there; `disk.rs` is the storage, with
 //! what each file (`image.rs`) and folder (`names.rs`) may hold after a power cut; `plan.rs` decides which calls go
 //! wrong; `damage.rs` changes bytes behind the ledger's back.
 
@@ -10,10 +10,13 @@ mod campaign;
 mod damage;
 mod dice;
 mod disk;
+mod endings;
 mod image;
 mod model;
 mod names;
 mod plan;
+mod storage;
+mod work;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -48,8 +51,9 @@ fn the_same_seed_does_the_same() {
 /// next power cut.
 #[test]
 fn every_call_can_be_the_last() {
-    let cases: [(&str, fn(&mut world::World) -> model::Result, usize); 5] = [
-        ("append", world::World::step_into_every_scope, 10),
+    type Work = fn(&mut world::World) -> model::Result;
+    let cases = [
+        ("append", world::World::step_into_every_scope as Work, 10),
         ("publish", world::World::publish, 5),
         ("rewrite the key file", world::World::rewrite_keys, 8),
         ("keep a component", world::World::keep_component, 5),
@@ -57,7 +61,7 @@ fn every_call_can_be_the_last() {
     ];
     for (what, work, least) in cases {
         for ending in [Ending::Kill, Ending::PowerCut] {
-            let calls = world::ending_at_every_call(ending, work).unwrap_or_else(|e| panic!("{what}, {ending:?}: {e}"));
+            let calls = endings::at_every_call(ending, work).unwrap_or_else(|e| panic!("{what}, {ending:?}: {e}"));
             assert!(calls >= least, "{what} has {calls} calls");
         }
     }
@@ -76,7 +80,7 @@ fn a_medium_that_lies_is_caught() {
 #[test]
 fn damage_is_named_or_does_not_matter() {
     for seed in 0..12 {
-        world::damaged(seed, CUTS, 60).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        damage::run(seed, CUTS, 60).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     }
 }
 

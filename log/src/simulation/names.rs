@@ -84,3 +84,45 @@ impl Names {
         self.changes.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn after_a_cut(steps: impl Fn(&mut Names)) -> BTreeSet<String> {
+        let mut dice = Dice::new(1);
+        let states = (0..200).map(|_| {
+            let mut names = Names::default();
+            steps(&mut names);
+            names.cut(&mut dice);
+            names.list().map(|(name, node)| format!("{name}{node} ")).collect()
+        });
+        states.collect()
+    }
+
+    fn set(states: &[&str]) -> BTreeSet<String> {
+        states.iter().map(|&state| state.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_rename_is_kept_whole_or_not_at_all_and_not_without_the_file() {
+        let states = after_a_cut(|names| {
+            names.change(&[("a", Some(1))]);
+            names.sync();
+            names.change(&[("b", Some(2))]);
+            names.change(&[("b", None), ("a", Some(2))]);
+        });
+        assert_eq!(states, set(&["a1 ", "a1 b2 ", "a2 "]));
+    }
+
+    #[test]
+    fn changes_that_have_nothing_in_common_are_kept_in_any_order() {
+        let states = after_a_cut(|names| {
+            names.change(&[("a", Some(1))]);
+            names.change(&[("b", Some(2))]);
+        });
+        assert_eq!(states, set(&["", "a1 ", "b2 ", "a1 b2 "]));
+    }
+}
