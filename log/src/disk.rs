@@ -311,14 +311,20 @@ impl DiskFile {
         Ok(())
     }
 
-    /// Writes `byte` over a range.
+    /// Writes `byte` over a range. On a full disk it fails when what room there was is used: some file systems refuse a
+    /// large write of which a part would fit.
     pub(crate) fn fill(&self, byte: u8, range: std::ops::Range<u64>) -> Result<()> {
+        const SMALLEST: usize = 4 << 10;
         let block = vec![byte; 1 << 20];
         let mut at = range.start;
+        let mut step = block.len();
         while at < range.end {
-            let n = (range.end - at).min(block.len() as u64);
-            self.write_all_at(&block[..n as usize], at)?;
-            at += n;
+            let n = (range.end - at).min(step as u64);
+            match self.write_all_at(&block[..n as usize], at) {
+                Ok(()) => at += n,
+                Err(error) if error.kind() == ErrorKind::Full && step > SMALLEST => step /= 2,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

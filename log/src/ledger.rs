@@ -31,6 +31,7 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    reserve,
     segment::{self, ActiveSegment, Filling},
     sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
@@ -115,7 +116,8 @@ impl Ledger {
         }
         if !names.is_empty() {
             let message = format!(
-                "the folder {} is not empty: choose another one for the ledger",
+                "the folder {} is not empty: choose another one for the ledger, or remove it where making a ledger was \
+                 broken off",
                 path.display()
             );
             return Err(Error::new(ErrorKind::Exists, message));
@@ -137,13 +139,10 @@ impl Ledger {
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
         let filling = Filling::new(options.segment_bytes);
-        Self::start(Parts::open(
-            folder,
-            path,
-            filling,
-            options.wait,
-            Box::new(SystemClock::new()),
-        )?)
+        reserve::backed(&folder, || {
+            let clock = Box::new(SystemClock::new());
+            Self::start(Parts::open(folder.clone(), path, filling, options.wait, clock)?)
+        })
     }
 
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
@@ -171,7 +170,7 @@ impl Ledger {
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
         let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit(request)?;
+        self.inner.committer.submit(request).await?;
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
@@ -216,6 +215,11 @@ impl Ledger {
                 lock,
             }),
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn committer(&self) -> &Committer {
+        &self.inner.committer
     }
 
     fn request(&self, drafts: Vec<Draft>) -> Result<(Request, Answer)> {
@@ -385,8 +389,11 @@ impl Parts {
 
     /// Makes requests durable in one commit, and answers them.
     pub(crate) fn commit(&mut self, requests: Vec<Request>) {
-        let leaves = self.sequencer.commit(requests);
-        leaves.into_iter().for_each(|leaf| self.publisher.push(leaf));
+        let mut outcome = self.sequencer.commit(requests);
+        std::mem::take(&mut outcome.leaves)
+            .into_iter()
+            .for_each(|leaf| self.publisher.push(leaf));
+        outcome.answer();
     }
 
     fn append_system(&mut self, kind: &str, sys: Value) -> Result<Receipt> {

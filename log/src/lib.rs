@@ -48,6 +48,7 @@ mod reader;
 mod recent;
 mod recovery;
 mod remembered;
+mod reserve;
 mod scan;
 mod sealed;
 mod segment;
@@ -55,6 +56,7 @@ mod sequencer;
 mod sidecar;
 #[cfg(test)]
 mod simulation;
+mod staging;
 mod stamps;
 mod tree_files;
 mod verify;

@@ -307,7 +307,12 @@ pub(crate) fn unnamed_torn(reader: &LedgerReader) -> Result<Vec<Value>> {
     }
     let index = &reader.state.index;
     for seq in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
-        let sys = reader.envelope(seq)?.and_then(|envelope| envelope.sys);
+        let sys = match reader.envelope(seq) {
+            Ok(envelope) => envelope.and_then(|envelope| envelope.sys),
+            // Old damage does not stop writing; what the entry may have named is named again.
+            Err(e) if e.kind() == ErrorKind::Corrupt => continue,
+            Err(e) => return Err(e),
+        };
         if let Some(name) = sys.as_ref().and_then(|sys| sys["recovered"]["file"].as_str()) {
             names.remove(name);
         }

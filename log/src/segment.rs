@@ -2,13 +2,8 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use quipu_format::limits;
@@ -24,6 +19,8 @@ pub(crate) const NEXT: &str = "next";
 pub(crate) const MOST_BYTES: u64 = limits::SEGMENT_BYTES + limits::COMMIT_BYTES as u64;
 /// Entries that a segment file can hold: no line is shorter than 256 bytes.
 pub(crate) const MOST_ENTRIES: u64 = MOST_BYTES / 256;
+/// Bytes by which it is filled further at most, while commits wait.
+const MOST_FILL_BYTES: u64 = 4 << 20;
 
 /// Sizes of segments, and how they are filled ahead.
 #[derive(Clone, Copy)]
@@ -33,7 +30,7 @@ pub(crate) struct Filling {
     /// Bytes that the segment which is written is filled ahead at first, where it was not filled before; doubled each
     /// time they are used up.
     pub(crate) first: u64,
-    /// Bytes of the next segment that are filled between two looks at how far the writer has come.
+    /// Bytes of the next segment that are filled and synced at once.
     pub(crate) step: u64,
     /// The next segment is filled on a thread of its own; else by the writer, between commits.
     pub(crate) beside: bool,
@@ -45,7 +42,8 @@ impl Filling {
         Self {
             limit: limit.clamp(64 << 10, limits::SEGMENT_BYTES),
             first: 128 << 10,
-            step: 1 << 20,
+            // A commit that meets the sync of a step waits for it; with 1 MiB a commit of 256 KiB took twice as long.
+            step: 256 << 10,
             beside: true,
         }
     }
@@ -104,7 +102,7 @@ impl ActiveSegment {
     }
 
     /// Makes room for a commit of at most `bytes`, whose first entry has `first`. Returns whether a new segment was
-    /// begun. If it fails nothing has changed, and it can be tried again, unless the kind is `Unavailable`.
+    /// begun. If it fails for want of room nothing has changed, and it can be tried again.
     pub(crate) fn make_room(&mut self, bytes: u64, first: u64) -> Result<bool> {
         let end = self.position + bytes;
         let limit = self.filling.limit;
@@ -113,17 +111,21 @@ impl ActiveSegment {
             return Ok(true);
         }
         if end > self.filled {
-            let target = (self.filled + self.ahead).max(end).min(limit.max(end));
-            self.file.fill(b'\n', self.filled..target)?;
-            self.file.sync_all()?;
+            let mut target = (self.filled + self.ahead).max(end).min(limit.max(end));
+            if let Err(error) = self.file.fill(b'\n', self.filled..target) {
+                // The last room on a full disk is used before appends are refused.
+                target = self.file.len()?;
+                if error.kind() != ErrorKind::Full || target < end {
+                    return Err(error);
+                }
+            }
+            // Also where a sync says that the disk is full: what was written before is in doubt then.
+            self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable))?;
             self.filled = target;
-            self.ahead = (self.ahead * 2).min(limit);
+            self.ahead = (self.ahead * 2).min(MOST_FILL_BYTES);
         }
         if self.next.is_none() && end > limit / 2 {
             self.next = Some(Preparation::start(self.log.clone(), self.filling)?);
-        }
-        if let Some(next) = &mut self.next {
-            next.keep_ahead_of(end.saturating_sub(limit / 2) * 2);
         }
         Ok(false)
     }
@@ -134,17 +136,22 @@ impl ActiveSegment {
         self.file.write_all_at(bytes, start)?;
         self.file.sync_data()?;
         self.position = start + bytes.len() as u64;
+        if let Some(next) = &mut self.next {
+            // Now, while the disk has nothing else to do.
+            next.keep_ahead_of(self.position.saturating_sub(self.filling.limit / 2) * 2);
+        }
         Ok(start..self.position)
     }
 
     /// Begins the next segment. What fails before the renaming changes nothing; after it, only opening the ledger again
     /// tells what the folder holds, and the error says so by its kind.
     fn rotate(&mut self, first: u64, bytes: u64) -> Result<()> {
-        let next = match self.next.take() {
-            Some(next) => next,
-            None => Preparation::start(self.log.clone(), self.filling)?,
+        let mut file = match self.next.take().map(Preparation::finish) {
+            Some(Err(error)) if error.kind() != ErrorKind::Full => return Err(error),
+            Some(Ok(file)) => file,
+            // Where the disk was full, there may be room by now.
+            _ => Preparation::start(self.log.clone(), self.filling)?.finish()?,
         };
-        let mut file = next.finish()?;
         let mut filled = self.filling.limit;
         if bytes > filled {
             file.fill(b'\n', filled..bytes)?;
@@ -188,40 +195,52 @@ pub(crate) fn discard_next(log: &Folder) -> Result<()> {
 enum Preparation {
     /// On a thread of its own.
     Beside {
-        wanted: Arc<AtomicU64>,
-        hurry: mpsc::Sender<()>,
+        /// Bytes to which it is to be filled.
+        wanted: mpsc::Sender<u64>,
+        /// What was said last.
+        said: u64,
+        step: u64,
         thread: JoinHandle<Result<DiskFile>>,
     },
     /// By the writer; what fails is said when it is finished, as it is by a thread.
-    Between(Result<Next>),
+    Between(Arc<Folder>, Result<Next>),
 }
 
 impl Preparation {
     fn start(log: Arc<Folder>, filling: Filling) -> Result<Self> {
         if !filling.beside {
-            return Ok(Self::Between(Next::begin(log, filling)));
+            let next = Next::begin(&log, filling);
+            return Ok(Self::Between(log, next));
         }
-        let wanted = Arc::new(AtomicU64::new(0));
-        let (hurry, hurried) = mpsc::channel();
-        let pace = wanted.clone();
+        let (wanted, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("quipu-next".into())
-            .spawn(move || prepare(Next::begin(log, filling)?, &pace, &hurried))
+            .spawn(move || unless_failed(&log, prepare(&log, filling, &receiver)))
             .map_err(|e| Error::io("start the thread that prepares the next segment", &e))?;
-        Ok(Self::Beside { wanted, hurry, thread })
+        Ok(Self::Beside {
+            wanted,
+            said: 0,
+            step: filling.step,
+            thread,
+        })
     }
 
-    /// Lets the filling go on up to `bytes`.
+    /// Has it filled to a step past `bytes`.
     fn keep_ahead_of(&mut self, bytes: u64) {
         match self {
-            Self::Beside { wanted, .. } => wanted.store(bytes, Ordering::Relaxed),
-            Self::Between(filled) => {
-                while let Ok(next) = filled
-                    && next.is_behind(bytes)
+            Self::Beside { wanted, said, step, .. } => {
+                let far = bytes + *step;
+                if far >= *said + *step {
+                    *said = far;
+                    // A thread that has failed says so at the end.
+                    let _ = wanted.send(far);
+                }
+            }
+            Self::Between(_, prepared) => {
+                if let Ok(next) = prepared
+                    && let Err(error) = next.fill_to(bytes + next.filling.step)
                 {
-                    if let Err(error) = next.fill_on() {
-                        *filled = Err(error);
-                    }
+                    *prepared = Err(error);
                 }
             }
         }
@@ -229,8 +248,8 @@ impl Preparation {
 
     /// Waits for the thread to end, whole or not.
     fn abandon(self) {
-        if let Self::Beside { hurry, thread, .. } = self {
-            drop(hurry);
+        if let Self::Beside { wanted, thread, .. } = self {
+            drop(wanted);
             let _ = thread.join();
         }
     }
@@ -238,9 +257,8 @@ impl Preparation {
     /// Waits for the file to be whole.
     fn finish(self) -> Result<DiskFile> {
         match self {
-            Self::Beside { wanted, hurry, thread } => {
-                wanted.store(u64::MAX, Ordering::Relaxed);
-                let _ = hurry.send(());
+            Self::Beside { wanted, thread, .. } => {
+                let _ = wanted.send(u64::MAX);
                 thread.join().unwrap_or_else(|_| {
                     Err(Error::new(
                         ErrorKind::Io,
@@ -248,69 +266,68 @@ impl Preparation {
                     ))
                 })
             }
-            Self::Between(next) => next?.finish(),
+            Self::Between(log, next) => unless_failed(&log, next.and_then(|next| next.finish(&log))),
         }
     }
 }
 
-/// What the thread does.
-fn prepare(mut next: Next, pace: &AtomicU64, hurried: &mpsc::Receiver<()>) -> Result<DiskFile> {
-    while next.at < next.filling.limit {
-        while !next.is_behind(pace.load(Ordering::Relaxed)) {
-            match hurried.recv_timeout(Duration::from_millis(2)) {
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // The writer is in a hurry.
-                Ok(()) => break,
-                // The writer has gone: an unfinished file is removed at the next open.
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"));
-                }
-            }
-        }
-        next.fill_on()?;
+/// On a full disk, what there is of a file that is not whole would be the room that others need.
+fn unless_failed(log: &Folder, prepared: Result<DiskFile>) -> Result<DiskFile> {
+    if prepared.is_err() {
+        let _ = discard_next(log);
     }
-    next.finish()
+    prepared
+}
+
+/// What the thread does.
+fn prepare(log: &Folder, filling: Filling, wanted: &mpsc::Receiver<u64>) -> Result<DiskFile> {
+    let mut next = Next::begin(log, filling)?;
+    for wanted in wanted {
+        next.fill_to(wanted)?;
+        if next.at >= filling.limit {
+            return next.finish(log);
+        }
+    }
+    // The writer has gone: an unfinished file is removed at the next open.
+    Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"))
 }
 
 /// The file `log/next`, filled up to a byte.
 struct Next {
-    log: Arc<Folder>,
     filling: Filling,
     file: DiskFile,
+    step: Vec<u8>,
     at: u64,
 }
 
 impl Next {
-    fn begin(log: Arc<Folder>, filling: Filling) -> Result<Self> {
+    fn begin(log: &Folder, filling: Filling) -> Result<Self> {
         log.remove(NEXT)?;
         let file = log.create_file(NEXT, Access::Usual)?;
+        let step = vec![b'\n'; filling.step.min(filling.limit) as usize];
         Ok(Self {
-            log,
             filling,
             file,
+            step,
             at: 0,
         })
     }
 
-    /// Whether more should be filled for a writer that has come to `bytes`.
-    fn is_behind(&self, bytes: u64) -> bool {
-        self.at < self.filling.limit && self.at <= bytes.saturating_add(self.filling.step)
-    }
-
-    fn fill_on(&mut self) -> Result<()> {
-        let end = (self.at + self.filling.step).min(self.filling.limit);
-        self.file.fill(b'\n', self.at..end)?;
-        self.file.sync_data()?;
-        self.at = end;
+    fn fill_to(&mut self, wanted: u64) -> Result<()> {
+        let limit = self.filling.limit;
+        while self.at < limit.min(wanted) {
+            let length = (limit - self.at).min(self.step.len() as u64);
+            self.file.write_all_at(&self.step[..length as usize], self.at)?;
+            self.file.sync_data()?;
+            self.at += length;
+        }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<DiskFile> {
-        while self.at < self.filling.limit {
-            self.fill_on()?;
-        }
+    fn finish(mut self, log: &Folder) -> Result<DiskFile> {
+        self.fill_to(u64::MAX)?;
         self.file.sync_all()?;
-        self.log.sync()?;
+        log.sync()?;
         Ok(self.file)
     }
 }

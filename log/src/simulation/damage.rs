@@ -95,10 +95,8 @@ fn look(world: &World, disk: &Disk) -> Result {
         }
         Err(e) => {
             let after = contents(disk);
-            let changed: Vec<_> = before
-                .iter()
-                .filter(|(path, bytes)| after.get(*path) != Some(bytes))
-                .collect();
+            let changed = |(path, bytes): &(&String, &Vec<u8>)| after.get(*path) != Some(*bytes);
+            let changed: Vec<_> = before.iter().filter(changed).map(|(path, _)| path).collect();
             ensure!(
                 changed.is_empty(),
                 "the ledger is refused ({e}), and {changed:?} was changed"
