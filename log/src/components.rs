@@ -33,6 +33,9 @@ pub(crate) fn put(ledger: &Folder, bytes: &[u8]) -> Result<Hash> {
     let _one_at_a_time = folder.lock()?;
     if read(ledger, &sha256)?.is_none() {
         folder.replace(&file_name(&sha256), bytes, Access::Usual)?;
+    } else {
+        // Whoever put it there may have died before its name was durable.
+        folder.sync()?;
     }
     Ok(sha256)
 }

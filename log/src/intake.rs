@@ -54,31 +54,33 @@ impl Intake {
     }
 
     fn request(&self, drafts: Vec<Draft>) -> Result<(Request, Answer)> {
-        let (reply, answer) = oneshot::channel();
-        let drafts = self.prepare(drafts)?;
-        let request = Request { drafts, reply };
-        if request.bytes() > limits::COMMIT_BYTES {
-            return Err(too_large());
-        }
-        Ok((request, answer))
+        request(&self.reader, &self.secret, drafts)
     }
+}
 
-    fn prepare(&self, drafts: Vec<Draft>) -> Result<Vec<Prepared>> {
-        check_count(drafts.len())?;
-        for id in drafts
-            .iter()
-            .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
-        {
-            if self.reader.find(*id)?.is_none() {
-                let message = format!("{id} is not an entry of this ledger");
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
-        }
-        drafts
-            .into_iter()
-            .map(|draft| Prepared::new(draft, &self.secret))
-            .collect()
+/// Checks drafts and makes a request of them.
+pub(crate) fn request(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<(Request, Answer)> {
+    let (reply, answer) = oneshot::channel();
+    let drafts = prepare(reader, secret, drafts)?;
+    let request = Request { drafts, reply };
+    if request.bytes() > limits::COMMIT_BYTES {
+        return Err(too_large());
     }
+    Ok((request, answer))
+}
+
+fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<Vec<Prepared>> {
+    check_count(drafts.len())?;
+    for id in drafts
+        .iter()
+        .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
+    {
+        if reader.find(*id)?.is_none() {
+            let message = format!("{id} is not an entry of this ledger");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+    }
+    drafts.into_iter().map(|draft| Prepared::new(draft, secret)).collect()
 }
 
 /// Refuses a number of drafts that cannot be appended together.

@@ -113,11 +113,13 @@ impl KeyFile {
         }
         wipe(folder, FRESH)?;
         let file = folder.write_file(FILE)?;
-        if file.len()? > newest.end {
-            file.set_len(newest.end)?;
-            file.sync_all()?;
-        }
-        Ok((Self { file, end: newest.end }, newest.keys))
+        // Records may be seen that never reached the disk: of a process that died before its sync, or whose sync failed,
+        // after which a second one would report success. Before an entry rests on them they are written again.
+        file.write_all_at(&newest.text, 0)?;
+        let end = newest.text.len() as u64;
+        file.set_len(end)?;
+        file.sync_all()?;
+        Ok((Self { file, end }, newest.keys))
     }
 
     /// Adds records of new scopes and returns when they are durable.
@@ -190,11 +192,11 @@ fn wipe(folder: &Folder, name: &str) -> Result<()> {
     }
 }
 
-/// A key file that was read, and where its last whole record ends.
+/// A key file that was read, and its bytes up to where its last whole record ends.
 struct Parsed {
     name: &'static str,
     keys: Keys,
-    end: u64,
+    text: Zeroizing<Vec<u8>>,
 }
 
 fn read_newest(folder: &Folder, origin: &str) -> Result<Parsed> {
@@ -224,7 +226,7 @@ fn read_one(folder: &Folder, name: &'static str) -> Result<Option<Parsed>> {
     let Some(bytes) = folder.read(name, FILE_BYTES)? else {
         return Ok(None);
     };
-    let bytes = Zeroizing::new(bytes);
+    let mut bytes = Zeroizing::new(bytes);
     let mut lines = whole_lines(&bytes);
     let damaged = |offset: usize| {
         Error::new(
@@ -248,10 +250,12 @@ fn read_one(folder: &Folder, name: &'static str) -> Result<Option<Parsed>> {
     if seen < records {
         return Err(damaged(end));
     }
+    drop(lines);
+    bytes.truncate(end);
     Ok(Some(Parsed {
         name,
         keys,
-        end: end as u64,
+        text: bytes,
     }))
 }
 

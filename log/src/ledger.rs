@@ -6,32 +6,22 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits, tree::Frontier};
-use serde_json::{Value, json};
-use ulid::Ulid;
-use zeroize::Zeroizing;
+use quipu_format::{Hash, Signer, limits};
 
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
-    base::Base,
-    checkpoint::Publisher,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
-    disk::{Access, Folder},
+    disk::Folder,
     intake::{Answer, By, Intake},
-    keyfile::{KeyFile, Keys},
     lock::Lock,
     manifest::{self, Manifest},
-    open_files::OpenFiles,
-    opening::{self, Parts, SIGNER, clamp, read_state},
-    recovery,
-    remembered::Remembered,
+    opening::{self, Parts},
     reserve,
-    segment::{self, ActiveSegment},
-    sequencer::Sequencer,
+    segment::Filling,
     share::{self, Client, Server, Way},
-    stamps::{Stamps, SystemClock},
+    stamps::SystemClock,
 };
 
 /// How a new ledger is made.
@@ -106,7 +96,8 @@ impl Ledger {
     /// # Errors
     /// `Exists` where there is one already or the folder is not empty; `Invalid` for an unusable origin.
     pub fn create(path: &Path, options: CreateOptions) -> Result<Self> {
-        let signer = Signer::new(&options.origin, *random()?)?;
+        // Before anything is made.
+        Signer::new(&options.origin, [0; 32])?;
         let folder = Folder::create(path)?;
         let names = folder.list()?;
         if names.iter().any(|name| name == manifest::FILE) {
@@ -116,59 +107,18 @@ impl Ledger {
             );
             return Err(Error::new(ErrorKind::Exists, message));
         }
-        let not_empty = || {
+        if !names.is_empty() {
             let message = format!(
                 "the folder {} is not empty: choose another one for the ledger, or remove it where making a ledger was \
                  broken off",
                 path.display()
             );
-            Error::new(ErrorKind::Exists, message)
-        };
-        if !names.is_empty() {
-            return Err(not_empty());
+            return Err(Error::new(ErrorKind::Exists, message));
         }
         let lock = Lock::take(&folder, Duration::ZERO)?;
-        // Somebody else may have begun one meanwhile.
-        if folder.list()?.len() > 1 {
-            return Err(not_empty());
-        }
-        for name in [segment::FOLDER, components::FOLDER, recovery::TORN, "projections"] {
-            folder.create_sub(name)?;
-        }
-        folder.create_file(SIGNER, Access::Private).and_then(|file| {
-            file.write_all_at(signer.to_text().as_bytes(), 0)?;
-            file.sync_all()
-        })?;
-        let manifest = Manifest {
-            verifier_key: signer.verifier_key(),
-        };
-        let keys = Keys::new(&options.origin, *random()?);
-        let keyfile = KeyFile::create(&folder, &keys)?;
-        let log = folder.sub(segment::FOLDER)?;
-        let active = ActiveSegment::create(Arc::new(log.clone()), clamp(options.segment_bytes))?;
-        let root = folder.clone();
-        let files = Arc::new(OpenFiles::new(log.clone()));
-        let mut index = Base::start().into_index(files);
-        index.set_newest_file(active.file.clone());
-        let state = read_state(path, folder, log, manifest, index, keys, None);
-        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
-        let stamps = Stamps::new(Box::new(SystemClock::new()), Ulid::nil());
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
-        let parts = Parts {
-            state,
-            sequencer,
-            publisher,
-        };
-        let ledger = Self::start(parts, lock)?;
-        let reader = ledger.reader();
-        let genesis = json!({"genesis": {"origin": reader.origin(), "verifierKey": reader.verifier_key().to_string()}});
-        ledger.append_system("quipu.genesis", genesis)?;
-        // The checkpoint over it comes from closing; only then is the ledger one, and `quipu.json` says so.
-        let manifest = Manifest {
-            verifier_key: reader.verifier_key().clone(),
-        };
-        ledger.close()?;
-        manifest.write(&root)?;
+        let filling = Filling::new(options.segment_bytes);
+        Parts::create(&folder, path, &options.origin, filling, Box::new(SystemClock::new()))?;
+        drop(lock);
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,
             ..OpenOptions::default()
@@ -217,13 +167,11 @@ impl Ledger {
     pub(crate) fn open_locked(path: &Path, folder: Folder, mut lock: Lock, options: &OpenOptions) -> Result<Self> {
         // Before the log is read, which takes time: who comes meanwhile waits in the socket's queue.
         lock.listen(&folder);
+        let filling = Filling::new(options.segment_bytes);
         let parts = reserve::backed(&folder, || {
-            Parts::open(&folder, path, options, Box::new(SystemClock::new()))
+            Parts::open(&folder, path, filling, Box::new(SystemClock::new()))
         })?;
         let ledger = Self::start(parts, lock)?;
-        for recovered in recovery::unnamed_torn(ledger.reader())? {
-            reserve::backed(&folder, || ledger.append_system("quipu.recovered", recovered.clone()))?;
-        }
         ledger.serve();
         Ok(ledger)
     }
@@ -325,9 +273,7 @@ impl Ledger {
     }
 
     fn start(parts: Parts, lock: Lock) -> Result<Self> {
-        let keys = parts.state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let secret = keys.secret.clone();
-        drop(keys);
+        let secret = parts.secret();
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };
@@ -347,13 +293,6 @@ impl Ledger {
             Role::Writer(writer) => &writer.intake.committer,
             Role::Client(_) => panic!("a client commits nothing"),
         }
-    }
-
-    fn append_system(&self, kind: &str, sys: Value) -> Result<Receipt> {
-        let body = Body::new(None, "{}")?;
-        let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
-        draft.sys = Some(sys);
-        self.append_blocking(draft)
     }
 }
 
@@ -392,18 +331,11 @@ fn no_ledger(path: &Path, error: Error) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn random() -> Result<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes)
-        .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no randomness for a key: {e}")))?;
-    Ok(bytes)
-}
-
-fn one(receipts: Vec<Receipt>) -> Result<Receipt> {
+pub(crate) fn one(receipts: Vec<Receipt>) -> Result<Receipt> {
     receipts.into_iter().next().ok_or_else(unanswered)
 }
 
-fn unanswered() -> Error {
+pub(crate) fn unanswered() -> Error {
     let message = "the ledger ended before it answered: open it again, and repeat with the same idempotency key";
     Error::new(ErrorKind::Unavailable, message)
 }

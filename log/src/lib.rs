@@ -45,6 +45,7 @@ mod open_files;
 mod opened;
 mod opening;
 mod plan;
+mod random;
 mod reader;
 mod recent;
 mod recovery;
@@ -56,6 +57,8 @@ mod segment;
 mod sequencer;
 mod share;
 mod sidecar;
+#[cfg(test)]
+mod simulation;
 mod staging;
 mod stamps;
 mod tree_files;

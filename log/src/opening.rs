@@ -2,27 +2,33 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
 };
 
-use quipu_format::{Signer, limits};
+use quipu_format::{Actor, Body, Kind, Scope, Signer, tree::Frontier};
+use serde_json::{Value, json};
+use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, ErrorKind, LedgerReader, OpenOptions, Result,
+    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     base::Base,
     checkpoint::{self, Publisher},
-    disk::Folder,
+    components,
+    disk::{Access, Folder},
     follow::Follow,
     index::Index,
+    intake,
     keyfile::{self, KeyFile, Keys},
+    ledger::{one, unanswered},
     manifest::Manifest,
     open_files::OpenFiles,
+    random,
     reader::ReadState,
     recovery,
     remembered::Remembered,
-    segment::{self, ActiveSegment},
-    sequencer::Sequencer,
+    segment::{self, ActiveSegment, Filling},
+    sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps},
 };
 
@@ -36,9 +42,59 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Makes a ledger in a folder that is empty but for the lock, which the caller holds, and closes it. `quipu.json`, written last, says that it is one.
+    pub(crate) fn create(
+        folder: &Folder,
+        path: &Path,
+        origin: &str,
+        filling: Filling,
+        clock: Box<dyn Clock>,
+    ) -> Result<()> {
+        let signer = Signer::new(origin, *secret()?)?;
+        // Somebody else may have begun one meanwhile.
+        if folder.list()?.len() > 1 {
+            let message = "the folder is not empty: choose another one for the ledger";
+            return Err(Error::new(ErrorKind::Exists, message));
+        }
+        for name in [segment::FOLDER, components::FOLDER, recovery::TORN, "projections"] {
+            folder.create_sub(name)?;
+        }
+        folder.create_file(SIGNER, Access::Private).and_then(|file| {
+            file.write_all_at(signer.to_text().as_bytes(), 0)?;
+            file.sync_all()
+        })?;
+        let verifier_key = signer.verifier_key();
+        let keys = Keys::new(origin, *secret()?);
+        let keyfile = KeyFile::create(folder, &keys)?;
+        let log = folder.sub(segment::FOLDER)?;
+        let active = ActiveSegment::create(Arc::new(log.clone()), filling)?;
+        let files = Arc::new(OpenFiles::new(log.clone()));
+        let mut index = Base::start().into_index(files);
+        index.set_newest_file(active.file.clone());
+        let manifest = Manifest {
+            verifier_key: verifier_key.clone(),
+        };
+        let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let stamps = Stamps::new(clock, Ulid::nil());
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let mut parts = Self {
+            state,
+            sequencer,
+            publisher,
+        };
+        let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
+        parts.append_system("quipu.genesis", genesis)?;
+        parts.publisher.publish()?;
+        Manifest { verifier_key }.write(folder)
+    }
+
     /// Reads what is there, decides by the recovery table, and makes the log ready to go on, for whoever holds the lock.
-    pub(crate) fn open(folder: &Folder, path: &Path, options: &OpenOptions, clock: Box<dyn Clock>) -> Result<Self> {
+    pub(crate) fn open(folder: &Folder, path: &Path, filling: Filling, clock: Box<dyn Clock>) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
+        // A process that died may have left names that are seen and are not on the disk: those of `quipu.json`, and of
+        // the newer one of two key files, before the other is wiped.
+        folder.sync()?;
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(folder, origin)?;
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
@@ -53,16 +109,10 @@ impl Parts {
         for secret in [keyfile::FILE, SIGNER] {
             keyfile::check_mode(folder, secret)?;
         }
-        let (file, position, filled) = log.recover(folder, &log_folder)?;
+        let (file, position) = log.recover(folder, &log_folder)?;
         drop(keys);
         let (keyfile, keys) = KeyFile::open(folder, origin)?;
-        let active = ActiveSegment::resume(
-            Arc::new(log_folder.clone()),
-            file.clone(),
-            position,
-            filled,
-            clamp(options.segment_bytes),
-        );
+        let active = ActiveSegment::resume(Arc::new(log_folder.clone()), file.clone(), position, filling);
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
         let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
@@ -71,11 +121,50 @@ impl Parts {
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
         let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
-        Ok(Self {
+        let mut parts = Self {
             state,
             sequencer,
             publisher,
-        })
+        };
+        for recovered in recovery::unnamed_torn(&parts.reader())? {
+            parts.append_system("quipu.recovered", recovered)?;
+        }
+        Ok(parts)
+    }
+
+    pub(crate) fn reader(&self) -> LedgerReader {
+        LedgerReader {
+            state: self.state.clone(),
+        }
+    }
+
+    /// What blinds idempotency keys.
+    pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.secret.clone()
+    }
+
+    /// Appends all or none, in one commit.
+    pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
+        let (request, mut answer) = intake::request(&self.reader(), &self.secret(), drafts)?;
+        self.commit(vec![request]);
+        answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
+    }
+
+    /// Makes requests durable in one commit, and answers them.
+    pub(crate) fn commit(&mut self, requests: Vec<Request>) {
+        let mut outcome = self.sequencer.commit(requests);
+        std::mem::take(&mut outcome.leaves)
+            .into_iter()
+            .for_each(|leaf| self.publisher.push(leaf));
+        outcome.answer();
+    }
+
+    fn append_system(&mut self, kind: &str, sys: Value) -> Result<Receipt> {
+        let body = Body::new(None, "{}")?;
+        let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
+        draft.sys = Some(sys);
+        one(self.append_all(vec![draft])?)
     }
 }
 
@@ -116,11 +205,6 @@ pub(crate) fn read_state(
     })
 }
 
-/// A size of segments that is allowed.
-pub(crate) fn clamp(segment_bytes: u64) -> u64 {
-    segment_bytes.clamp(64 << 10, limits::SEGMENT_BYTES)
-}
-
 fn read_signer(folder: &Folder, manifest: &Manifest) -> Result<Signer> {
     let Some(text) = folder.read(SIGNER, 64 << 10)?.map(Zeroizing::new) else {
         let message = "the file signer is missing: without it no checkpoint can be signed. Restore it from its backup";
@@ -136,4 +220,11 @@ fn read_signer(folder: &Folder, manifest: &Manifest) -> Result<Signer> {
             Err(Error::new(ErrorKind::Tampered, message))
         }
     }
+}
+
+/// A fresh secret.
+fn secret() -> Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    random::fill(&mut *bytes)?;
+    Ok(bytes)
 }

@@ -61,7 +61,7 @@ pub fn plan_recovery(path: &Path) -> Result<RecoveryPlan> {
     if refusal.is_none() {
         if let Some(torn) = log.torn() {
             steps.push(format!(
-                "copy bytes {} to {} of log/{} to torn/ and overwrite them with line feeds: a commit that a crash cut off, \
+                "copy bytes {} to {} of log/{} to torn/ and cut them off: a commit that a crash cut off, \
                  never acknowledged",
                 torn.start,
                 torn.end,

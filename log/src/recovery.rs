@@ -266,9 +266,9 @@ impl Log {
         self.findings.floor
     }
 
-    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
-    /// goes, and up to where the segment is filled.
-    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
+    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where it ends and the
+    /// next commit goes.
+    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64)> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
@@ -279,17 +279,17 @@ impl Log {
         if let Some(rest) = self.torn() {
             let bytes = file.read_range(rest.start as u64, rest.len())?;
             keep_torn(ledger, first, rest.start, &bytes)?;
-            file.fill(b'\n', rest.start as u64..rest.end as u64)?;
         }
         // After a failed sync the page cache may show a commit that never reached the disk, and a second sync would
         // report success: writing it again makes it dirty again.
         file.write_all_at(&self.last_commit, self.last_commit_at)?;
+        // For the same reason what looks like fill behind it may be something else on the disk, and is cut off.
+        let position = self.last_commit_at + self.last_commit.len() as u64;
+        file.set_len(position)?;
         file.sync_all()?;
         segment::discard_next(log)?;
         log.sync()?;
-        let position = self.last_commit_at + self.last_commit.len() as u64;
-        let filled = file.len()?;
-        Ok((file, position, filled))
+        Ok((file, position))
     }
 }
 
@@ -307,7 +307,12 @@ pub(crate) fn unnamed_torn(reader: &LedgerReader) -> Result<Vec<Value>> {
     }
     let index = &reader.state.index;
     for seq in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
-        let sys = reader.envelope(seq)?.and_then(|envelope| envelope.sys);
+        let sys = match reader.envelope(seq) {
+            Ok(envelope) => envelope.and_then(|envelope| envelope.sys),
+            // Old damage does not stop writing; what the entry may have named is named again.
+            Err(e) if e.kind() == ErrorKind::Corrupt => continue,
+            Err(e) => return Err(e),
+        };
         if let Some(name) = sys.as_ref().and_then(|sys| sys["recovered"]["file"].as_str()) {
             names.remove(name);
         }

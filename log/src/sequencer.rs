@@ -3,7 +3,7 @@
 // Long because what one commit does, in the order that durability rests on.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, PoisonError},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
     keyfile::KeyFile,
+    random,
     reader::ReadState,
     remembered::Remembered,
     segment::ActiveSegment,
@@ -149,6 +150,15 @@ impl Sequencer {
         outcome
     }
 
+    /// Writes the key file anew, as an erasure does.
+    #[cfg(test)]
+    pub(crate) fn rewrite_keys(&mut self, ledger: &crate::disk::Folder) -> Result<()> {
+        let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.generation += 1;
+        self.keyfile = KeyFile::replace(ledger, &keys)?;
+        Ok(())
+    }
+
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
         self.active.close();
@@ -189,7 +199,7 @@ impl Sequencer {
             .flat_map(|request| &request.drafts)
             .map(|draft| &draft.envelope.scope);
         // A scope that is hot has been written, so it has its secret.
-        let unknown: HashSet<&Scope> = scopes
+        let unknown: BTreeSet<&Scope> = scopes
             .filter(|scope| !self.hot.contains_key(*scope) && !keys.trees.contains_key(*scope))
             .collect();
         drop(keys);
@@ -199,8 +209,7 @@ impl Sequencer {
         let mut fresh = Vec::with_capacity(unknown.len());
         for scope in unknown {
             let mut root = zeroize::Zeroizing::new([0; 32]);
-            getrandom::fill(&mut *root)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no randomness for a key: {e}")))?;
+            random::fill(&mut *root)?;
             fresh.push((scope.clone(), KeyTree::new(*root)));
         }
         self.keyfile.add(&fresh)?;

@@ -92,7 +92,7 @@ impl Stamps {
         let random = |ms| {
             let mut bytes = [0; 16];
             // Names need not be secret, only distinct: without randomness they count up from the last one.
-            let _ = getrandom::fill(&mut bytes);
+            let _ = crate::random::fill(&mut bytes);
             Ulid::from_parts(ms, u128::from_be_bytes(bytes))
         };
         self.last = if self.now_ms > self.last.timestamp_ms() {

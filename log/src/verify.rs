@@ -83,17 +83,21 @@ pub struct Fault {
 /// # Errors
 /// Only where it cannot be read at all; a ledger that is read and is bad gives a [`Fault`].
 pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
-    let folder = Folder::open(path)?;
-    let manifest = Manifest::read(&folder)?;
+    verify_in(&Folder::open(path)?, progress)
+}
+
+/// The same, of a ledger whose folder is open.
+pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
+    let manifest = Manifest::read(folder)?;
     // Before any segment: what the checkpoint covers is then in the bytes that are read after.
-    let live = Lock::is_held(&folder)?;
-    let checkpoint = checkpoint::read(&folder, &manifest.verifier_key);
+    let live = Lock::is_held(folder)?;
+    let checkpoint = checkpoint::read(folder, &manifest.verifier_key);
     let log = folder.sub(segment::FOLDER)?;
     let mut files = Vec::new();
     for first in segment::list(&log)? {
         files.push((first, Arc::new(log.read_file(&segment::file_name(first))?)));
     }
-    let mut walk = Walk::new(&folder, &manifest);
+    let mut walk = Walk::new(folder, &manifest);
     let outcome = walk
         .read_keys()
         .and_then(|()| walk.all(&files, checkpoint, live, progress));

@@ -1,8 +1,9 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`. Each is one file.
 
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod guests;
 mod test;
 mod wasm;
@@ -21,6 +22,7 @@ Tasks:
   bench [GROUP]... [OPTION]...   measure; groups: append, peers, run, read (default: these), and large, which needs
                                  --folder DIR and 14 GB there. --rocksdb: take RocksDB in among the peers, where
                                  the system has its library. --help: all options
+  fuzz sim [--seeds N]           power cuts, faults and kills on a simulated machine
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "guests" if rest.is_empty() => guests::build().map(|_| ()),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

@@ -16,7 +16,7 @@ use std::{
 
 use quipu_format::{Actor, Body, Event, EventId, Kind, Scope, Source, Timestamp, limits};
 
-use crate::{Draft, Error, ErrorKind, Ledger, LedgerReader, Result};
+use crate::{Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result};
 
 /// Bytes of a batch, by a generous estimate of its lines: well below what one commit may hold.
 const BATCH_BYTES: usize = limits::COMMIT_BYTES / 2;
@@ -170,6 +170,16 @@ impl Plan {
     ///
     /// It goes in batches. If one fails, those before it stay, and the same import run again goes on from there.
     pub fn apply(self, ledger: &Ledger, actor: &Actor, progress: &mut dyn FnMut(usize, usize)) -> Result<Imported> {
+        self.apply_by(&mut |drafts| ledger.append_all_blocking(drafts), actor, progress)
+    }
+
+    /// The same, through whatever appends.
+    pub(crate) fn apply_by(
+        self,
+        append: &mut Append<'_>,
+        actor: &Actor,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Imported> {
         if actor.is_reserved() {
             let message = "actors that begin with host: are the ledger's own: name another one";
             return Err(Error::new(ErrorKind::Invalid, message));
@@ -177,7 +187,7 @@ impl Plan {
         let scopes = self.items.iter().map(|item| item.scope.clone()).collect();
         let total = self.items.len();
         let mut batch = Batch {
-            ledger,
+            append,
             drafts: Vec::new(),
             lines: Vec::new(),
             bytes: 0,
@@ -220,9 +230,12 @@ fn original<'a>(event: &'a Event, member: &str) -> Option<&'a str> {
     source.extra.get("original")?.get(member)?.as_str()
 }
 
+/// Appends all drafts or none, durably.
+type Append<'a> = dyn FnMut(Vec<Draft>) -> Result<Vec<Receipt>> + 'a;
+
 /// Drafts on their way into the ledger, and what became of those before them.
 struct Batch<'a> {
-    ledger: &'a Ledger,
+    append: &'a mut Append<'a>,
     drafts: Vec<Draft>,
     lines: Vec<usize>,
     bytes: usize,
@@ -265,7 +278,7 @@ impl Batch<'_> {
         }
         self.bytes = 0;
         let lines = mem::take(&mut self.lines);
-        let receipts = self.ledger.append_all_blocking(mem::take(&mut self.drafts)).map_err(|error| {
+        let receipts = (self.append)(mem::take(&mut self.drafts)).map_err(|error| {
             let (first, last) = (lines.first().unwrap_or(&0), lines.last().unwrap_or(&0));
             let done = self.ids.len();
             Error::new(

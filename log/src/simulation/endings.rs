@@ -1,0 +1,27 @@
+//! Work that is ended at each of its calls to the storage, one after the other.
+
+use super::{model::Result, plan::Ending, world::World};
+
+/// Lets `work` be done as often as it has calls to the storage, each time ending one call later, and has entries rest
+/// on what that left before the power is cut. Returns how often.
+pub(super) fn at_every_call(ending: Ending, work: impl Fn(&mut World) -> Result) -> Result<usize> {
+    for calls in 1.. {
+        let (mut world, _unseed) = World::new(7, None)?;
+        world.step_into_every_scope()?;
+        world.disk.state().plan.ending = Some((calls, ending));
+        let worked = work(&mut world);
+        let ended = world.writer.as_ref().is_none_or(|writer| !writer.process.is_alive());
+        let at = |e| format!("ending at call {calls}: {e}");
+        worked.map_err(at)?;
+        world.stop();
+        world.open_after(true).map_err(at)?;
+        world.step_into_every_scope().map_err(at)?;
+        world.disk.state().plan.ending = Some((usize::MAX, Ending::PowerCut));
+        world.stop();
+        world.open_after(true).map_err(at)?;
+        if !ended {
+            return Ok(calls);
+        }
+    }
+    unreachable!("work has an end")
+}
