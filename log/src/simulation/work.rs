@@ -62,6 +62,11 @@ impl World {
     pub(super) fn step_into_every_scope(&mut self) -> Result {
         self.scopes
             .push(Scope::new(&format!("scope:{}", self.scopes.len())).unwrap());
+        self.step_into_known_scopes()
+    }
+
+    /// An entry in each scope that somebody has appended to, or has tried to.
+    pub(super) fn step_into_known_scopes(&mut self) -> Result {
         for scope in self.scopes.clone() {
             let mut draft = self.draft();
             draft.scope = scope;
