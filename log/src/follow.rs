@@ -111,6 +111,7 @@ impl Follow {
                 whole.push(found);
                 Ok::<_, Infallible>(())
             });
+            scan::refuse_newer(&bytes, tail.end, file)?;
             let durable = sealed || floor >= tail.next;
             let (end, next) = if durable {
                 (tail.end, tail.next)

@@ -5,8 +5,10 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memmem};
 use quipu_format::{Envelope, Line, limits};
 
+use crate::{Error, ErrorKind, disk::DiskFile};
+
 /// How every stored envelope begins. A payload cannot imitate it: bodies are in base64, and JSON escapes quotes.
-const MARK: &[u8] = br#"{"v":1,"#;
+const MARK: &[u8] = br#"{"v":"#;
 
 /// A line in a segment: its bytes, LF included.
 pub(crate) struct Found<'a> {
@@ -93,6 +95,30 @@ pub(crate) fn commits<'a, E>(
 
 /// Every line after `start` whose checksum and envelope are good, wherever it stands: what damage left.
 pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Found<'_>> {
+    lines(bytes, start).filter_map(|(range, line)| {
+        let envelope = Envelope::parse(line.envelope).ok()?;
+        Some(Found { range, line, envelope })
+    })
+}
+
+/// Refuses a segment that holds a line of a newer format after `start`: to this release it would look like damage.
+pub(crate) fn refuse_newer(bytes: &[u8], start: usize, file: &DiskFile) -> Result<(), Error> {
+    let newer = lines(bytes, start).find_map(|(range, line)| {
+        let version = Envelope::version(line.envelope)?;
+        (version > 1).then_some((range.start, version))
+    });
+    newer.map_or(Ok(()), |(at, version)| {
+        let message = format!(
+            "{}, byte {at}: an entry of format version {version}, and this release knows 1. Nothing was changed: use a \
+             newer release",
+            file.name()
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    })
+}
+
+/// Every line after `start` whose checksum is good, wherever it stands.
+fn lines(bytes: &[u8], start: usize) -> impl Iterator<Item = (Range<usize>, Line<'_>)> {
     let mut at = start;
     std::iter::from_fn(move || {
         loop {
@@ -116,17 +142,10 @@ pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Foun
                 continue;
             };
             let Ok(line) = Line::parse(text) else { continue };
-            let Ok(envelope) = Envelope::parse(line.envelope) else {
-                continue;
-            };
             let end = third + 9;
             let end = if bytes.get(end) == Some(&b'\n') { end + 1 } else { end };
             at = end;
-            return Some(Found {
-                range: mark..end,
-                line,
-                envelope,
-            });
+            return Some((mark..end, line));
         }
     })
 }
