@@ -1,9 +1,11 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`. Each is one file.
 
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod guests;
+mod mutants;
 mod test;
 mod wasm;
 
@@ -19,6 +21,8 @@ Tasks:
   test [CARGO-TEST-ARGUMENT]...  everything that is tested: guests, then `cargo test --workspace`
   guests                         build every guest component into target/guests
   bench [GROUP]... [--json FILE] measure; groups: append, run, read (default: all)
+  fuzz [TARGET]... [--seconds N] look for inputs that break a promise; a minute a target (default: all)
+  mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "guests" if rest.is_empty() => guests::build().map(|_| ()),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())
