@@ -484,8 +484,9 @@ fn a_page_of_damaged_entries_alone_says_so_in_both_directions() {
     let crashed = Crashed::new(&[1]);
     let ledger = crashed.test.open();
     let mut bytes = crashed.before.clone();
-    let third = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1);
-    bytes[third.unwrap().0 + 20] ^= 1;
+    let lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let third = 1 + lines.map(|(end, _)| end).nth(1).unwrap();
+    bytes[third + 20] ^= 1;
     fs::write(&crashed.segment, bytes).unwrap();
     let scope = Scope::new("a").unwrap();
     for (direction, range) in [
