@@ -8,8 +8,10 @@ mod import;
 mod init;
 mod ledger;
 mod log;
+mod recover;
 mod render;
 mod run;
+mod seal;
 mod search;
 mod show;
 mod stats;
@@ -62,6 +64,8 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Recover(recover::Args),
+    Seal(seal::Args),
     Stats(stats::Args),
     Export(export::Args),
 }
@@ -82,6 +86,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Recover(args) => recover::execute(args, ledger),
+        Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
     }

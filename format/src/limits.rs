@@ -7,6 +7,8 @@ pub const ENVELOPE_BYTES: usize = 65_535;
 pub const BODY_BYTES: usize = 1 << 20;
 /// Bytes of a commit, all its lines together.
 pub const COMMIT_BYTES: usize = 16 << 20;
+/// Bytes of the lines of all appends that wait for a commit; further ones wait for room.
+pub const QUEUED_BYTES: usize = 4 * COMMIT_BYTES;
 /// Bytes of a segment file.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Bytes of a scope, actor or kind.
@@ -19,6 +21,9 @@ pub const LINKS: usize = 256;
 pub const DRAFTS: usize = 1_000;
 /// Highest `seq`: a language whose numbers are doubles holds every one exactly.
 pub const LAST_SEQ: u64 = (1 << 53) - 1;
+/// Bytes kept on the disk for what must be possible when it is full: as much as the checkpoint, the tree's hashes and
+/// the keys of some thousands of scopes take.
+pub const RESERVE_BYTES: u64 = 1 << 20;
 /// Entries of one scope; its key tree has a leaf for each.
 pub const SCOPE_ENTRIES: u32 = u32::MAX;
 /// Nodes of one scope's key tree that remain after erasures.

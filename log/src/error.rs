@@ -59,7 +59,11 @@ impl Error {
             io::ErrorKind::AlreadyExists => ErrorKind::Exists,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("cannot {what}: {error}"))
+        let advice = match kind {
+            ErrorKind::Full => ". Make room on the disk and try again; what was acknowledged is kept",
+            _ => "",
+        };
+        Self::new(kind, format!("cannot {what}: {error}{advice}"))
     }
 
     /// What sort of refusal this is.

@@ -5,19 +5,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::leaf_hash;
-
 use crate::{
-    Result,
-    base::Base,
-    checkpoint,
-    disk::DiskFile,
-    index::Index,
-    keyfile::Keys,
-    open_files::OpenFiles,
-    reader::ReadState,
-    scan::{self, Found},
-    segment,
+    Result, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found, open_files::OpenFiles,
+    reader::ReadState, scan, segment,
 };
 
 /// How far the files have been read.
@@ -107,7 +97,7 @@ impl Follow {
             let length = file.len()?.saturating_sub(self.at as u64).min(segment::MOST_BYTES);
             let bytes = file.read_range(self.at as u64, length as usize)?;
             let mut whole = Vec::new();
-            let Ok(tail) = scan::commits(&bytes, 0, index.next(), |found| {
+            let Ok(tail) = scan::commits(&bytes, 0, index.next(), &|(): &mut (), _| (), |found, ()| {
                 whole.push(found);
                 Ok::<_, Infallible>(())
             });
@@ -153,7 +143,7 @@ impl Follow {
             }
             found.range = self.at + found.range.start..self.at + found.range.end;
             self.keys_behind |= !keys.trees.contains_key(&found.envelope.scope);
-            index.push(&found.envelope, leaf_hash(found.line.envelope), found.range);
+            index.push(&found.envelope, found.hash, found.range);
         }
     }
 }

@@ -31,12 +31,13 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    reserve,
     segment::{self, ActiveSegment},
     sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
 };
 
-const SIGNER: &str = "signer";
+pub(crate) const SIGNER: &str = "signer";
 
 /// How a new ledger is made.
 #[derive(Debug, Clone)]
@@ -114,7 +115,8 @@ impl Ledger {
         }
         let not_empty = || {
             let message = format!(
-                "the folder {} is not empty: choose another one for the ledger",
+                "the folder {} is not empty: choose another one for the ledger, or remove it where making a ledger was \
+                 broken off",
                 path.display()
             );
             Error::new(ErrorKind::Exists, message)
@@ -178,7 +180,12 @@ impl Ledger {
     /// where going on would hide what happened: nothing is changed then, and reading still works.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        let ledger = Self::start(Parts::open(folder, path, &options, Box::new(SystemClock::new()))?)?;
+        reserve::backed(&folder, || Self::recover(&folder, path, &options))
+    }
+
+    fn recover(folder: &Folder, path: &Path, options: &OpenOptions) -> Result<Self> {
+        let clock = Box::new(SystemClock::new());
+        let ledger = Self::start(Parts::open(folder.clone(), path, options, clock)?)?;
         for recovered in recovery::unnamed_torn(ledger.reader())? {
             ledger.append_system("quipu.recovered", recovered)?;
         }
@@ -210,7 +217,7 @@ impl Ledger {
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
         let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit(request)?;
+        self.inner.committer.submit(request).await?;
         answer.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
@@ -257,6 +264,11 @@ impl Ledger {
                 lock,
             }),
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn committer(&self) -> &Committer {
+        &self.inner.committer
     }
 
     fn append_system(&self, kind: &str, sys: Value) -> Result<Receipt> {

@@ -36,8 +36,10 @@ impl Lock {
             }
             thread::sleep(RETRY);
         }
-        file.set_len(0)?;
-        file.write_all_at(format!("{} {}\n", std::process::id(), disk::machine()).as_bytes(), 0)?;
+        // Written over what is there, which needs no room on a full disk, and only then shortened.
+        let holder = format!("{} {}\n", std::process::id(), disk::machine());
+        file.write_all_at(holder.as_bytes(), 0)?;
+        file.set_len(holder.len() as u64)?;
         Ok(Self { _file: file })
     }
 

@@ -440,13 +440,13 @@ impl Iterator for Events {
 
 /// The ways down the key trees of the scopes that were read last, so that entries in order cost little to open.
 #[derive(Default)]
-struct KeyPaths(HashMap<Scope, KeyPath>);
+pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
     const SCOPES: usize = 1_024;
 
-    fn of(&mut self, scope: &Scope) -> &mut KeyPath {
+    pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {
             self.0.clear();
         }

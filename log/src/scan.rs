@@ -5,17 +5,14 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memmem};
 use quipu_format::{Envelope, Line, limits};
 
-use crate::{Error, ErrorKind, disk::DiskFile};
+use crate::{
+    Error, ErrorKind,
+    disk::DiskFile,
+    lines::{self, Found, Item},
+};
 
 /// How every stored envelope begins. A payload cannot imitate it: bodies are in base64, and JSON escapes quotes.
 const MARK: &[u8] = br#"{"v":"#;
-
-/// A line in a segment: its bytes, LF included.
-pub(crate) struct Found<'a> {
-    pub(crate) range: Range<usize>,
-    pub(crate) line: Line<'a>,
-    pub(crate) envelope: Envelope,
-}
 
 /// Where whole commits end, and what comes after.
 #[derive(Debug)]
@@ -35,12 +32,14 @@ pub(crate) struct Tail {
 }
 
 /// Walks the whole commits of `bytes` from `start`, the first of which must begin with entry `next`. Lines are
-/// handed out commit by commit, once the commit is known to be whole.
-pub(crate) fn commits<'a, E>(
+/// handed out commit by commit, once the commit is known to be whole, with what `work` made of each, which is called on
+/// several threads.
+pub(crate) fn commits<'a, S: Default, T: Send, E>(
     bytes: &'a [u8],
     start: usize,
     next: u64,
-    mut each: impl FnMut(Found<'a>) -> Result<(), E>,
+    work: &(dyn Fn(&mut S, &Found<'a>) -> T + Sync),
+    mut each: impl FnMut(Found<'a>, T) -> Result<(), E>,
 ) -> Result<Tail, E> {
     let mut tail = Tail {
         end: start,
@@ -50,39 +49,58 @@ pub(crate) fn commits<'a, E>(
         rest: start..start,
         why: String::new(),
     };
-    let mut commit = Vec::new();
+    let mut commit: Vec<(Found<'a>, T)> = Vec::new();
     let mut at = start;
-    loop {
-        match line_at(bytes, at, tail.next + commit.len() as u64) {
-            Ok(found) if found.line.first == tail.next => {
-                at = found.range.end;
-                let last = found.line.last;
-                let complete = found.envelope.seq == last;
-                if commit.last().is_some_and(|before: &Found<'_>| before.line.last != last) {
-                    tail.why = "two lines of one commit disagree about its end".into();
-                    break;
-                }
-                commit.push(found);
-                if complete {
-                    tail.last_first = tail.next;
-                    tail.last_commit = tail.end..at;
-                    (tail.end, tail.next) = (at, last + 1);
-                    commit.drain(..).try_for_each(&mut each)?;
-                }
-            }
-            Ok(found) => {
-                tail.why = format!(
-                    "a commit beginning with entry {} where {} is next",
-                    found.line.first, tail.next
-                );
-                break;
-            }
-            Err(why) => {
+    let mut outcome = Ok(());
+    lines::walk(bytes, start, work, |item| {
+        let (found, made) = match item {
+            Item::Line(found, made) => (found, made),
+            Item::Bad(why) => {
                 tail.why = why;
-                break;
+                return false;
             }
+            Item::Empty | Item::End if bytes[at..].iter().all(|&b| b == b'\n') => {
+                tail.why = "the log ends here".into();
+                return false;
+            }
+            Item::Empty => {
+                tail.why = "an empty line among entries".into();
+                return false;
+            }
+            Item::End => {
+                tail.why = "a line without an end".into();
+                return false;
+            }
+        };
+        let expected = tail.next + commit.len() as u64;
+        if found.envelope.seq != expected {
+            tail.why = format!("the line is entry {} where {expected} is next", found.envelope.seq);
+            return false;
         }
-    }
+        if found.line.first != tail.next {
+            tail.why = format!(
+                "a commit beginning with entry {} where {} is next",
+                found.line.first, tail.next
+            );
+            return false;
+        }
+        let last = found.line.last;
+        if commit.last().is_some_and(|(before, _)| before.line.last != last) {
+            tail.why = "two lines of one commit disagree about its end".into();
+            return false;
+        }
+        at = found.range.end;
+        let complete = found.envelope.seq == last;
+        commit.push((found, made));
+        if complete {
+            tail.last_first = tail.next;
+            tail.last_commit = tail.end..at;
+            (tail.end, tail.next) = (at, last + 1);
+            outcome = commit.drain(..).try_for_each(|(found, made)| each(found, made));
+        }
+        outcome.is_ok()
+    });
+    outcome?;
     let rest = &bytes[tail.end..];
     if let (Some(first), Some(last)) = (
         rest.iter().position(|&b| b != b'\n'),
@@ -95,15 +113,12 @@ pub(crate) fn commits<'a, E>(
 
 /// Every line after `start` whose checksum and envelope are good, wherever it stands: what damage left.
 pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Found<'_>> {
-    lines(bytes, start).filter_map(|(range, line)| {
-        let envelope = Envelope::parse(line.envelope).ok()?;
-        Some(Found { range, line, envelope })
-    })
+    checked(bytes, start).filter_map(|(range, line)| Found::new(range, line).ok())
 }
 
 /// Refuses a segment that holds a line of a newer format after `start`: to this release it would look like damage.
 pub(crate) fn refuse_newer(bytes: &[u8], start: usize, file: &DiskFile) -> Result<(), Error> {
-    let newer = lines(bytes, start).find_map(|(range, line)| {
+    let newer = checked(bytes, start).find_map(|(range, line)| {
         let version = Envelope::version(line.envelope)?;
         (version > 1).then_some((range.start, version))
     });
@@ -118,7 +133,7 @@ pub(crate) fn refuse_newer(bytes: &[u8], start: usize, file: &DiskFile) -> Resul
 }
 
 /// Every line after `start` whose checksum is good, wherever it stands.
-fn lines(bytes: &[u8], start: usize) -> impl Iterator<Item = (Range<usize>, Line<'_>)> {
+fn checked(bytes: &[u8], start: usize) -> impl Iterator<Item = (Range<usize>, Line<'_>)> {
     let mut at = start;
     std::iter::from_fn(move || {
         loop {
@@ -147,25 +162,5 @@ fn lines(bytes: &[u8], start: usize) -> impl Iterator<Item = (Range<usize>, Line
             at = end;
             return Some((mark..end, line));
         }
-    })
-}
-
-fn line_at(bytes: &[u8], at: usize, seq: u64) -> Result<Found<'_>, String> {
-    let rest = &bytes[at..];
-    let length = match memchr(b'\n', rest) {
-        Some(0) | None if rest.iter().all(|&b| b == b'\n') => return Err("the log ends here".into()),
-        Some(0) => return Err("an empty line among entries".into()),
-        None => return Err("a line without an end".into()),
-        Some(length) => length,
-    };
-    let line = Line::parse(&rest[..length]).map_err(|e| e.to_string())?;
-    let envelope = Envelope::parse(line.envelope).map_err(|e| e.to_string())?;
-    if envelope.seq != seq {
-        return Err(format!("the line is entry {} where {seq} is next", envelope.seq));
-    }
-    Ok(Found {
-        range: at..at + length + 1,
-        line,
-        envelope,
     })
 }

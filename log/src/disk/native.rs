@@ -10,7 +10,7 @@ use cap_std::{
     fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
 };
 use rustix::{
-    fs::{FlockOperation, RenameFlags},
+    fs::{FlockOperation, IFlags, RenameFlags},
     io::Errno,
 };
 
@@ -155,6 +155,16 @@ impl FileBackend for File {
 
     fn is_shared(&self) -> io::Result<bool> {
         Ok(self.metadata()?.permissions().mode() & 0o077 != 0)
+    }
+
+    fn is_immutable(&self) -> io::Result<bool> {
+        Ok(rustix::fs::ioctl_getflags(self)?.contains(IFlags::IMMUTABLE))
+    }
+
+    fn set_immutable(&self, immutable: bool) -> io::Result<()> {
+        let mut flags = rustix::fs::ioctl_getflags(self)?;
+        flags.set(IFlags::IMMUTABLE, immutable);
+        Ok(rustix::fs::ioctl_setflags(self, flags)?)
     }
 
     fn try_lock(&self) -> io::Result<bool> {
