@@ -99,8 +99,8 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "filling ahead is synced before commits go there",
         file: SEGMENT,
-        from: "            self.file.fill(b'\\n', self.filled..target)?;\n            self.file.sync_all()?;\n",
-        to: "            self.file.fill(b'\\n', self.filled..target)?;\n",
+        from: "            self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable))?;\n            self.filled = target;",
+        to: "            self.filled = target;",
         killed_in: "--lib",
     },
     Break {
@@ -134,7 +134,7 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "keys are synced before the first entry of their scope",
         file: KEYFILE,
-        from: "            .and_then(|()| self.file.sync_all());",
+        from: "            .and_then(|()| self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable)));",
         to: ";",
         killed_in: "--lib",
     },
