@@ -26,8 +26,8 @@ const SUITES: [&[&str]; 6] = [
     &["-p", "quipu-log", "--test", "segments"],
     &["-p", "quipu-log", "--test", "frozen"],
     &["-p", "quipu-log", "--test", "append"],
-    &["-p", "quipu-format", "--lib"],
-    &["-p", "quipu-log", "--lib"],
+    &["--lib", "-p", "quipu-format"],
+    &["--lib", "-p", "quipu-log"],
 ];
 
 /// Makes the breaks whose names hold one of `words`; without any word all, once the tests have been seen to pass.
@@ -139,7 +139,7 @@ impl Copy {
             .said
             .lines()
             .find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-        let suite = suite.last().copied().unwrap_or_default().trim_start_matches('-');
+        let suite = suite.last().copied().unwrap_or_default();
         match failed {
             Some(test) => Ok(Some(format!("{suite}: {test}"))),
             None if ran.timed_out => Ok(Some(format!("{suite}: no answer in {} s", LIMIT.as_secs()))),
