@@ -167,6 +167,15 @@ impl Envelope {
         Ok(envelope)
     }
 
+    /// The format version that stored bytes name, be it one that this release cannot read. None: they are no envelope.
+    pub fn version(bytes: &[u8]) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u64,
+        }
+        serde_json::from_slice(bytes).ok().map(|Versioned { v }| v)
+    }
+
     fn check(&self) -> Result<()> {
         if self.seq > limits::LAST_SEQ {
             return Err(Error::new("the envelope's seq is not below 2^53"));

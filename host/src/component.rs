@@ -234,18 +234,42 @@ mod tests {
         assert_eq!(parts.foreign_imports, ["a:b/c"]);
     }
 
-    #[test]
-    fn a_module_whose_world_has_such_an_interface_is_refused() {
-        let types = importing_a_type_of_function();
+    /// A core module whose component-type section holds this component.
+    fn module_of_type(component: &[u8]) -> Vec<u8> {
         let name = b"component-type:x";
         let mut section = vec![u8::try_from(name.len()).unwrap()];
         section.extend_from_slice(name);
-        section.extend_from_slice(&types);
+        section.extend_from_slice(component);
         let mut wasm = b"\0asm\x01\0\0\0\0".to_vec();
         wasm.push(u8::try_from(section.len()).unwrap());
         wasm.extend_from_slice(&section);
-        let error = AgentComponent::new(&wasm).err().unwrap();
+        wasm
+    }
+
+    #[test]
+    fn a_module_whose_world_has_such_an_interface_is_refused() {
+        let error = AgentComponent::new(&module_of_type(&importing_a_type_of_function()))
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), ErrorKind::Component);
         assert!(error.to_string().contains("cannot be made a component"), "{error}");
+    }
+
+    /// The encoder asserts that the component type which such a section exports has an export itself: a world.
+    #[test]
+    fn a_module_at_which_the_encoder_panics_is_refused() {
+        let empty_world = [
+            b"\0asm\x0d\0\x01\0".as_slice(),
+            // A type: a component without imports and exports. It is exported as `x`.
+            b"\x07\x03\x01\x41\0",
+            b"\x0b\x07\x01\0\x01x\x03\0\0",
+        ]
+        .concat();
+        let error = AgentComponent::new(&module_of_type(&empty_world)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Component);
+        assert!(
+            error.to_string().contains("component-type section is malformed"),
+            "{error}"
+        );
     }
 }

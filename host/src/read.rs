@@ -310,3 +310,70 @@ impl Gathered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        time::{Duration, Instant},
+    };
+
+    use quipu_format::{Actor, Body, Kind, Limits, Scope};
+    use quipu_log::{CreateOptions, Draft, Ledger};
+
+    use super::*;
+    use crate::{Grant, Memory, ctx::Stage};
+
+    /// A page that leaves a damaged entry out must not look like the whole of a memory.
+    #[tokio::test]
+    async fn a_page_with_an_entry_that_cannot_be_read_is_refused_and_not_shortened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let ledger = Ledger::create(&path, CreateOptions::new("example.com/test")).unwrap();
+        let (scope, actor) = (Scope::new("home").unwrap(), Actor::new("agent:test").unwrap());
+        for text in ["before", "damaged", "behind"] {
+            let body = Body::new(None, &format!(r#"{{"text":"{text}"}}"#)).unwrap();
+            let draft = Draft::new(scope.clone(), actor.clone(), Kind::new("memory.write").unwrap(), body);
+            ledger.append(draft).await.unwrap();
+        }
+        let head = ledger.reader().head();
+        let memory = Memory::new(ledger).unwrap();
+        let mut ctx = QuipuCtx::new(&memory, &Grant::new(actor, scope.clone()), &Limits::default()).unwrap();
+        (ctx.stage, ctx.deadline) = (Stage::Running, Instant::now() + Duration::from_secs(600));
+        let at = Reader { scope, head };
+        let page = ctx.page(&at, 0..u64::MAX, 10, Direction::Forward).await.unwrap();
+        assert_eq!(page.events.len(), 3);
+
+        // Entry 0 is the ledger's first; the line of entry 2 is the third.
+        let segment = path.join("log/00000000000000000000.log");
+        let mut bytes = fs::read(&segment).unwrap();
+        let start = bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n')
+            .nth(1)
+            .unwrap()
+            .0;
+        bytes[start + 20] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+        for direction in [Direction::Forward, Direction::Backward] {
+            for limit in [1, 2, 10] {
+                // The first of three that are wanted one by one is good, and is given; nothing is passed over.
+                let page = ctx.page(&at, 0..u64::MAX, limit, direction).await;
+                match page {
+                    Ok(page) => assert_eq!((limit, page.events.len()), (1, 1)),
+                    Err(refusal) => {
+                        let told = refusal.told().unwrap();
+                        assert_eq!((told.kind, told.message.as_str()), (ErrorKind::Unavailable, DAMAGED));
+                        continue;
+                    }
+                }
+                let rest = match direction {
+                    Direction::Forward => 2..u64::MAX,
+                    Direction::Backward => 0..3,
+                };
+                assert!(ctx.page(&at, rest, limit, direction).await.is_err(), "{direction:?}");
+            }
+        }
+    }
+}

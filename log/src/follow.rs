@@ -116,6 +116,7 @@ impl Follow {
                 whole.push(found);
                 Ok::<_, Infallible>(())
             });
+            scan::refuse_newer(&bytes, tail.end, file)?;
             if !whole_file && floor > tail.next {
                 // Something durable is missing: what stands behind the damage is looked for everywhere.
                 whole_file = true;

@@ -165,3 +165,20 @@ fn replacing_destroys_what_was_erased() {
     assert_eq!(read.trees.len(), 3);
     assert!(!temporary.path().join(FRESH).exists());
 }
+
+/// Many changed bytes would still be a name, a number or a secret: without its checksum a record would be believed.
+#[test]
+fn a_changed_byte_of_what_the_header_counts_is_damage() {
+    let (temporary, folder, _, mut keys) = made();
+    keys.generation += 1;
+    KeyFile::replace(&folder, &keys).unwrap();
+    let path = temporary.path().join(FILE);
+    let good = std::fs::read(&path).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&path, bad).unwrap();
+        let refused = Keys::read(&folder, ORIGIN).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt, "byte {at}: {refused}");
+    }
+}

@@ -18,6 +18,20 @@ pub(crate) struct Found<'a> {
     pub(crate) hash: Hash,
 }
 
+impl<'a> Found<'a> {
+    /// Reads the envelope of a line that stands there.
+    pub(crate) fn new(range: Range<usize>, line: Line<'a>) -> quipu_format::Result<Self> {
+        let envelope = Envelope::parse(line.envelope)?;
+        let hash = leaf_hash(line.envelope);
+        Ok(Self {
+            range,
+            line,
+            envelope,
+            hash,
+        })
+    }
+}
+
 /// What stands at a place where a line may begin.
 #[expect(clippy::large_enum_variant, reason = "nearly all are lines")]
 pub(crate) enum Item<'a, T> {
@@ -122,24 +136,11 @@ fn item_at<'a, S, T>(
     if length == 0 {
         return Item::Empty;
     }
-    match found(begin..*at, &bytes[begin..begin + length]) {
+    match Line::parse(&bytes[begin..begin + length]).and_then(|line| Found::new(begin..*at, line)) {
         Ok(found) => {
             let made = work(state, &found);
             Item::Line(found, made)
         }
         Err(e) => Item::Bad(e.to_string()),
     }
-}
-
-/// Reads a line, whose text is given without LF.
-pub(crate) fn found(range: Range<usize>, text: &[u8]) -> quipu_format::Result<Found<'_>> {
-    let line = Line::parse(text)?;
-    let envelope = Envelope::parse(line.envelope)?;
-    let hash = leaf_hash(line.envelope);
-    Ok(Found {
-        range,
-        line,
-        envelope,
-        hash,
-    })
 }

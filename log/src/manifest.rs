@@ -22,6 +22,11 @@ struct Stored {
     verifier_key: String,
 }
 
+#[derive(Deserialize)]
+struct Versioned {
+    format: u64,
+}
+
 /// What a ledger is called, and the key that its checkpoints are signed with.
 pub(crate) struct Manifest {
     pub(crate) verifier_key: VerifierKey,
@@ -34,13 +39,18 @@ impl Manifest {
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         let corrupt = |why: String| Error::new(ErrorKind::Corrupt, format!("quipu.json is damaged: {why}"));
-        let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
-        if stored.format != FORMAT {
+        // First the number alone: a newer format may have other members.
+        let Versioned { format } = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
+        if format > u64::from(FORMAT) {
             let message = format!(
-                "the ledger's folder has format {}; this release reads {FORMAT}: use a newer release",
-                stored.format
+                "the ledger's folder has format {format}, and this release knows {FORMAT}. Nothing was changed: use a \
+                 newer release"
             );
             return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
+        if stored.format != FORMAT {
+            return Err(corrupt(format!("there is no format {format}")));
         }
         let verifier_key: VerifierKey = stored.verifier_key.parse().map_err(|e| corrupt(format!("{e}")))?;
         if verifier_key.name() != stored.origin {

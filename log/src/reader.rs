@@ -166,7 +166,7 @@ impl LedgerReader {
         seqs.truncate(limit);
         let mut paths = KeyPaths::default();
         let mut events: Vec<Event> = Vec::with_capacity(seqs.len());
-        let mut bytes = 0;
+        let (mut bytes, mut damaged) = (0, 0);
         for seq in seqs {
             let event = match self.load(seq, &mut paths) {
                 Ok(Some(event)) if event.envelope.scope == *scope => event,
@@ -175,8 +175,10 @@ impl LedgerReader {
                     return Err(Error::new(ErrorKind::Corrupt, message));
                 }
                 Ok(None) => break,
-                // A gap in the scope's numbers tells of it.
-                Err(e) if e.kind() == ErrorKind::Corrupt => continue,
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    damaged += 1;
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             bytes += event.payload().map_or(0, str::len);
@@ -186,7 +188,8 @@ impl LedgerReader {
             }
             events.push(event);
         }
-        let missing = self.missing(scope, range, direction, &events, more)?;
+        // The index may not know of all that is damaged, and a page without events has no gap that tells of it.
+        let missing = self.missing(scope, range, direction, &events, more)?.max(damaged);
         Ok(Page { events, more, missing })
     }
 

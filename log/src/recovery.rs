@@ -165,6 +165,7 @@ impl Log {
                 }
                 Ok::<_, Error>(())
             })?;
+            scan::refuse_newer(&bytes, tail.end, &file)?;
             if let Some(why) = contradiction {
                 self.findings.contradiction.get_or_insert(why);
             }

@@ -3,12 +3,16 @@
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memmem};
-use quipu_format::limits;
+use quipu_format::{Envelope, Line, limits};
 
-use crate::lines::{self, Found, Item};
+use crate::{
+    Error, ErrorKind,
+    disk::DiskFile,
+    lines::{self, Found, Item},
+};
 
 /// How every stored envelope begins. A payload cannot imitate it: bodies are in base64, and JSON escapes quotes.
-const MARK: &[u8] = br#"{"v":1,"#;
+const MARK: &[u8] = br#"{"v":"#;
 
 /// Where whole commits end, and what comes after.
 #[derive(Debug)]
@@ -109,6 +113,27 @@ pub(crate) fn commits<'a, S: Default, T: Send, E>(
 
 /// Every line after `start` whose checksum and envelope are good, wherever it stands: what damage left.
 pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Found<'_>> {
+    checked(bytes, start).filter_map(|(range, line)| Found::new(range, line).ok())
+}
+
+/// Refuses a segment that holds a line of a newer format after `start`: to this release it would look like damage.
+pub(crate) fn refuse_newer(bytes: &[u8], start: usize, file: &DiskFile) -> Result<(), Error> {
+    let newer = checked(bytes, start).find_map(|(range, line)| {
+        let version = Envelope::version(line.envelope)?;
+        (version > 1).then_some((range.start, version))
+    });
+    newer.map_or(Ok(()), |(at, version)| {
+        let message = format!(
+            "{}, byte {at}: an entry of format version {version}, and this release knows 1. Nothing was changed: use a \
+             newer release",
+            file.name()
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    })
+}
+
+/// Every line after `start` whose checksum is good, wherever it stands.
+fn checked(bytes: &[u8], start: usize) -> impl Iterator<Item = (Range<usize>, Line<'_>)> {
     let mut at = start;
     std::iter::from_fn(move || {
         loop {
@@ -131,13 +156,11 @@ pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Foun
             let Some(text) = bytes.get(mark..third + 9) else {
                 continue;
             };
+            let Ok(line) = Line::parse(text) else { continue };
             let end = third + 9;
             let end = if bytes.get(end) == Some(&b'\n') { end + 1 } else { end };
-            let Ok(found) = lines::found(mark..end, text) else {
-                continue;
-            };
             at = end;
-            return Some(found);
+            return Some((mark..end, line));
         }
     })
 }

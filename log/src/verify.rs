@@ -252,6 +252,7 @@ impl<'a> Walk<'a> {
                 start = tail.end;
                 bytes = file.read_range(0, written)?;
             };
+            scan::refuse_newer(&bytes, tail.end, file)?;
             self.look_behind(&bytes, &tail, file, newest && live)?;
             bytes_before += bytes.len() as u64;
             end = tail.end as u64..bytes.len() as u64;

@@ -478,6 +478,31 @@ fn entries_that_damage_hides_are_counted_and_their_neighbours_found() {
     }
 }
 
+/// A page backward that held nothing but a damaged entry once said that nothing was missing, and that there was no more.
+#[test]
+fn a_page_of_damaged_entries_alone_says_so_in_both_directions() {
+    let crashed = Crashed::new(&[1]);
+    let ledger = crashed.test.open();
+    let mut bytes = crashed.before.clone();
+    let lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let third = 1 + lines.map(|(end, _)| end).nth(1).unwrap();
+    bytes[third + 20] ^= 1;
+    fs::write(&crashed.segment, bytes).unwrap();
+    let scope = Scope::new("a").unwrap();
+    for (direction, range) in [
+        (quipu_log::Direction::Forward, 2..u64::MAX),
+        (quipu_log::Direction::Forward, 2..3),
+        (quipu_log::Direction::Backward, 0..3),
+        (quipu_log::Direction::Backward, 2..3),
+    ] {
+        let page = ledger.reader().page(&scope, range.clone(), direction, 1).unwrap();
+        assert!(
+            page.events.is_empty() && page.missing > 0,
+            "{direction:?} {range:?}: {page:?}"
+        );
+    }
+}
+
 #[test]
 fn a_plan_says_what_an_open_would_do_and_changes_nothing() {
     let crashed = Crashed::new(&[2, 1]);

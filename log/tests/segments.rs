@@ -9,7 +9,7 @@ use std::{
 
 use ledgers::{TestLedger, draft, text_of};
 use quipu_format::{Scope, Timestamp};
-use quipu_log::{Direction, Ledger, LedgerReader};
+use quipu_log::{Direction, ErrorKind, Ledger, LedgerReader};
 
 const SCOPES: usize = 7;
 const ENTRIES: usize = 400;
@@ -202,6 +202,39 @@ fn a_page_touches_no_other_scopes_bytes() {
     for (n, event) in page.events.iter().enumerate() {
         assert!(text_of(event).starts_with(&format!("{} ", 3 + n * SCOPES)));
     }
+}
+
+/// A folder stands where the next segment should go, whichever entry it begins with, so that the rename fails.
+#[test]
+fn a_rotation_that_fails_at_the_rename_leaves_all_to_the_next_open() {
+    let test = TestLedger::create_with(64 << 10);
+    let ledger = test.open();
+    let obstacles: Vec<_> = (2..300)
+        .map(|seq| test.path().join(format!("log/{seq:020}.log")))
+        .collect();
+    obstacles.iter().for_each(|path| fs::create_dir(path).unwrap());
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        match ledger.append_blocking(entry(acknowledged.len())) {
+            Ok(receipt) => acknowledged.push(receipt.seq),
+            Err(error) => break error,
+        }
+    };
+    assert!(acknowledged.len() > 20, "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert!(refused.to_string().contains("open the ledger again"), "{refused}");
+    // Room would not help any more: nothing is taken until the folder has been read anew.
+    obstacles.iter().for_each(|path| fs::remove_dir(path).unwrap());
+    let again = ledger.append_blocking(entry(acknowledged.len())).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Unavailable, "{again}");
+    drop(ledger);
+    let ledger = test.open();
+    let next = acknowledged.len() as u64 + 1;
+    assert_eq!(ledger.reader().head(), next);
+    assert_eq!(ledger.append_blocking(entry(acknowledged.len())).unwrap().seq, next);
+    ledger.close().unwrap();
+    assert_eq!(test.segments().len(), 2);
+    assert_eq!(test.verify().fault, None);
 }
 
 /// The entry that names what was set aside may lie in a segment that is not read at open.

@@ -153,6 +153,56 @@ pub(crate) fn output(mut command: Command) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// What a program said on both outputs.
+pub(crate) struct Captured {
+    pub(crate) success: bool,
+    pub(crate) timed_out: bool,
+    pub(crate) said: String,
+}
+
+/// Runs a command, keeps what it says, and ends it and all that it started when it takes longer than `limit`.
+pub(crate) fn run_captured(mut command: Command, limit: Duration) -> Result<Captured> {
+    use std::os::unix::process::CommandExt;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("{} does not start: {e}", shown(&command)))?;
+    let group = child.id();
+    let reader = |mut output: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut said = Vec::new();
+            let _ = output.read_to_end(&mut said);
+            String::from_utf8_lossy(&said).into_owned()
+        })
+    };
+    let out = reader(Box::new(child.stdout.take().ok_or("it has no output")?));
+    let err = reader(Box::new(child.stderr.take().ok_or("it has no output")?));
+    let end = Instant::now() + limit;
+    let mut timed_out = false;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() >= end {
+            timed_out = true;
+            Command::new("kill")
+                .args(["-KILL", "--", &format!("-{group}")])
+                .status()?;
+            break child.wait()?;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    let said = out.join().unwrap_or_default() + &err.join().unwrap_or_default();
+    Ok(Captured {
+        success: status.success(),
+        timed_out,
+        said,
+    })
+}
+
 fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
     if status.success() {
         Ok(())

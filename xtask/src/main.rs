@@ -1,10 +1,11 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`. Each is one file.
 
 mod bench;
 mod cargo;
 mod demo;
 mod fuzz;
 mod guests;
+mod mutants;
 mod test;
 mod wasm;
 
@@ -22,7 +23,9 @@ Tasks:
   bench [GROUP]... [OPTION]...   measure; groups: append, peers, run, read (default: these), and large, which needs
                                  --folder DIR and 14 GB there. --rocksdb: take RocksDB in among the peers, where
                                  the system has its library. --help: all options
+  fuzz [TARGET]... [--seconds N] look for inputs that break a promise; a minute a target (default: all)
   fuzz sim [--seeds N]           power cuts, faults and kills on a simulated machine
+  mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         "guests" if rest.is_empty() => guests::build().map(|_| ()),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())
