@@ -1,6 +1,8 @@
 //! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
 
 mod append;
+mod backup;
+mod confirm;
 mod drafts;
 mod export;
 mod failure;
@@ -9,6 +11,7 @@ mod init;
 mod ledger;
 mod log;
 mod render;
+mod restore;
 mod run;
 mod search;
 mod show;
@@ -64,6 +67,9 @@ enum Command {
     Verify(verify::Args),
     Stats(stats::Args),
     Export(export::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Confirm(confirm::Args),
 }
 
 fn main() -> ExitCode {
@@ -84,5 +90,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
+        Command::Backup(args) => backup::execute(args, ledger),
+        Command::Restore(args) => restore::execute(args, ledger),
+        Command::Confirm(args) => confirm::execute(args, ledger),
     }
 }

@@ -6,8 +6,9 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 11] = [
-    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "stats", "export",
+const COMMANDS: [&str; 14] = [
+    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "stats", "export", "backup",
+    "restore", "confirm",
 ];
 
 #[test]
@@ -65,6 +66,8 @@ fn a_missing_ledger_is_never_made_by_accident() {
         &["verify"],
         &["stats"],
         &["export", "tiles", "t"],
+        &["backup", "b"],
+        &["confirm", "Cargo.toml"],
     ] {
         run(quipu().arg("--ledger").arg(&path).args(args))
             .exits(2)

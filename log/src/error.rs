@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Redacted,
     /// Another process writes to the ledger.
     Locked,
+    /// The folder is a copy of a ledger, and nobody has shown that the ledger did not go further. Nothing was changed.
+    ReadOnly,
     /// The checkpoint, the keys and the log contradict each other: not a crash, somebody changed them.
     Tampered,
     /// The log ends before what was acknowledged: an older copy, or a file that lost its end.

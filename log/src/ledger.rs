@@ -31,12 +31,13 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    restore,
     segment::{self, ActiveSegment},
     sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
 };
 
-const SIGNER: &str = "signer";
+pub(crate) const SIGNER: &str = "signer";
 
 /// How a new ledger is made.
 #[derive(Debug, Clone)]
@@ -136,6 +137,7 @@ impl Ledger {
         })?;
         let manifest = Manifest {
             verifier_key: signer.verifier_key(),
+            copy: false,
         };
         let keys = Keys::new(&options.origin, *random()?);
         let keyfile = KeyFile::create(&folder, &keys)?;
@@ -161,6 +163,7 @@ impl Ledger {
         // The checkpoint over it comes from closing; only then is the ledger one, and `quipu.json` says so.
         let manifest = Manifest {
             verifier_key: reader.verifier_key().clone(),
+            copy: false,
         };
         ledger.close()?;
         manifest.write(&root)?;
@@ -175,14 +178,28 @@ impl Ledger {
     ///
     /// # Errors
     /// `NotFound` where there is none; `Locked` while another process writes; `Tampered`, `LostEntries` and `Corrupt`
-    /// where going on would hide what happened: nothing is changed then, and reading still works.
+    /// where going on would hide what happened: nothing is changed then, and reading still works. `ReadOnly` where the
+    /// folder is a copy: see [`confirm`](crate::confirm).
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
+        if Manifest::read(&folder)?.copy {
+            return Err(restore::unconfirmed());
+        }
         let ledger = Self::start(Parts::open(folder, path, &options, Box::new(SystemClock::new()))?)?;
         for recovered in recovery::unnamed_torn(ledger.reader())? {
             ledger.append_system("quipu.recovered", recovered)?;
         }
         Ok(ledger)
+    }
+
+    /// Appends an entry of the host's to a copy of `size` entries that is about to be written, unless that was done.
+    pub(crate) fn go_on(path: &Path, size: u64, kind: &str, sys: Value) -> Result<()> {
+        let (folder, clock) = (Folder::open(path)?, Box::new(SystemClock::new()));
+        let ledger = Self::start(Parts::open(folder, path, &OpenOptions::default(), clock)?)?;
+        if ledger.reader().head() == size {
+            ledger.append_system(kind, sys)?;
+        }
+        ledger.close()
     }
 
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
@@ -320,7 +337,7 @@ impl Parts {
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(log_folder.clone()));
         let mut log = recovery::Log::read(&folder, &files, &keys.secret, checkpoint, keys.applied)?;
-        let signer = read_signer(&folder, &manifest)?;
+        let signer = read_signer(&folder, SIGNER, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
             recovery::check_keys(log.index.scopes.keys(), &keys)?;
         }
@@ -408,8 +425,9 @@ fn read_state(
     })
 }
 
-fn read_signer(folder: &Folder, manifest: &Manifest) -> Result<Signer> {
-    let Some(text) = folder.read(SIGNER, 64 << 10)?.map(Zeroizing::new) else {
+/// Reads a signer, which must hold the key that the manifest names.
+pub(crate) fn read_signer(folder: &Folder, name: &str, manifest: &Manifest) -> Result<Signer> {
+    let Some(text) = folder.read(name, 64 << 10)?.map(Zeroizing::new) else {
         let message = "the file signer is missing: without it no checkpoint can be signed. Restore it from its backup";
         return Err(Error::new(ErrorKind::NotFound, message));
     };
@@ -440,7 +458,7 @@ fn clamp(segment_bytes: u64) -> u64 {
     segment_bytes.clamp(64 << 10, limits::SEGMENT_BYTES)
 }
 
-fn random() -> Result<Zeroizing<[u8; 32]>> {
+pub(crate) fn random() -> Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes)
         .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no randomness for a key: {e}")))?;

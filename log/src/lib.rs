@@ -21,11 +21,13 @@
 //! # }
 //! ```
 
+mod backup;
 mod base;
 mod checkpoint;
 mod checkpointer;
 mod committer;
 mod components;
+mod copy;
 mod disk;
 mod draft;
 mod error;
@@ -36,6 +38,7 @@ pub mod import;
 mod index;
 mod keyfile;
 mod ledger;
+mod lineage;
 mod lock;
 mod manifest;
 mod open_files;
@@ -43,6 +46,7 @@ mod reader;
 mod recent;
 mod recovery;
 mod remembered;
+mod restore;
 mod scan;
 mod sealed;
 mod segment;
@@ -53,9 +57,12 @@ mod tree_files;
 mod verify;
 mod wait;
 
+pub use backup::backup;
+pub use copy::{CopyProgress, CopySummary};
 pub use draft::{Draft, Receipt};
 pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
+pub use restore::{RestoreOptions, confirm, restore};
 pub use verify::{Fault, Verification, VerifyProgress, verify};

@@ -28,6 +28,15 @@ impl Lock {
                            keep it on a disk of this machine";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
+        Self::wait_for(folder, wait)
+    }
+
+    /// Takes the lock of a folder that no ledger is written in, wherever it lies, without waiting.
+    pub(crate) fn take_anywhere(folder: &Folder) -> Result<Self> {
+        Self::wait_for(folder, Duration::ZERO)
+    }
+
+    fn wait_for(folder: &Folder, wait: Duration) -> Result<Self> {
         let file = folder.write_or_create_file(FILE)?;
         let deadline = Instant::now() + wait;
         while !file.try_lock()? {

@@ -15,8 +15,9 @@ use crate::{
     Error, ErrorKind, Result, checkpoint, components,
     disk::{DiskFile, Folder},
     keyfile::{self, Keys},
+    lineage::Lineage,
     lock::Lock,
-    manifest::Manifest,
+    manifest::{self, Manifest},
     recovery::read_segment,
     scan::{self, Found, Tail},
     segment,
@@ -91,6 +92,10 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<V
         files.push((first, Arc::new(log.read_file(&segment::file_name(first))?)));
     }
     let mut walk = Walk::new(&folder, &manifest);
+    if manifest.copy {
+        walk.notes
+            .push("this is a copy: it is not written until it is shown the newest checkpoint that is known".into());
+    }
     let outcome = walk
         .read_keys()
         .and_then(|()| walk.all(&files, checkpoint, live, progress));
@@ -134,6 +139,7 @@ struct Walk<'a> {
     sealed: u64,
     checkpoint_size: u64,
     notes: Vec<String>,
+    lineage: Lineage,
     /// Components that were looked at.
     components: HashSet<Hash>,
 }
@@ -158,6 +164,7 @@ impl<'a> Walk<'a> {
             sealed: 0,
             checkpoint_size: 0,
             notes: Vec::new(),
+            lineage: Lineage::default(),
             components: HashSet::new(),
         }
     }
@@ -260,6 +267,10 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end.start, Some(next), &what));
         }
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+            let what = format!("it names another key than entry {seq}, which tells the ledger's");
+            return Err(fault(manifest::FILE, 0, Some(seq), &what));
+        }
         Ok(())
     }
 
@@ -314,6 +325,9 @@ impl<'a> Walk<'a> {
                 self.intact += 1;
             }
         }
+        self.lineage
+            .take(&found.envelope, &self.frontier)
+            .map_err(|why| bad(&why))?;
         chain.count += 1;
         chain.last = leaf_hash(found.line.envelope);
         self.frontier.push(chain.last);
@@ -334,16 +348,8 @@ impl<'a> Walk<'a> {
         }
         let bad = |what: &str| fault(file.name(), found.range.start as u64, Some(seq), &what);
         let sys = found.envelope.sys.as_ref();
-        let key = sys.and_then(|sys| sys["genesis"]["verifierKey"].as_str());
-        if seq == 0 && key != Some(&self.manifest.verifier_key.to_string()) {
-            return Err(bad("the first entry does not name the key that quipu.json names"));
-        }
         if let Some(hex) = sys.and_then(|sys| sys["run"]["component"].as_str()) {
-            let digest = (0..32)
-                .map(|i| u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok())
-                .collect::<Option<Vec<_>>>();
-            let digest = digest.and_then(|bytes| bytes.try_into().ok()).map(Hash);
-            let Some(digest) = digest else {
+            let Some(digest) = components::digest(hex) else {
                 return Err(bad("the component's digest is not one"));
             };
             if self.components.insert(digest) && components::read(self.ledger, &digest)?.is_none() {
