@@ -60,6 +60,16 @@ pub(crate) fn print(summary: &CopySummary, done: &str, dir: &std::path::Path, js
         "{DIM}segments{DIM:#}  copied {} ({} bytes), there already {}",
         summary.segments_copied, summary.bytes_copied, summary.segments_held
     )?;
+    for absent in &summary.left_out {
+        let file = absent.file.display().to_string();
+        writeln!(
+            out,
+            "{DIM}left out{DIM:#}  entries {} to {}: {} is not there",
+            absent.first,
+            absent.last,
+            escaped(&file)
+        )?;
+    }
     let keys = if summary.with_keys { "copied" } else { "not in the copy" };
     writeln!(out, "{DIM}keys{DIM:#}      {keys}")?;
     out.flush()

@@ -1,6 +1,7 @@
 //! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
 
 mod append;
+mod archive;
 mod backup;
 mod confirm;
 mod drafts;
@@ -43,7 +44,7 @@ Examples:
   quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D      what that rests on
   quipu verify                                  nobody changed anything
 
-Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read.",
+Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read;\n3 verify found nothing wrong, and archived segments are not where they should be.",
     infer_subcommands = false,
     disable_help_subcommand = true
 )]
@@ -70,6 +71,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Confirm(confirm::Args),
+    Archive(archive::Args),
 }
 
 fn main() -> ExitCode {
@@ -93,5 +95,6 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Backup(args) => backup::execute(args, ledger),
         Command::Restore(args) => restore::execute(args, ledger),
         Command::Confirm(args) => confirm::execute(args, ledger),
+        Command::Archive(args) => archive::execute(args, ledger),
     }
 }

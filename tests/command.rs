@@ -6,9 +6,9 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "init", "import", "append", "run", "log", "show", "search", "why", "verify", "stats", "export", "backup",
-    "restore", "confirm",
+    "restore", "confirm", "archive",
 ];
 
 #[test]
@@ -68,6 +68,7 @@ fn a_missing_ledger_is_never_made_by_accident() {
         &["export", "tiles", "t"],
         &["backup", "b"],
         &["confirm", "Cargo.toml"],
+        &["archive", "--before", "9", "--to", "t"],
     ] {
         run(quipu().arg("--ledger").arg(&path).args(args))
             .exits(2)

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::{
     CopyProgress, CopySummary, ErrorKind, Result,
-    copy::{Copy, Original, Secrets},
+    copy::{Copy, Secrets},
+    original::Original,
 };
 
 /// Times that a backup begins again because erasures were carried out meanwhile.

@@ -7,21 +7,24 @@
 use std::path::Path;
 
 use quipu_format::{
-    Checkpoint, Hash, Signer, VerifierKey, leaf_hash,
-    tree::{self, Frontier, TileHashes},
+    Checkpoint, Hash, Signer, VerifierKey,
+    tree::{self, Frontier},
 };
 use serde::Serialize;
 
 use crate::{
-    Error, ErrorKind, Result, checkpoint, components,
+    Absent, Error, ErrorKind, Result,
+    archive::Archive,
+    checkpoint, components,
     disk::{Access, DiskFile, Folder},
     keyfile::{self, Keys},
     ledger::SIGNER,
     lock::Lock,
     manifest::{self, Manifest},
+    original::{Original, Segment, entries},
     recovery::{TORN, read_segment},
-    scan, segment,
-    tree_files::{TreeFiles, TreeWriter},
+    segment,
+    tree_files::TreeWriter,
 };
 
 /// How far a copy has come.
@@ -49,6 +52,9 @@ pub struct CopySummary {
     pub segments_held: u64,
     /// Bytes of the segments that were copied.
     pub bytes_copied: u64,
+    /// Archived segments that are not where they should be and could not be copied: the copy names them as the ledger
+    /// does.
+    pub left_out: Vec<Absent>,
     /// The copy holds the key file.
     pub with_keys: bool,
 }
@@ -61,6 +67,7 @@ impl CopySummary {
             segments_copied: 0,
             segments_held: 0,
             bytes_copied: 0,
+            left_out: Vec::new(),
             with_keys: false,
         }
     }
@@ -77,37 +84,6 @@ pub(crate) enum Secrets<'a> {
         keys: Option<&'a Keys>,
         signer: Option<&'a Signer>,
     },
-}
-
-/// What is copied.
-pub(crate) struct Original {
-    folder: Folder,
-    pub(crate) manifest: Manifest,
-    pub(crate) note: String,
-    pub(crate) checkpoint: Checkpoint,
-}
-
-impl Original {
-    /// The ledger in a folder, as its newest checkpoint has it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let folder = Folder::open(path)?;
-        let manifest = Manifest::read(&folder)?;
-        let (note, checkpoint) = checkpoint::read(&folder, &manifest.verifier_key)?;
-        Ok(Self {
-            folder,
-            manifest,
-            note,
-            checkpoint,
-        })
-    }
-
-    pub(crate) fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
-    pub(crate) fn origin(&self) -> &str {
-        self.manifest.verifier_key.name()
-    }
 }
 
 /// A folder that becomes a copy, and is held against others who would write to it.
@@ -242,17 +218,23 @@ impl Copy {
         let mut hashes = TreeWriter::resume(&self.folder, 0)?;
         let mut frontier = Frontier::new();
         let mut bytes = 0;
+        let mut left_out = Vec::new();
         for segment in &segments {
-            let leaves = match held(&log, original, segment)? {
-                Some(leaves) => {
+            let leaves = match (held(&log, original, segment)?, original.open_segment(segment.first)?) {
+                (Some(leaves), _) => {
                     summary.segments_held += 1;
                     leaves
                 }
-                None => {
-                    let (leaves, copied) = take_segment(&log, segment)?;
+                (None, Some(file)) => {
+                    let (leaves, copied) = take_segment(&log, segment, &file)?;
                     summary.segments_copied += 1;
                     summary.bytes_copied += copied;
                     leaves
+                }
+                (None, None) => {
+                    left_out.push(segment.first);
+                    original.hashes()?;
+                    original.leaves(segment.first, segment.end)?
                 }
             };
             for leaf in leaves {
@@ -270,14 +252,18 @@ impl Copy {
             );
             return Err(Error::new(ErrorKind::Tampered, message));
         }
+        let left_out = Archive::read(original.folder())?.only(|archived| left_out.contains(&archived.first));
+        summary.left_out = left_out.absent();
+        // It says where to look for them; before the copy held them all it may have named others.
+        left_out.write(&self.folder)?;
         hashes.sync()
     }
 
     fn take_components(&self, original: &Original) -> Result<()> {
         self.folder.create_sub(components::FOLDER)?;
-        for digest in components::list(&original.folder)? {
+        for digest in components::list(original.folder())? {
             if components::read(&self.folder, &digest)?.is_none()
-                && let Some(bytes) = components::read(&original.folder, &digest)?
+                && let Some(bytes) = components::read(original.folder(), &digest)?
             {
                 components::put(&self.folder, &bytes)?;
             }
@@ -287,7 +273,7 @@ impl Copy {
 
     fn take_torn(&self, original: &Original) -> Result<()> {
         let to = self.folder.create_sub(TORN)?;
-        let from = match original.folder.sub(TORN) {
+        let from = match original.folder().sub(TORN) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             from => from?,
         };
@@ -333,66 +319,6 @@ impl Copy {
 /// Names that stand in a copy before its `quipu.json` does.
 const BEGUN: [&str; 4] = ["lock", "quipu.json.new", SIGNER, "signer.new"];
 
-/// A segment of the original, as far as its checkpoint reaches.
-struct Segment {
-    first: u64,
-    /// `seq` behind its last entry, or of the first that is not copied.
-    end: u64,
-    /// It is full, and copied as it is; the newest one is copied up to the checkpoint.
-    sealed: bool,
-    file: DiskFile,
-    bytes: u64,
-}
-
-impl Original {
-    /// What the checkpoint covers. It was read before the folder is listed, so all of it is there.
-    fn segments(&self) -> Result<Vec<Segment>> {
-        let log = self.folder.sub(segment::FOLDER)?;
-        let firsts = segment::list(&log)?;
-        let size = self.checkpoint.size;
-        let mut segments = Vec::new();
-        for (number, &first) in firsts.iter().enumerate().filter(|(_, first)| **first < size) {
-            let next = firsts.get(number + 1).copied();
-            let sealed = next.is_some_and(|next| next <= size);
-            let file = log.read_file(&segment::file_name(first))?;
-            let bytes = file.len()?;
-            segments.push(Segment {
-                first,
-                end: next.filter(|_| sealed).unwrap_or(size),
-                sealed,
-                file,
-                bytes,
-            });
-        }
-        Ok(segments)
-    }
-
-    /// The tree's hashes, which give the signed root.
-    fn hashes(&self) -> Result<TreeFiles> {
-        let hashes = TreeFiles::open(&self.folder)?;
-        if tree::root(self.checkpoint.size, &hashes)? != self.checkpoint.root {
-            return Err(TreeFiles::stale());
-        }
-        Ok(hashes)
-    }
-
-    /// Leaf hashes of some entries, from the tree's files.
-    fn leaves(&self, from: u64, to: u64) -> Result<Vec<Hash>> {
-        TreeFiles::open(&self.folder)?.read(0, from, (to - from) as usize)
-    }
-
-    /// The key file, and the signer where it is.
-    fn secrets(&self) -> Result<(Keys, Option<Signer>)> {
-        let keys = Keys::read(&self.folder, self.origin())?;
-        let signer = crate::ledger::read_signer(&self.folder, SIGNER, &self.manifest);
-        match signer {
-            Ok(signer) => Ok((keys, Some(signer))),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok((keys, None)),
-            Err(e) => Err(e),
-        }
-    }
-}
-
 /// Segments that the original has not would be read for its own.
 fn refuse_strays(log: &Folder, segments: &[Segment]) -> Result<()> {
     for first in segment::list(log)? {
@@ -428,13 +354,10 @@ fn held(log: &Folder, original: &Original, segment: &Segment) -> Result<Option<V
 }
 
 /// Copies a segment, and gives its leaf hashes and how many bytes it has.
-fn take_segment(log: &Folder, segment: &Segment) -> Result<(Vec<Hash>, u64)> {
-    let mut bytes = read_segment(&segment.file)?;
+fn take_segment(log: &Folder, segment: &Segment, file: &DiskFile) -> Result<(Vec<Hash>, u64)> {
+    let mut bytes = read_segment(file)?;
     let (leaves, end) = entries(&bytes, segment).map_err(|why| {
-        let message = format!(
-            "{}: {why}. Run `quipu verify`; the copy was not finished",
-            segment.file.name()
-        );
+        let message = format!("{}: {why}. Run `quipu verify`; the copy was not finished", file.name());
         Error::new(ErrorKind::Corrupt, message)
     })?;
     if !segment.sealed {
@@ -446,26 +369,4 @@ fn take_segment(log: &Folder, segment: &Segment) -> Result<(Vec<Hash>, u64)> {
         log.read_file(&name)?.set_read_only()?;
     }
     Ok((leaves, bytes.len() as u64))
-}
-
-/// Leaf hashes of a segment's entries, and the byte behind them. A sealed segment has LF alone behind its entries.
-fn entries(bytes: &[u8], segment: &Segment) -> std::result::Result<(Vec<Hash>, usize), String> {
-    let mut leaves = Vec::new();
-    let mut end = None;
-    let Ok(tail) = scan::commits(bytes, 0, segment.first, |found| {
-        if found.envelope.seq < segment.end {
-            leaves.push(leaf_hash(found.line.envelope));
-        }
-        if found.line.last + 1 == segment.end {
-            end = Some(found.range.end);
-        }
-        Ok::<_, std::convert::Infallible>(())
-    });
-    match end {
-        Some(end) if !segment.sealed || tail.next == segment.end && tail.rest.is_empty() => Ok((leaves, end)),
-        _ => Err(format!(
-            "entry {} is damaged at byte {} ({})",
-            tail.next, tail.end, tail.why
-        )),
-    }
 }

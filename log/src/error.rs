@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Tampered,
     /// The log ends before what was acknowledged: an older copy, or a file that lost its end.
     LostEntries,
+    /// What was asked about is in an archived segment, whose file is not where it should be. It is not known to be damaged.
+    NotHere,
     /// Stored bytes are damaged in a place that a crash cannot explain.
     Corrupt,
     /// The outcome is unknown: a write or sync failed. Open the ledger again; repeat with the same key.
@@ -57,6 +59,7 @@ impl Error {
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::InvalidData => ErrorKind::Corrupt,
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::AlreadyExists => ErrorKind::Exists,
             _ => ErrorKind::Io,

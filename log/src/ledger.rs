@@ -13,7 +13,7 @@ use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
+    ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
     base::Base,
     checkpoint,
     checkpoint::Publisher,
@@ -93,6 +93,8 @@ struct Inner {
     checkpointer: Arc<Checkpointer>,
     /// Held while a component is stored: two of one digest would share a temporary name.
     components: Mutex<()>,
+    /// Held while segments are archived.
+    archiving: Mutex<()>,
     /// Given back last.
     lock: Mutex<Option<Lock>>,
 }
@@ -144,7 +146,7 @@ impl Ledger {
         let log = folder.sub(segment::FOLDER)?;
         let active = ActiveSegment::create(Arc::new(log.clone()), clamp(options.segment_bytes))?;
         let root = folder.clone();
-        let files = Arc::new(OpenFiles::new(log.clone()));
+        let files = Arc::new(OpenFiles::new(folder.clone(), log.clone()));
         let mut index = Base::start().into_index(files);
         index.set_newest_file(active.file.clone());
         let state = read_state(path, folder, log, manifest, index, keys, None);
@@ -250,6 +252,18 @@ impl Ledger {
         components::put(&self.inner.reader.state.folder, bytes)
     }
 
+    /// Moves full segments whose entries all come before `before`, compressed, to another folder, from which they are
+    /// read from now on: `quipu verify` covers them, and where the folder is not there, they alone cannot be read. Readers
+    /// and writers go on meanwhile. Segments that an earlier archiving moved, and whose files have been brought to this
+    /// folder since, are found there. `progress` is told how many segments are done, and of how many.
+    ///
+    /// # Errors
+    /// `Exists` where another file has the name of a segment's. Whatever fails, no entry is lost, and archiving again goes on.
+    pub fn archive(&self, before: u64, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<ArchiveSummary> {
+        let _one_at_a_time = self.inner.archiving.lock().unwrap_or_else(PoisonError::into_inner);
+        archive::archive(self.reader(), before, to, progress)
+    }
+
     /// Commits what is queued, writes a last checkpoint and gives the lock back. Other handles on this ledger can
     /// still read; appending through them is `Unavailable`.
     pub fn close(self) -> Result<()> {
@@ -271,6 +285,7 @@ impl Ledger {
                 committer,
                 checkpointer,
                 components: Mutex::default(),
+                archiving: Mutex::default(),
                 lock,
             }),
         })
@@ -335,7 +350,7 @@ impl Parts {
         let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
         let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
-        let files = Arc::new(OpenFiles::new(log_folder.clone()));
+        let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(&folder, &files, &keys.secret, checkpoint, keys.applied)?;
         let signer = read_signer(&folder, SIGNER, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
@@ -377,7 +392,7 @@ pub(crate) fn open_reader(folder: Folder, path: &Path) -> Result<LedgerReader> {
     let keys = Keys::read(&folder, manifest.verifier_key.name())?;
     let log = folder.sub(segment::FOLDER)?;
     let follow = Some(Mutex::new(Follow::new()));
-    let index = Base::start().into_index(Arc::new(OpenFiles::new(log.clone())));
+    let index = Base::start().into_index(Arc::new(OpenFiles::new(folder.clone(), log.clone())));
     let reader = LedgerReader {
         state: read_state(path, folder, log, manifest, index, keys, follow),
     };

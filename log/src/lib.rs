@@ -21,10 +21,12 @@
 //! # }
 //! ```
 
+mod archive;
 mod backup;
 mod base;
 mod checkpoint;
 mod checkpointer;
+mod cold;
 mod committer;
 mod components;
 mod copy;
@@ -33,6 +35,7 @@ mod draft;
 mod error;
 mod export;
 mod follow;
+mod gaps;
 mod heads;
 pub mod import;
 mod index;
@@ -42,6 +45,7 @@ mod lineage;
 mod lock;
 mod manifest;
 mod open_files;
+mod original;
 mod reader;
 mod recent;
 mod recovery;
@@ -57,6 +61,7 @@ mod tree_files;
 mod verify;
 mod wait;
 
+pub use archive::{Absent, ArchiveSummary};
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
 pub use draft::{Draft, Receipt};

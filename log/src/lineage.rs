@@ -10,9 +10,16 @@ pub(crate) const FORK: &str = "quipu.fork";
 pub(crate) struct Lineage {
     /// The key that was named last, and where.
     key: Option<(String, u64)>,
+    /// Entries that may have named one could not be read.
+    gap: bool,
 }
 
 impl Lineage {
+    /// Passes over entries that cannot be read.
+    pub(crate) fn pass(&mut self) {
+        (self.key, self.gap) = (None, true);
+    }
+
     /// Looks at the next entry; `before` is the tree of those before it. Returns what is wrong with it, if it names a key.
     pub(crate) fn take(&mut self, envelope: &Envelope, before: &Frontier) -> Result<(), String> {
         let Some(sys) = &envelope.sys else { return Ok(()) };
@@ -22,7 +29,8 @@ impl Lineage {
         } else if envelope.kind.as_str() == FORK {
             let fork = &sys["fork"];
             let from = text(&fork["from"]["verifierKey"]);
-            if from.is_none() || from != self.key.as_ref().map(|(key, _)| key.clone()) {
+            let known = self.key.as_ref().map(|(key, _)| key);
+            if from.is_none() || from.as_ref() != known && !(known.is_none() && self.gap) {
                 return Err("it goes on from another key than the ledger had".into());
             }
             let key: Option<VerifierKey> = from.and_then(|key| key.parse().ok());
@@ -40,6 +48,7 @@ impl Lineage {
     pub(crate) fn refuse(&self, key: &VerifierKey) -> Option<u64> {
         match &self.key {
             Some((named, _)) if *named == key.to_string() => None,
+            None if self.gap => None,
             named => Some(named.as_ref().map_or(0, |(_, seq)| *seq)),
         }
     }

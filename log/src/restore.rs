@@ -9,14 +9,15 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    CopyProgress, CopySummary, Error, ErrorKind, Ledger, Result, checkpoint,
-    copy::{Copy, Original, Secrets},
+    CopyProgress, CopySummary, Error, ErrorKind, Ledger, Result, archive, checkpoint,
+    copy::{Copy, Secrets},
     disk::Folder,
     keyfile::Keys,
     ledger::{SIGNER, random, read_signer},
     lineage::FORK,
     lock::Lock,
     manifest::Manifest,
+    original::Original,
     recovery::{check_keys, read_segment},
     scan, segment,
 };
@@ -219,7 +220,11 @@ fn check_scopes(path: &Path, summary: &CopySummary) -> Result<()> {
     if !summary.with_keys {
         return Ok(());
     }
-    let reader = Ledger::open_read_only(path)?;
+    let reader = match Ledger::open_read_only(path) {
+        // An archived segment is missing that has no sidecar yet: opening the ledger needs it, and checks again.
+        Err(e) if e.kind() == ErrorKind::NotHere => return Ok(()),
+        reader => reader?,
+    };
     let keys = reader
         .state
         .keys
@@ -232,11 +237,11 @@ fn check_scopes(path: &Path, summary: &CopySummary) -> Result<()> {
 fn check_root(folder: &Folder, wanted: &Checkpoint) -> Result<()> {
     let log = folder.sub(segment::FOLDER)?;
     let mut frontier = Frontier::new();
-    for first in segment::list(&log)? {
+    for first in archive::list(folder, &log)? {
         if frontier.size() >= wanted.size {
             break;
         }
-        let bytes = read_segment(&log.read_file(&segment::file_name(first))?)?;
+        let bytes = read_segment(&archive::open(folder, &log, first)?)?;
         let next = frontier.size();
         let Ok(_) = scan::commits(&bytes, 0, next, |found| {
             if frontier.size() < wanted.size {

@@ -1,3 +1,5 @@
+// Long because the verdict reads best as one walk over all entries.
+
 //! The whole verdict on a ledger, from the bytes on disk alone: nothing that an open ledger holds is believed.
 
 use std::{
@@ -12,8 +14,11 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use crate::{
-    Error, ErrorKind, Result, checkpoint, components,
+    Absent, Error, ErrorKind, Result,
+    archive::{self, Archive},
+    checkpoint, components,
     disk::{DiskFile, Folder},
+    gaps::Gaps,
     keyfile::{self, Keys},
     lineage::Lineage,
     lock::Lock,
@@ -56,6 +61,9 @@ pub struct Verification {
     pub root: Hash,
     /// The first bad place. None: the ledger verifies.
     pub fault: Option<Fault>,
+    /// Archived segments that are not where they should be, which is no sign of tampering: their entries were not looked at.
+    /// That all others belong with them was checked by their leaf hashes, which the ledger has.
+    pub absent: Vec<Absent>,
     /// What is worth knowing and no fault.
     pub notes: Vec<String>,
 }
@@ -88,8 +96,16 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<V
     let checkpoint = checkpoint::read(&folder, &manifest.verifier_key);
     let log = folder.sub(segment::FOLDER)?;
     let mut files = Vec::new();
-    for first in segment::list(&log)? {
-        files.push((first, Arc::new(log.read_file(&segment::file_name(first))?)));
+    let archive = Archive::read(&folder)?;
+    for first in archive::list(&folder, &log)? {
+        let opened = archive::open(&folder, &log, first);
+        let segment = match (opened, archive.find(first)) {
+            (Err(e), Some(archived)) if e.kind() == ErrorKind::NotHere => Segment::Absent(archived.absent()),
+            // A cold file that is not one: its name is in the message.
+            (Err(e), Some(archived)) if e.kind() == ErrorKind::Corrupt => Segment::Bad(archived.absent(), e),
+            (opened, _) => Segment::Here(Arc::new(opened?)),
+        };
+        files.push((first, segment));
     }
     let mut walk = Walk::new(&folder, &manifest);
     if manifest.copy {
@@ -106,15 +122,23 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<V
     };
     Ok(Verification {
         origin: manifest.verifier_key.name().to_owned(),
-        entries: walk.frontier.size(),
+        entries: walk.frontier.size() - walk.gaps.entries(),
         scopes: walk.scopes.len() as u64,
         intact: walk.intact,
         sealed: walk.sealed,
         checkpoint_size: walk.checkpoint_size,
         root: walk.frontier.root(),
         fault,
+        absent: walk.gaps.segments,
         notes: walk.notes,
     })
+}
+
+/// A segment, as far as it can be read.
+enum Segment {
+    Here(Arc<DiskFile>),
+    Absent(Absent),
+    Bad(Absent, Error),
 }
 
 enum Stop {
@@ -140,6 +164,7 @@ struct Walk<'a> {
     checkpoint_size: u64,
     notes: Vec<String>,
     lineage: Lineage,
+    gaps: Gaps,
     /// Components that were looked at.
     components: HashSet<Hash>,
 }
@@ -165,6 +190,7 @@ impl<'a> Walk<'a> {
             checkpoint_size: 0,
             notes: Vec::new(),
             lineage: Lineage::default(),
+            gaps: Gaps::default(),
             components: HashSet::new(),
         }
     }
@@ -186,7 +212,7 @@ impl<'a> Walk<'a> {
 
     fn all(
         &mut self,
-        files: &[(u64, Arc<DiskFile>)],
+        files: &[(u64, Segment)],
         checkpoint: Result<(String, Checkpoint)>,
         live: bool,
         progress: &mut dyn FnMut(VerifyProgress),
@@ -200,12 +226,25 @@ impl<'a> Walk<'a> {
         };
         self.checkpoint_size = checkpoint.size;
         let mut total_bytes = 0;
-        for (_, file) in files {
-            total_bytes += file.len()?;
+        for (_, segment) in files {
+            if let Segment::Here(file) = segment {
+                total_bytes += file.len()?;
+            }
         }
         let mut bytes_before = 0;
         let mut end = 0..0;
-        for (number, (first, file)) in files.iter().enumerate() {
+        for (number, (first, segment)) in files.iter().enumerate() {
+            let file = match segment {
+                Segment::Here(file) => file,
+                Segment::Bad(absent, e) => {
+                    let file = absent.file.display().to_string();
+                    return Err(fault(&file, 0, Some(absent.first), e));
+                }
+                Segment::Absent(absent) => {
+                    self.pass(absent, &checkpoint)?;
+                    continue;
+                }
+            };
             let mut bytes = segment_bytes(file)?;
             let next = self.frontier.size();
             if *first != next {
@@ -223,6 +262,7 @@ impl<'a> Walk<'a> {
                 let tail = scan::commits(&bytes, start, next, |found| {
                     self.entry(&found, file)?;
                     if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
+                        self.gaps.refuse_root()?;
                         let what = format!("the root at {} entries is not the one that was signed", checkpoint.size);
                         return Err(fault(
                             file.name(),
@@ -263,7 +303,10 @@ impl<'a> Walk<'a> {
         let floor = checkpoint.size.max(self.keys.as_ref().map_or(0, |keys| keys.applied));
         if self.frontier.size() < floor {
             let next = self.frontier.size();
-            let file = files.last().map_or(segment::FOLDER, |(_, file)| file.name());
+            let file = match files.last() {
+                Some((_, Segment::Here(file))) => file.name(),
+                _ => segment::FOLDER,
+            };
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end.start, Some(next), &what));
         }
@@ -271,6 +314,19 @@ impl<'a> Walk<'a> {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
+        Ok(())
+    }
+
+    /// Passes over a segment that is not here: the tree's hashes stand for its entries.
+    fn pass(&mut self, absent: &Absent, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        let after = self.ids.last().copied().unwrap_or_default();
+        for leaf in self.gaps.begin(self.ledger, absent, self.frontier.size(), after)? {
+            self.frontier.push(leaf);
+            if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
+                self.gaps.refuse_root()?;
+            }
+        }
+        self.lineage.pass();
         Ok(())
     }
 
@@ -291,7 +347,7 @@ impl<'a> Walk<'a> {
         }
         let links = found.envelope.evidence.iter().chain(&found.envelope.supersedes);
         for link in links {
-            if self.ids.binary_search(&link.0).is_err() {
+            if self.ids.binary_search(&link.0).is_err() && !self.gaps.may_hold(link.0) {
                 return Err(bad(&format_args!("it names {link}, which no entry before it is")));
             }
         }
@@ -300,7 +356,9 @@ impl<'a> Walk<'a> {
             last: Hash::of_nothing(),
             path: KeyPath::default(),
         });
-        if *nth != chain.count || prev != &chain.last {
+        if self.gaps.may_precede(*nth, prev, chain.count) {
+            chain.count = *nth;
+        } else if *nth != chain.count || prev != &chain.last {
             return Err(bad(&format_args!(
                 "it does not follow from the entry before it in its scope {scope}"
             )));
@@ -332,6 +390,7 @@ impl<'a> Walk<'a> {
         chain.last = leaf_hash(found.line.envelope);
         self.frontier.push(chain.last);
         self.ids.push(id.0);
+        self.gaps.end(id.0);
         self.system(found, file)
     }
 

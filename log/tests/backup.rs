@@ -1,6 +1,8 @@
 //! Copies of a live ledger, and ledgers made of them: whole or finished by trying again, and never a second history under
 //! one key.
 
+// Long because backing up, restoring and going on are tested on one kind of ledger.
+
 mod ledgers;
 
 use std::{
