@@ -131,6 +131,8 @@ fn a_second_backup_copies_what_is_new_and_mends_what_is_damaged() {
     let whole = files(&to);
     for damage in [
         |bytes: &mut Vec<u8>| bytes[70] ^= 1,
+        // A checksum finds accidents; this is none.
+        |bytes: &mut Vec<u8>| forge_first_line(bytes),
         |bytes: &mut Vec<u8>| bytes.truncate(5_000),
         |bytes: &mut Vec<u8>| bytes.clear(),
     ] {
@@ -142,6 +144,15 @@ fn a_second_backup_copies_what_is_new_and_mends_what_is_damaged() {
         assert_eq!(back_up(&test, &to, false).segments_copied, 1);
         assert_eq!(files(&to), whole);
     }
+}
+
+/// Another actor, and a checksum that fits.
+fn forge_first_line(bytes: &mut [u8]) {
+    let at = bytes.windows(10).position(|part| part == b"host:quipu").unwrap();
+    bytes[at] = b'm';
+    let end = bytes.iter().position(|&b| b == b'\n').unwrap() - 8;
+    let checksum = quipu_format::checksum(&bytes[..end]);
+    bytes[end..end + 8].copy_from_slice(&checksum);
 }
 
 /// Whatever was in place when it was broken off, and half a file behind it: backing up again gives the same.
