@@ -44,7 +44,8 @@ Examples:
   quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D      what that rests on
   quipu verify                                  nobody changed anything
 
-Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read;\n3 verify found nothing wrong, and archived segments are not where they should be.",
+Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read;
+3 verify found nothing wrong, and archived segments are not where they should be.",
     infer_subcommands = false,
     disable_help_subcommand = true
 )]

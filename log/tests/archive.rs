@@ -291,6 +291,33 @@ fn a_crash_between_any_two_steps_loses_nothing() {
     finished("hot files");
 }
 
+/// Each step is refused in its turn: the segment is in `log/` until all before the last has been done.
+#[test]
+fn a_step_that_fails_leaves_the_segment_where_it_was() {
+    let (test, cold) = many();
+    let segments = test.segments();
+    let name = segments[0].file_name().unwrap().to_str().unwrap();
+    // A folder stands where the new file would be written.
+    for blocked in [
+        cold.path().join(format!("{name}.zst.new")),
+        test.path().join("archive.new"),
+    ] {
+        fs::create_dir(&blocked).unwrap();
+        let ledger = test.open();
+        ledger.archive(u64::MAX, cold.path(), &mut |_, _| {}).unwrap_err();
+        ledger.append_blocking(draft("scope:1", "it goes on")).unwrap();
+        ledger.close().unwrap();
+        assert_eq!(test.segments(), segments);
+        assert_eq!(test.verify().fault, None);
+        fs::remove_dir(&blocked).unwrap();
+    }
+    assert_eq!(
+        archive(&test, u64::MAX, cold.path()).segments as usize,
+        segments.len() - 1
+    );
+    assert_eq!(test.verify().intact, ENTRIES as u64 + 3);
+}
+
 #[test]
 fn what_is_in_the_folder_is_never_overwritten() {
     let (test, cold) = many();
