@@ -44,7 +44,7 @@ enum Before {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let ledger = ledger.write(&args.wait)?;
+    let ledger = ledger.own(&args.wait)?;
     let before = args.before.seq(ledger.reader())?;
     let mut progress = terminal::Progress::new("archiving");
     let summary = ledger.archive(before, &args.to, &mut |done, of| progress.show(done, of))?;

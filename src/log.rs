@@ -1,7 +1,7 @@
 use std::{io::Write, ops::Range, thread, time::Duration};
 
 use quipu_format::{Actor, Event, Kind, Scope, Timestamp};
-use quipu_log::{Direction, LedgerReader, import};
+use quipu_log::{Direction, ErrorKind, LedgerReader, import};
 
 use crate::{
     failure::{Failure, Outcome, good},
@@ -13,7 +13,8 @@ use crate::{
 /// Print events, oldest first
 ///
 /// An event's time, for `--since` and `--until`, is when it happened: for imported events the time that they came
-/// with, for all others the time that the ledger stamped.
+/// with, for all others the time that the ledger stamped. Where the log is damaged, all that can be read is printed,
+/// the damage is told, and the exit code is 1.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -65,15 +66,18 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
+    let whole = ledger.is_whole(&reader)?;
     let mut head = reader.head();
     let mut printer = Printer {
         out: terminal::out(),
         json: args.json,
         left: args.limit.unwrap_or(usize::MAX),
+        damaged: !whole,
     };
     match args.last {
         Some(count) => {
-            for seq in args.filter.last(&reader, head, count)?.into_iter().rev() {
+            let seqs = args.filter.last(&reader, head, count, &mut printer.damaged)?;
+            for seq in seqs.into_iter().rev() {
                 if let Some(event) = reader.event(seq)? {
                     printer.print(&event)?;
                 }
@@ -89,6 +93,11 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         printer.out.flush()?;
         head = now;
     }
+    if printer.damaged {
+        return Err(Failure::no(
+            "not all that was acknowledged could be printed: run `quipu verify`",
+        ));
+    }
     good()
 }
 
@@ -97,6 +106,8 @@ struct Printer {
     json: bool,
     /// Events that may still be printed.
     left: usize,
+    /// Some events cannot be: they are damaged.
+    damaged: bool,
 }
 
 impl Printer {
@@ -114,7 +125,7 @@ impl Printer {
 impl Filter {
     fn print(&self, reader: &LedgerReader, mut range: Range<u64>, printer: &mut Printer) -> Result<(), Failure> {
         while !range.is_empty() && printer.left > 0 {
-            let (events, rest) = self.page(reader, range, Direction::Forward)?;
+            let (events, rest) = self.page(reader, range, Direction::Forward, &mut printer.damaged)?;
             for event in events.iter().take(printer.left) {
                 printer.print(event)?;
             }
@@ -124,11 +135,11 @@ impl Filter {
     }
 
     /// Positions of the last `count` events that match, newest first.
-    fn last(&self, reader: &LedgerReader, head: u64, count: usize) -> Result<Vec<u64>, Failure> {
+    fn last(&self, reader: &LedgerReader, head: u64, count: usize, damaged: &mut bool) -> Result<Vec<u64>, Failure> {
         let mut seqs = Vec::new();
         let mut range = 0..head;
         while !range.is_empty() && seqs.len() < count {
-            let (events, rest) = self.page(reader, range, Direction::Backward)?;
+            let (events, rest) = self.page(reader, range, Direction::Backward, damaged)?;
             seqs.extend(events.iter().map(|event| event.envelope.seq).take(count - seqs.len()));
             range = rest;
         }
@@ -141,12 +152,14 @@ impl Filter {
         reader: &LedgerReader,
         range: Range<u64>,
         direction: Direction,
+        damaged: &mut bool,
     ) -> Result<(Vec<Event>, Range<u64>), Failure> {
         let Range { start, end } = range;
         let (mut events, rest) = match (&self.scopes[..], direction) {
             ([scope], _) => {
                 let page = reader.page(scope, start..end, direction, usize::MAX)?;
                 if page.missing > 0 {
+                    *damaged = true;
                     terminal::warn(&format!(
                         "{} entries of {scope} are damaged and left out: run `quipu verify`",
                         page.missing
@@ -161,14 +174,11 @@ impl Filter {
             }
             (_, Direction::Forward) => {
                 let middle = end.min(start.saturating_add(CHUNK));
-                (
-                    reader.events(start..middle).collect::<quipu_log::Result<Vec<_>>>()?,
-                    middle..end,
-                )
+                (readable(reader, start..middle, damaged)?, middle..end)
             }
             (_, Direction::Backward) => {
                 let middle = start.max(end.saturating_sub(CHUNK));
-                let mut events = reader.events(middle..end).collect::<quipu_log::Result<Vec<_>>>()?;
+                let mut events = readable(reader, middle..end, damaged)?;
                 events.reverse();
                 (events, start..middle)
             }
@@ -189,6 +199,22 @@ impl Filter {
             && self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
     }
+}
+
+/// The events of all scopes at these positions, without those that are damaged: each of them is told.
+fn readable(reader: &LedgerReader, range: Range<u64>, damaged: &mut bool) -> Result<Vec<Event>, Failure> {
+    let mut events = Vec::new();
+    for event in reader.events(range) {
+        match event {
+            Ok(event) => events.push(event),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                terminal::warn(&error.to_string());
+                *damaged = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(events)
 }
 
 /// A date stands for its beginning in UTC.

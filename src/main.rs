@@ -11,9 +11,11 @@ mod import;
 mod init;
 mod ledger;
 mod log;
+mod recover;
 mod render;
 mod restore;
 mod run;
+mod seal;
 mod search;
 mod show;
 mod stats;
@@ -67,6 +69,8 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Recover(recover::Args),
+    Seal(seal::Args),
     Stats(stats::Args),
     Export(export::Args),
     Backup(backup::Args),
@@ -91,6 +95,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Recover(args) => recover::execute(args, ledger),
+        Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
         Command::Backup(args) => backup::execute(args, ledger),

@@ -1,14 +1,15 @@
 //! Group `append`: durable appends, beside the limit of the disk in the same run.
 
-use std::{fs, path::Path};
-
 use serde_json::{Value, json};
 
 use crate::{
-    Result, Settings,
-    closed_loop::{self, Api, Measured, PAYLOAD_BYTES},
+    Result,
+    closed_loop::Measured,
     figure::Figure,
-    ledger, raw,
+    payload::PAYLOAD_BYTES,
+    quipu::{self, Api},
+    raw,
+    settings::Settings,
 };
 
 /// Concurrent writers, and the APIs through which so many append.
@@ -39,15 +40,15 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
                 line_bytes: 0.0,
             })
             .collect();
-        for repetition in 1..=settings.repetitions {
+        let repetitions = settings.repetitions.unwrap_or(3);
+        for repetition in 1..=repetitions {
             for cell in &mut cells {
                 eprintln!(
-                    "append: {writers} writers, {}, {repetition} of {}",
-                    cell.api.name(),
-                    settings.repetitions
+                    "append: {writers} writers, {}, {repetition} of {repetitions}",
+                    cell.api.name()
                 );
-                limits.push(raw::measure(&settings.folder, writers, settings.length)?);
-                let (ours, line_bytes) = measure_ours(&settings.folder, cell.api, writers, settings)?;
+                limits.push(raw::measure(settings, writers)?);
+                let (ours, line_bytes) = quipu::measure(settings, cell.api, writers)?;
                 cell.ours.push(ours);
                 cell.line_bytes = line_bytes;
             }
@@ -57,15 +58,6 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn measure_ours(folder: &Path, api: Api, writers: usize, settings: &Settings) -> Result<(Measured, f64)> {
-    let (ledger, path) = ledger::create(folder)?;
-    let measured = closed_loop::measure(&ledger, api, writers, settings.length)?;
-    let stats = ledger.reader().stats()?;
-    ledger.close()?;
-    fs::remove_dir_all(path)?;
-    Ok((measured, stats.entry_bytes as f64 / stats.entries as f64))
-}
-
 fn report(writers: usize, limits: &[Measured], cells: &[Cell], settings: &Settings) -> Vec<Figure> {
     let conditions = |api: &str, measured: &[Measured]| -> Value {
         json!({
@@ -73,7 +65,7 @@ fn report(writers: usize, limits: &[Measured], cells: &[Cell], settings: &Settin
             "payload_bytes": PAYLOAD_BYTES,
             "api": api,
             "seconds_each": settings.length.as_secs(),
-            "others_cores": measured.iter().map(|m| m.others).fold(0.0, f64::max),
+            "others_cores": measured.iter().map(|m| m.load.others_cores).fold(0.0, f64::max),
         })
     };
     let mut figures = Vec::new();

@@ -3,21 +3,16 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// One measured quantity: the median of several measurements.
-#[derive(Serialize)]
-pub(crate) struct Figure {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    /// Lowest and highest of the measurements.
-    low: f64,
-    high: f64,
-    conditions: Map<String, Value>,
+/// The median of several measurements, and the lowest and highest of them.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) value: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
-impl Figure {
-    /// `conditions` is a JSON object.
-    pub(crate) fn new(name: impl Into<String>, unit: &'static str, measured: &[f64], conditions: &Value) -> Self {
+impl Spread {
+    pub(crate) fn of(measured: &[f64]) -> Self {
         let mut sorted = measured.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
@@ -27,14 +22,33 @@ impl Figure {
         } else {
             (at(half.wrapping_sub(1)) + at(half)) / 2.0
         };
-        let mut conditions = conditions.as_object().cloned().unwrap_or_default();
-        conditions.insert("measurements".into(), sorted.len().into());
         Self {
-            name: name.into(),
             value,
-            unit,
             low: at(0),
             high: at(sorted.len().wrapping_sub(1)),
+        }
+    }
+}
+
+/// One measured quantity.
+#[derive(Serialize)]
+pub(crate) struct Figure {
+    name: String,
+    unit: &'static str,
+    #[serde(flatten)]
+    spread: Spread,
+    conditions: Map<String, Value>,
+}
+
+impl Figure {
+    /// `conditions` is a JSON object.
+    pub(crate) fn new(name: impl Into<String>, unit: &'static str, measured: &[f64], conditions: &Value) -> Self {
+        let mut conditions = conditions.as_object().cloned().unwrap_or_default();
+        conditions.insert("measurements".into(), measured.len().into());
+        Self {
+            name: name.into(),
+            unit,
+            spread: Spread::of(measured),
             conditions,
         }
     }
@@ -79,13 +93,18 @@ impl Report {
             println!(
                 "  {:width$} {:>11} {:<12} {:>10} to {:<10} {}",
                 figure.name,
-                rounded(figure.value),
+                rounded(figure.spread.value),
                 figure.unit,
-                rounded(figure.low),
-                rounded(figure.high),
+                rounded(figure.spread.low),
+                rounded(figure.spread.high),
                 listed(figure.conditions.iter().filter(|(name, _)| !shared.contains_key(*name)))
             );
         }
+        self.keep(group, figures);
+    }
+
+    /// Keeps a group's figures, which the group has printed itself.
+    pub(crate) fn keep(&mut self, group: &str, figures: Vec<Figure>) {
         self.figures.extend(figures.into_iter().map(|f| Figure {
             name: format!("{group}/{}", f.name),
             ..f
@@ -103,7 +122,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Three significant digits, and all digits before the point.
-fn rounded(value: f64) -> String {
+pub(crate) fn rounded(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

@@ -14,12 +14,12 @@ pub(crate) fn create(folder: &Path) -> Result<(Ledger, PathBuf)> {
     Ok((ledger, path))
 }
 
-/// Makes drafts, each with another payload, all of one scope.
+/// Makes drafts of one scope.
+#[derive(Clone)]
 pub(crate) struct Writer {
     scope: Scope,
     actor: Actor,
     kind: Kind,
-    made: u64,
 }
 
 impl Writer {
@@ -30,7 +30,6 @@ impl Writer {
             scope: Scope::new(&name("bench")).expect("letters, a colon and digits"),
             actor: Actor::new(&name("agent")).expect("letters, a colon and digits"),
             kind: Kind::new("memory.write").expect("letters and a dot"),
-            made: 0,
         }
     }
 
@@ -39,19 +38,12 @@ impl Writer {
         &self.scope
     }
 
-    /// A draft whose payload has exactly `payload_bytes`, at least 40.
-    pub(crate) fn draft(&mut self, payload_bytes: usize) -> Result<Draft> {
-        self.made += 1;
-        let head = format!(r#"{{"number":{},"text":""#, self.made);
-        let tail = "\"}";
-        let mut payload = String::with_capacity(payload_bytes);
-        payload.push_str(&head);
-        payload.extend(std::iter::repeat_n(
-            'x',
-            payload_bytes.saturating_sub(head.len() + tail.len()),
-        ));
-        payload.push_str(tail);
-        let body = Body::new(None, &payload)?;
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    pub(crate) fn draft(&self, payload: &str) -> Result<Draft> {
+        let body = Body::new(None, payload)?;
         Ok(Draft::new(
             self.scope.clone(),
             self.actor.clone(),

@@ -1,6 +1,12 @@
 //! The machine that figures are of, and how much of it others used meanwhile.
 
-use std::{fs, path::Path, thread, time::Instant};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
 
 use serde_json::{Map, Value};
 
@@ -38,30 +44,73 @@ fn file_system(folder: &Path) -> Option<String> {
     mounts.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
-/// Measures how many cores other processes keep busy.
-pub(crate) struct Others {
+/// Measures what the machine does meanwhile.
+pub(crate) struct Watch {
     begin: Instant,
     ticks: (u64, u64),
+    /// Counters of the disk below, and its flushes so far.
+    disk: Option<(PathBuf, u64)>,
+}
+
+/// What [`Watch`] saw.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    /// Cores that other processes kept busy, on average, to two decimals.
+    pub(crate) others_cores: f64,
+    /// Cache flushes a second that the disk completed, whoever asked for them. None: they say nothing here.
+    pub(crate) flushes: Option<f64>,
 }
 
 /// Unit of the times in `/proc` on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-impl Others {
-    pub(crate) fn watch() -> Self {
+impl Watch {
+    /// From now on; of the disk that holds the folder.
+    pub(crate) fn start(folder: &Path) -> Self {
         Self {
             begin: Instant::now(),
             ticks: (all_ticks(), own_ticks()),
+            disk: disk_counters(folder).and_then(|counters| {
+                let before = flushes(&counters)?;
+                Some((counters, before))
+            }),
         }
     }
 
-    /// Cores that others kept busy since, on average, to two decimals.
-    pub(crate) fn cores(&self) -> f64 {
+    /// Until now.
+    pub(crate) fn load(&self) -> Load {
+        let seconds = self.begin.elapsed().as_secs_f64();
         let all = all_ticks().saturating_sub(self.ticks.0);
         let own = own_ticks().saturating_sub(self.ticks.1);
-        let cores = all.saturating_sub(own) as f64 / TICKS_PER_SECOND / self.begin.elapsed().as_secs_f64();
-        (cores * 100.0).round() / 100.0
+        let cores = all.saturating_sub(own) as f64 / TICKS_PER_SECOND / seconds;
+        let since = |(path, before): &(PathBuf, u64)| Some(flushes(path)?.saturating_sub(*before) as f64 / seconds);
+        Load {
+            others_cores: (cores * 100.0).round() / 100.0,
+            flushes: self.disk.as_ref().and_then(since),
+        }
     }
+}
+
+/// The counters of the disk that holds the folder. A partition does not count flushes; the disk that it is of does.
+/// None where what is durable need not be flushed: the disk has no volatile cache, or can write past it (FUA).
+fn disk_counters(folder: &Path) -> Option<PathBuf> {
+    let device = fs::metadata(folder).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let mut disk = PathBuf::from(format!("/sys/dev/block/{major}:{minor}"))
+        .canonicalize()
+        .ok()?;
+    if disk.join("partition").exists() {
+        disk.pop();
+    }
+    let queue = |name: &str| fs::read_to_string(disk.join("queue").join(name)).ok();
+    let must_flush = queue("write_cache")?.trim() == "write back" && queue("fua")?.trim() == "0";
+    must_flush.then(|| disk.join("stat"))
+}
+
+/// Flush requests completed: the 16th field of a disk's counters.
+fn flushes(counters: &Path) -> Option<u64> {
+    let counters = fs::read_to_string(counters).ok()?;
+    counters.split_whitespace().nth(15)?.parse().ok()
 }
 
 /// user, nice, system, irq and softirq of all processors.

@@ -3,57 +3,43 @@
 mod append;
 mod closed_loop;
 mod figure;
+mod large;
 mod ledger;
 mod machine;
+mod payload;
+mod peers;
+mod quipu;
 mod raw;
 mod read;
 mod run;
+mod settings;
+mod sha256;
 
-use std::{error::Error, fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{error::Error, fs, process::ExitCode};
 
 use figure::Report;
+use settings::{Group, Settings, USAGE};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "\
-Usage: quipu-bench [GROUP]... [OPTION]...
-
-Groups (all, if none is named):
-  append  durable appends, beside the limit that the disk sets
-  run     instantiating an agent, an append call apart from durability
-  read    reading, verifying and opening a ledger
-
-Options:
-  --json FILE        write all figures to FILE too
-  --folder DIR       where to measure; must not exist [target/bench-data-PID]
-  --guests DIR       folder of guest components [target/guests]
-  --repetitions N    the figures are medians of N [3]
-  --seconds S        length of each measurement of appends [2]
-";
-
-/// What was asked for.
-struct Settings {
-    groups: Vec<String>,
-    json: Option<PathBuf>,
-    folder: PathBuf,
-    guests: PathBuf,
-    repetitions: usize,
-    length: Duration,
-}
-
 fn main() -> ExitCode {
-    let settings = match Settings::parse(std::env::args().skip(1)) {
-        Ok(Some(settings)) => settings,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(message) => {
-            eprint!("quipu-bench: {message}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.split_first() {
+        // What the group large starts.
+        Some((first, rest)) if first == large::CHILD => large::child(rest),
+        _ => match Settings::parse(arguments.into_iter()) {
+            Ok(Some(settings)) => measure(&settings),
+            Ok(None) => {
+                print!("{USAGE}");
+                Ok(())
+            }
+            Err(message) => {
+                eprint!("quipu-bench: {message}\n\n{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
     };
-    match measure(&settings) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quipu-bench: {error}");
@@ -62,14 +48,17 @@ fn main() -> ExitCode {
     }
 }
 
-const GROUPS: [&str; 3] = ["append", "run", "read"];
-
 fn measure(settings: &Settings) -> Result<()> {
-    fs::create_dir_all(settings.folder.parent().unwrap_or(&settings.folder))?;
-    // A folder that is there may hold somebody's ledger; ours is removed at the end.
-    fs::create_dir(&settings.folder).map_err(|e| format!("{}: {e}; remove it first", settings.folder.display()))?;
+    let folder = &settings.folder;
+    fs::create_dir_all(folder.parent().unwrap_or(folder))?;
+    if !(settings.reuse && folder.is_dir()) {
+        // A folder that is there may hold somebody's ledger; ours is removed at the end.
+        fs::create_dir(folder).map_err(|e| format!("{}: {e}; remove it first", folder.display()))?;
+    }
     let measured = measure_groups(settings);
-    fs::remove_dir_all(&settings.folder)?;
+    if !settings.reuse {
+        fs::remove_dir_all(folder)?;
+    }
     let report = measured?;
     if let Some(path) = &settings.json {
         fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
@@ -80,52 +69,19 @@ fn measure(settings: &Settings) -> Result<()> {
 fn measure_groups(settings: &Settings) -> Result<Report> {
     let mut report = Report::new(machine::describe(&settings.folder)?);
     report.print_machine();
-    for group in &settings.groups {
-        let figures = match group.as_str() {
-            "append" => append::measure(settings)?,
-            "run" => run::measure(settings)?,
-            _ => read::measure(settings)?,
+    for &group in &settings.groups {
+        let figures = match group {
+            Group::Append => append::measure(settings)?,
+            Group::Run => run::measure(settings)?,
+            Group::Read => read::measure(settings)?,
+            Group::Large => large::measure(settings)?,
+            // Prints tables of its own.
+            Group::Peers => {
+                report.keep(group.name(), peers::measure(settings)?);
+                continue;
+            }
         };
-        report.add(group, figures);
+        report.add(group.name(), figures);
     }
     Ok(report)
-}
-
-impl Settings {
-    /// None: help was asked for.
-    fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Option<Self>, String> {
-        let mut settings = Self {
-            groups: Vec::new(),
-            json: None,
-            // Two at once would spoil each other's figures, and must not spoil each other's files too.
-            folder: format!("target/bench-data-{}", std::process::id()).into(),
-            guests: "target/guests".into(),
-            repetitions: 3,
-            length: Duration::from_secs(2),
-        };
-        while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
-            match argument.as_str() {
-                "--help" | "-h" => return Ok(None),
-                "--json" => settings.json = Some(value()?.into()),
-                "--folder" => settings.folder = value()?.into(),
-                "--guests" => settings.guests = value()?.into(),
-                "--repetitions" => settings.repetitions = number(&argument, &value()?, 1, 1_000)?,
-                "--seconds" => {
-                    settings.length = Duration::from_secs(number(&argument, &value()?, 1, 3_600)? as u64);
-                }
-                group if GROUPS.contains(&group) => settings.groups.push(argument),
-                _ => return Err(format!("`{argument}` is neither a group nor an option")),
-            }
-        }
-        if settings.groups.is_empty() {
-            settings.groups = GROUPS.map(String::from).to_vec();
-        }
-        Ok(Some(settings))
-    }
-}
-
-fn number(option: &str, text: &str, least: usize, most: usize) -> std::result::Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or(format!("{option} takes a whole number from {least} to {most}"))
 }

@@ -9,18 +9,22 @@ use std::{
 
 use crate::{
     Result,
-    closed_loop::{Measured, PAYLOAD_BYTES, WARM_UP},
-    machine::Others,
+    closed_loop::{Measured, WARM_UP},
+    machine::Watch,
+    payload::{PAYLOAD_BYTES, Payloads},
+    settings::Settings,
 };
 
 /// As a segment of the log.
 const FILE_BYTES: u64 = 64 << 20;
 
 /// Payloads a second when `payloads` of them are written and synced at once, one after the other.
-pub(crate) fn measure(folder: &Path, payloads: usize, length: Duration) -> Result<Measured> {
-    let path = folder.join("raw");
+pub(crate) fn measure(settings: &Settings, payloads: usize) -> Result<Measured> {
+    let path = settings.folder.join("raw");
     let file = filled(&path)?;
-    let write = vec![b'x'; payloads * PAYLOAD_BYTES];
+    let mut made = Payloads::of(0);
+    let write: Vec<u8> = (0..payloads).flat_map(|_| made.make().into_bytes()).collect();
+    assert_eq!(write.len(), payloads * PAYLOAD_BYTES);
     let mut at = 0;
     let mut commit = || -> Result<Duration> {
         if at + write.len() as u64 > FILE_BYTES {
@@ -37,12 +41,12 @@ pub(crate) fn measure(folder: &Path, payloads: usize, length: Duration) -> Resul
     while begin.elapsed() < WARM_UP {
         commit()?;
     }
-    let (others, begin) = (Others::watch(), Instant::now());
+    let (watch, begin) = (Watch::start(&settings.folder), Instant::now());
     let mut latencies = Vec::new();
-    while begin.elapsed() < length {
+    while begin.elapsed() < settings.length {
         latencies.push(commit()?);
     }
-    let measured = Measured::new(latencies.len() * payloads, begin.elapsed(), latencies, others.cores());
+    let measured = Measured::new(latencies.len() * payloads, begin.elapsed(), &latencies, watch.load());
     std::fs::remove_file(path)?;
     Ok(measured)
 }

@@ -1,14 +1,22 @@
-//! Group `read`: opening, reading and verifying a ledger of 100,000 entries.
+//! Group `read`: opening, reading and verifying a ledger of 500,000 entries.
 
-use std::{path::Path, time::Instant};
+use std::{fs, path::Path, thread, time::Instant};
 
-use quipu_log::{Direction, Ledger, LedgerReader, OpenOptions};
-use serde_json::json;
+use quipu_log::{Direction, Ledger, LedgerReader, OpenOptions, Verification};
+use serde_json::{Value, json};
 
-use crate::{Result, Settings, closed_loop::PAYLOAD_BYTES, figure::Figure, ledger, ledger::Writer, machine::Others};
+use crate::{
+    Result,
+    figure::Figure,
+    ledger::{self, Writer},
+    machine::Watch,
+    payload::{PAYLOAD_BYTES, Payloads},
+    settings::Settings,
+    sha256,
+};
 
 const SCOPES: usize = 100;
-const ENTRIES_A_SCOPE: usize = 1_000;
+const ENTRIES_A_SCOPE: usize = 5_000;
 const ENTRIES: usize = SCOPES * ENTRIES_A_SCOPE;
 
 /// Opens, reads and verifies one ledger `repetitions` times; its files stay in the page cache.
@@ -18,51 +26,87 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     fill(&ledger)?;
     ledger.close()?;
 
-    let mut open_ms = Vec::new();
-    let mut open_read_only_ms = Vec::new();
-    let mut paged = Vec::new();
-    let mut streamed = Vec::new();
-    let mut verified = Vec::new();
+    // What the system lets this process use: `taskset` makes it fewer.
+    let cores = thread::available_parallelism()?.get();
+    let mut measured = Measured::default();
     let mut others: f64 = 0.0;
-    for repetition in 1..=settings.repetitions {
-        eprintln!("read: {repetition} of {}", settings.repetitions);
-        let watch = Others::watch();
-        let (seconds, ledger) = timed(|| Ok(Ledger::open(&path, OpenOptions::default())?))?;
-        open_ms.push(seconds * 1e3);
-        ledger.close()?;
-        let (seconds, reader) = timed(|| Ok(Ledger::open_read_only(&path)?))?;
-        open_read_only_ms.push(seconds * 1e3);
-        paged.push(rate(|| read_pages(&reader))?);
-        streamed.push(rate(|| stream(&reader))?);
-        verified.push(rate(|| verify(&path))?);
-        others = others.max(watch.cores());
+    let repetitions = settings.repetitions.unwrap_or(3);
+    for repetition in 1..=repetitions {
+        eprintln!("read: {repetition} of {repetitions}");
+        let watch = Watch::start(&settings.folder);
+        measured.measure(&path, cores)?;
+        others = others.max(watch.load().others_cores);
     }
-    std::fs::remove_dir_all(path)?;
-
-    let conditions = json!({
+    fs::remove_dir_all(path)?;
+    Ok(measured.figures(&json!({
         "entries": ENTRIES,
         "scopes": SCOPES,
         "payload_bytes": PAYLOAD_BYTES,
         "files": "in the page cache",
-        "threads": 1,
+        "cores": cores,
         "others_cores": others,
-    });
-    Ok(vec![
-        Figure::new("open", "ms", &open_ms, &conditions),
-        Figure::new("open-read-only", "ms", &open_read_only_ms, &conditions),
-        Figure::new("pages", "events/s", &paged, &conditions),
-        Figure::new("stream", "events/s", &streamed, &conditions),
-        Figure::new("verify", "events/s", &verified, &conditions),
-    ])
+    })))
+}
+
+/// One element a repetition.
+#[derive(Default)]
+struct Measured {
+    open_ms: Vec<f64>,
+    open_read_only_ms: Vec<f64>,
+    pages: Vec<f64>,
+    stream: Vec<f64>,
+    replay: Vec<f64>,
+    verify: Vec<f64>,
+    sha256_leaves: Vec<f64>,
+    sha256_both: Vec<f64>,
+}
+
+impl Measured {
+    fn measure(&mut self, path: &Path, cores: usize) -> Result<()> {
+        let (seconds, ledger) = timed(|| Ok(Ledger::open(path, OpenOptions::default())?))?;
+        self.open_ms.push(seconds * 1e3);
+        ledger.close()?;
+        let (seconds, reader) = timed(|| Ok(Ledger::open_read_only(path)?))?;
+        self.open_read_only_ms.push(seconds * 1e3);
+        self.pages.push(rate(|| read_pages(&reader))?);
+        self.stream.push(rate(|| stream(&reader))?);
+        drop(reader);
+        let (leaves, both) = sha256::limits(cores)?;
+        self.sha256_leaves.push(leaves);
+        self.sha256_both.push(both);
+        self.replay.push(rate(|| replay(path))?);
+        self.verify.push(verify_without_keys(path)?);
+        Ok(())
+    }
+
+    fn figures(&self, conditions: &Value) -> Vec<Figure> {
+        let figure = |name: &str, unit, measured: &[f64]| Figure::new(name, unit, measured, conditions);
+        let part = |ours: &[f64], limit: &[f64]| ours.iter().zip(limit).map(|(ours, limit)| ours / limit).collect();
+        let replay_part: Vec<f64> = part(&self.replay, &self.sha256_both);
+        let verify_part: Vec<f64> = part(&self.verify, &self.sha256_leaves);
+        vec![
+            figure("open", "ms", &self.open_ms),
+            figure("open-read-only", "ms", &self.open_read_only_ms),
+            figure("pages", "events/s", &self.pages),
+            figure("stream", "events/s", &self.stream),
+            figure("sha256/leaf+body", "events/s", &self.sha256_both),
+            figure("replay", "events/s", &self.replay),
+            figure("replay/of-sha256", "ratio", &replay_part),
+            figure("sha256/leaf", "events/s", &self.sha256_leaves),
+            figure("verify", "events/s", &self.verify),
+            figure("verify/of-sha256", "ratio", &verify_part),
+        ]
+    }
 }
 
 /// Writes the scopes in turn, as a ledger grows that many agents write.
 fn fill(ledger: &Ledger) -> Result<()> {
-    let mut writers: Vec<Writer> = (0..SCOPES).map(Writer::new).collect();
+    let writers: Vec<Writer> = (0..SCOPES).map(Writer::new).collect();
+    let mut payloads = Payloads::of(0);
     for _ in 0..ENTRIES_A_SCOPE {
         let drafts = writers
-            .iter_mut()
-            .map(|writer| writer.draft(PAYLOAD_BYTES))
+            .iter()
+            .map(|writer| writer.draft(&payloads.make()))
             .collect::<Result<Vec<_>>>()?;
         ledger.append_all_blocking(drafts)?;
     }
@@ -97,10 +141,34 @@ fn stream(reader: &LedgerReader) -> Result<usize> {
     Ok(events)
 }
 
-fn verify(path: &Path) -> Result<usize> {
+/// Everything, by the ledger's verifier: leaves, chains and root, and each body opened, checked and parsed.
+fn replay(path: &Path) -> Result<usize> {
+    let verification = verified(path)?;
+    if verification.intact != verification.entries {
+        return Err(format!("the bodies of {} entries were not opened", verification.sealed).into());
+    }
+    Ok(usize::try_from(verification.entries)?)
+}
+
+/// Leaves, chains and root alone: what a verifier can do that has no key file. Events a second.
+fn verify_without_keys(path: &Path) -> Result<f64> {
+    let (keys, aside) = (path.join("keys"), path.with_extension("keys"));
+    fs::rename(&keys, &aside)?;
+    let rate = rate(|| {
+        let verification = verified(path)?;
+        if verification.sealed != verification.entries {
+            return Err(format!("the bodies of {} entries were opened", verification.intact).into());
+        }
+        Ok(usize::try_from(verification.entries)?)
+    });
+    fs::rename(aside, keys)?;
+    rate
+}
+
+fn verified(path: &Path) -> Result<Verification> {
     let verification = quipu_log::verify(path, &mut |_| {})?;
-    match verification.fault {
-        None => Ok(usize::try_from(verification.entries)?),
+    match &verification.fault {
+        None => Ok(verification),
         Some(fault) => Err(format!("the ledger that was just written does not verify: {fault:?}").into()),
     }
 }

@@ -14,7 +14,7 @@ use wasmtime::{
     component::{Component, InstancePre, Linker, ResourceTable},
 };
 
-use crate::{Result, Settings, closed_loop::PAYLOAD_BYTES, figure::Figure, ledger, machine::Others};
+use crate::{Result, figure::Figure, ledger, machine::Watch, payload::PAYLOAD_BYTES, settings::Settings};
 
 /// The guest that is run: `{"appends":N,"payload_bytes":B}` makes it append.
 const GUEST: &str = "writer.wasm";
@@ -27,8 +27,7 @@ const INSTANCES: u32 = 2_000;
 const RUNS: u32 = 100;
 
 pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
-    let path = settings.guests.join(GUEST);
-    let wasm = fs::read(&path).map_err(|e| format!("{}: {e}; `cargo xtask guests` builds it", path.display()))?;
+    let wasm = guest(settings)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (ledger, folder) = ledger::create(&settings.folder)?;
 
@@ -37,15 +36,16 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     let mut append_us = Vec::new();
     let mut run_us = Vec::new();
     let mut others: f64 = 0.0;
-    for repetition in 1..=settings.repetitions {
-        eprintln!("run: {repetition} of {}", settings.repetitions);
-        let watch = Others::watch();
+    let repetitions = settings.repetitions.unwrap_or(3);
+    for repetition in 1..=repetitions {
+        eprintln!("run: {repetition} of {repetitions}");
+        let watch = Watch::start(&settings.folder);
         compile_ms.push(compile(&ledger, &wasm)?.as_secs_f64() * 1e3);
         let instances = Instances::new(&ledger, &wasm)?;
         instantiate_us.push(executor.block_on(instances.instantiate())?.as_secs_f64() * 1e6);
         append_us.push(executor.block_on(append_call(&ledger, &wasm))?.as_secs_f64() * 1e6);
         run_us.push(executor.block_on(whole_run(&ledger, &wasm))?.as_secs_f64() * 1e6);
-        others = others.max(watch.cores());
+        others = others.max(watch.load().others_cores);
     }
     drop(executor);
     ledger.close()?;
@@ -74,6 +74,12 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
             &with(json!({ "runs_each": RUNS, "durable": true })),
         ),
     ])
+}
+
+/// The guest's component.
+pub(crate) fn guest(settings: &Settings) -> Result<Vec<u8>> {
+    let path = settings.guests.join(GUEST);
+    fs::read(&path).map_err(|e| format!("{}: {e}; `cargo xtask guests` builds it", path.display()).into())
 }
 
 /// From bytes to an agent that can be run.

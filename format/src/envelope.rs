@@ -6,7 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::{Actor, Error, EventId, Hash, Kind, Result, RunId, Scope, Timestamp, limits, text, unique::Unique};
+use crate::{
+    Actor, Error, EventId, Hash, Kind, Result, RunId, Scope, Timestamp, canonical, hash, limits, line::push_decimal,
+    text, unique::Unique,
+};
 
 /// Room that most envelopes fit.
 const USUAL_BYTES: usize = 512;
@@ -96,17 +99,58 @@ impl Envelope {
 
     /// The bytes to store and hash: one line of compact JSON, at most 65,535 bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.check()?;
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        serde_json::to_writer(&mut bytes, self).map_err(|e| Error::new(format!("the envelope is not JSON: {e}")))?;
-        if bytes.len() > limits::ENVELOPE_BYTES {
-            return Err(Error::new(format!(
-                "the envelope has {} bytes; at most {} fit an entry",
-                bytes.len(),
-                limits::ENVELOPE_BYTES
-            )));
-        }
+        self.write_to(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Appends the bytes to store and hash to `out`; if it fails, `out` is as it was.
+    pub fn write_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        self.check()?;
+        let start = out.len();
+        let written = self.write_members(out).and_then(|()| match out.len() - start {
+            len if len <= limits::ENVELOPE_BYTES => Ok(()),
+            len => Err(Error::new(format!(
+                "the envelope has {len} bytes; at most {} fit an entry",
+                limits::ENVELOPE_BYTES
+            ))),
+        });
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written
+    }
+
+    /// What `Serialize` writes as compact JSON, byte for byte, at a fraction of its time: no text that these types can
+    /// hold needs escaping, but for `sys`.
+    fn write_members(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.reserve(USUAL_BYTES);
+        out.extend_from_slice(br#"{"v":1,"seq":"#);
+        push_decimal(out, self.seq);
+        push_text(out, r#","id":"#, self.id.text(&mut [0; EventId::TEXT_BYTES]));
+        push_text(out, r#","ts":"#, self.ts.text(&mut [0; Timestamp::TEXT_BYTES]));
+        push_text(out, r#","actor":"#, self.actor.as_str());
+        if let Some(run) = self.run {
+            push_text(out, r#","run":"#, run.text(&mut [0; RunId::TEXT_BYTES]));
+        }
+        push_text(out, r#","kind":"#, self.kind.as_str());
+        push_text(out, r#","scope":"#, self.scope.as_str());
+        out.extend_from_slice(br#","nth":"#);
+        push_decimal(out, u64::from(self.nth));
+        push_text(out, r#","prev":"#, self.prev.text(&mut [0; hash::TEXT_BYTES]));
+        push_text(out, r#","body":"#, self.body.text(&mut [0; hash::TEXT_BYTES]));
+        push_ids(out, r#","evidence":["#, &self.evidence);
+        push_ids(out, r#","supersedes":["#, &self.supersedes);
+        if let Some(key) = self.key {
+            push_text(out, r#","key":"#, key.text(&mut [0; IdempotencyKey::TEXT_BYTES]));
+        }
+        if let Some(sys) = &self.sys {
+            out.extend_from_slice(br#","sys":"#);
+            serde_json::to_writer(&mut *out, sys)
+                .map_err(|e| Error::new(format!("the envelope's sys is not JSON: {e}")))?;
+        }
+        out.push(b'}');
+        Ok(())
     }
 
     /// Reads stored bytes. Unknown or repeated members are refused, and so are limits that are exceeded.
@@ -114,8 +158,11 @@ impl Envelope {
         if bytes.len() > limits::ENVELOPE_BYTES {
             return Err(Error::new("the envelope is larger than 65,535 bytes"));
         }
-        let envelope: Self =
-            serde_json::from_slice(bytes).map_err(|e| Error::new(format!("the envelope is not of our form: {e}")))?;
+        let envelope = match canonical::parse(bytes) {
+            Some(envelope) => envelope,
+            None => serde_json::from_slice(bytes)
+                .map_err(|e| Error::new(format!("the envelope is not of our form: {e}")))?,
+        };
         envelope.check()?;
         Ok(envelope)
     }
@@ -130,6 +177,26 @@ impl Envelope {
             ));
         }
         Ok(())
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, name: &str, text: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+fn push_ids(out: &mut Vec<u8>, name: &str, ids: &[EventId]) {
+    for (i, id) in ids.iter().enumerate() {
+        push_text(
+            out,
+            if i == 0 { name } else { "," },
+            id.text(&mut [0; EventId::TEXT_BYTES]),
+        );
+    }
+    if !ids.is_empty() {
+        out.push(b']');
     }
 }
 
@@ -177,17 +244,27 @@ impl IdempotencyKey {
         first.copy_from_slice(&digest[..16]);
         Self(first)
     }
+
+    /// Characters of its text.
+    const TEXT_BYTES: usize = 22;
+
+    fn text<'a>(&self, room: &'a mut [u8; Self::TEXT_BYTES]) -> &'a str {
+        BASE64_URL_SAFE_NO_PAD
+            .encode_slice(self.0, room)
+            .expect("22 characters hold 16 bytes");
+        std::str::from_utf8(room).expect("base64 is ASCII")
+    }
 }
 
 impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
+        f.write_str(self.text(&mut [0; Self::TEXT_BYTES]))
     }
 }
 
 impl Serialize for IdempotencyKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
+        serializer.serialize_str(self.text(&mut [0; Self::TEXT_BYTES]))
     }
 }
 

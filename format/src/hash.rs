@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result, text};
 
 /// Characters of a hash's text.
-const TEXT_BYTES: usize = 43;
+pub(crate) const TEXT_BYTES: usize = 43;
 
 /// A SHA-256 digest. Its text form is unpadded base64url, 43 characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +33,7 @@ impl Hash {
         &self.0
     }
 
-    fn text<'a>(&self, room: &'a mut [u8; TEXT_BYTES]) -> &'a str {
+    pub(crate) fn text<'a>(&self, room: &'a mut [u8; TEXT_BYTES]) -> &'a str {
         BASE64_URL_SAFE_NO_PAD
             .encode_slice(self.0, room)
             .expect("43 characters hold 32 bytes");

@@ -137,9 +137,9 @@ macro_rules! ulid_name {
         pub struct $name(pub Ulid);
 
         impl $name {
-            const TEXT_BYTES: usize = $prefix.len() + ulid::ULID_LEN;
+            pub(crate) const TEXT_BYTES: usize = $prefix.len() + ulid::ULID_LEN;
 
-            fn text<'a>(&self, room: &'a mut [u8; Self::TEXT_BYTES]) -> &'a str {
+            pub(crate) fn text<'a>(&self, room: &'a mut [u8; Self::TEXT_BYTES]) -> &'a str {
                 let (prefix, digits) = room.split_at_mut($prefix.len());
                 prefix.copy_from_slice($prefix.as_bytes());
                 digits.copy_from_slice(self.0.array_to_str(&mut [0; ulid::ULID_LEN]).as_bytes());

@@ -8,6 +8,7 @@
 //! envelope and the opened body together.
 
 mod body;
+mod canonical;
 mod checkpoint;
 mod envelope;
 mod error;
@@ -35,9 +36,9 @@ pub use hash::{Hash, leaf_hash};
 pub use id::{Actor, EventId, Kind, RunId, Scope};
 pub use keytree::{EntrySecret, KeyNode, KeyPath, KeyTree};
 pub use limits::Limits;
-pub use line::{Line, checksum, encode_line, line_bytes};
+pub use line::{Line, checksum, encode_line, end_line, line_bytes};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
 pub use proof::InclusionProof;
-pub use seal::{commitment, open, seal};
+pub use seal::{commitment, open, seal, seal_in_place};
 pub use time::Timestamp;

@@ -7,6 +7,8 @@ pub const ENVELOPE_BYTES: usize = 65_535;
 pub const BODY_BYTES: usize = 1 << 20;
 /// Bytes of a commit, all its lines together.
 pub const COMMIT_BYTES: usize = 16 << 20;
+/// Bytes of the lines of all appends that wait for a commit; further ones wait for room.
+pub const QUEUED_BYTES: usize = 4 * COMMIT_BYTES;
 /// Bytes of a segment file.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Bytes of a scope, actor or kind.
@@ -19,6 +21,9 @@ pub const LINKS: usize = 256;
 pub const DRAFTS: usize = 1_000;
 /// Highest `seq`: a language whose numbers are doubles holds every one exactly.
 pub const LAST_SEQ: u64 = (1 << 53) - 1;
+/// Bytes kept on the disk for what must be possible when it is full: as much as the checkpoint, the tree's hashes and
+/// the keys of some thousands of scopes take.
+pub const RESERVE_BYTES: u64 = 1 << 20;
 /// Entries of one scope; its key tree has a leaf for each.
 pub const SCOPE_ENTRIES: u32 = u32::MAX;
 /// Nodes of one scope's key tree that remain after erasures.
@@ -35,6 +40,15 @@ pub const PAGE_EVENTS: usize = 1_000;
 pub const PAGE_BYTES: usize = 4 << 20;
 /// Keyed entries whose idempotency keys are remembered, the newest.
 pub const REMEMBERED_KEYS: usize = 1_000_000;
+
+/// Bytes of a message between processes that share a ledger: the drafts of a whole commit as JSON, and room to spare.
+pub const MESSAGE_BYTES: usize = COMMIT_BYTES + (4 << 20);
+/// Bytes of the messages that the writing process receives at once, from all others together.
+pub const MESSAGES_BYTES: usize = 64 << 20;
+/// Milliseconds in which a message whose beginning is there must come whole, and in which an answer must be taken.
+pub const MESSAGE_MS: u64 = 10_000;
+/// Connections of other processes that the writing process serves at once.
+pub const CONNECTIONS: usize = 256;
 
 /// What one run may use. All limits hold for each run on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,3 @@
-use std::io::Write;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use crate::{Error, Result, limits, seal::TAG_BYTES};
@@ -81,16 +79,41 @@ pub fn encode_line(out: &mut Vec<u8>, envelope: &[u8], sealed: &[u8], first: u64
     out.reserve(line_bytes(envelope.len(), sealed.len()));
     let start = out.len();
     out.extend_from_slice(envelope);
+    end_line(out, start, sealed, first, last);
+}
+
+/// As [`encode_line`], where the envelope's bytes are the end of `out` already, from `start` on.
+pub fn end_line(out: &mut Vec<u8>, start: usize, sealed: &[u8], first: u64, last: u64) {
+    out.reserve(line_bytes(0, sealed.len()));
     out.push(b'\t');
     let at = out.len();
     out.resize(at + base64_bytes(sealed.len()), 0);
     BASE64_STANDARD
         .encode_slice(sealed, &mut out[at..])
         .expect("the room is exactly what base64 needs");
-    write!(out, "\t{first}-{last}\t").expect("a vector takes every byte");
+    out.push(b'\t');
+    push_decimal(out, first);
+    out.push(b'-');
+    push_decimal(out, last);
+    out.push(b'\t');
     let crc = checksum(&out[start..]);
     out.extend_from_slice(&crc);
     out.push(b'\n');
+}
+
+/// Appends a number as Rust prints it.
+pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] += (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Bytes that [`encode_line`] appends at most.

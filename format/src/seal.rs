@@ -16,18 +16,19 @@ const NONCE_BYTES: usize = 12;
 /// backup the same `nth`, and so the same key, is used for other content, which must not meet the same nonce. The
 /// associated data is the scope's bytes and `nth` in 4 bytes, big-endian.
 pub fn seal(secret: &EntrySecret, scope: &Scope, nth: u32, plaintext: &[u8]) -> (Hash, Vec<u8>) {
-    let commitment = commitment(&secret.salt, plaintext);
-    let mut sealed = Vec::with_capacity(plaintext.len() + TAG_BYTES);
-    sealed.extend_from_slice(plaintext);
+    let mut body = Vec::with_capacity(plaintext.len() + TAG_BYTES);
+    body.extend_from_slice(plaintext);
+    (seal_in_place(secret, scope, nth, &mut body), body)
+}
+
+/// As [`seal`]: `body` is the plaintext at first, and ciphertext ‖ tag afterwards.
+pub fn seal_in_place(secret: &EntrySecret, scope: &Scope, nth: u32, body: &mut Vec<u8>) -> Hash {
+    let commitment = commitment(&secret.salt, body);
     let tag = Aes256Gcm::new((&secret.key).into())
-        .encrypt_inout_detached(
-            &nonce(&commitment),
-            &associated(scope, nth),
-            sealed.as_mut_slice().into(),
-        )
+        .encrypt_inout_detached(&nonce(&commitment), &associated(scope, nth), body.as_mut_slice().into())
         .expect("a plaintext is shorter than the 64 GiB that AES-GCM takes");
-    sealed.extend_from_slice(&tag);
-    (commitment, sealed)
+    body.extend_from_slice(&tag);
+    commitment
 }
 
 /// Opens what [`seal`] sealed. The cipher's tag and the commitment must both be right.

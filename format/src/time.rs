@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use jiff::fmt::temporal::DateTimePrinter;
+use jiff::tz::Offset;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, Result, text};
@@ -14,6 +14,8 @@ pub struct Timestamp(u64);
 const LAST_MS: u64 = 253_402_207_199_999;
 
 impl Timestamp {
+    /// Characters of its text.
+    pub(crate) const TEXT_BYTES: usize = 24;
     /// The earliest instant, 1970-01-01.
     pub const FIRST: Self = Self(0);
 
@@ -42,14 +44,35 @@ impl Timestamp {
         }
         Ok(Self(ms))
     }
+
+    /// What `Display` writes, by plain arithmetic: it is part of every envelope.
+    pub(crate) fn text(self, room: &mut [u8; Self::TEXT_BYTES]) -> &str {
+        let seconds = i64::try_from(self.0 / 1_000).unwrap_or_default();
+        let instant = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        let time = Offset::UTC.to_datetime(instant);
+        *room = *b"0000-00-00T00:00:00.000Z";
+        let fields = [
+            (0..4, i64::from(time.year())),
+            (5..7, i64::from(time.month())),
+            (8..10, i64::from(time.day())),
+            (11..13, i64::from(time.hour())),
+            (14..16, i64::from(time.minute())),
+            (17..19, i64::from(time.second())),
+            (20..23, (self.0 % 1_000) as i64),
+        ];
+        for (place, mut number) in fields {
+            for digit in room[place].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        std::str::from_utf8(room).expect("digits and punctuation are ASCII")
+    }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-        let ms = i64::try_from(self.0).map_err(|_| fmt::Error)?;
-        let instant = jiff::Timestamp::from_millisecond(ms).map_err(|_| fmt::Error)?;
-        f.write_str(&PRINTER.timestamp_to_string(&instant))
+        f.write_str(self.text(&mut [0; Self::TEXT_BYTES]))
     }
 }
 
@@ -76,7 +99,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_string())
+        serializer.serialize_str(self.text(&mut [0; Self::TEXT_BYTES]))
     }
 }
 
@@ -107,6 +130,20 @@ mod tests {
             "",
         ] {
             assert!(other.parse::<Timestamp>().is_err(), "{other}");
+        }
+    }
+
+    /// The text is made here and not by the library that knows calendars, so it is compared with that one's.
+    #[test]
+    fn the_text_is_the_librarys() {
+        let printer = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(3));
+        // Every 40 days and a bit, so that all months, leap days' years and digits come up.
+        for ms in (0..=LAST_MS).step_by(3_456_789_123) {
+            let instant = jiff::Timestamp::from_millisecond(ms as i64).unwrap();
+            assert_eq!(
+                Timestamp::from_ms(ms).to_string(),
+                printer.timestamp_to_string(&instant)
+            );
         }
     }
 

@@ -27,7 +27,7 @@ impl QuipuCtxView<'_> {
             return Err(Error::new(ErrorKind::Input, format!("the input has {too_large}")));
         }
         ctx.memory.keep(component).await?;
-        ctx.head = ctx.memory.reader().head();
+        ctx.head = ctx.memory.refresh().await?;
         ctx.heads = ctx.grant.reads().map(|scope| (scope.clone(), ctx.head)).collect();
         self.table.set_max_capacity(ctx.limits.handles);
         let mut readers = Vec::new();

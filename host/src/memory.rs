@@ -59,6 +59,11 @@ impl Memory {
         self.0.ledger.reader()
     }
 
+    /// Brings the reader up to what is durable, also by another process that writes the ledger; returns the head.
+    pub(crate) async fn refresh(&self) -> quipu_log::Result<u64> {
+        self.0.ledger.refresh().await
+    }
+
     #[cfg(feature = "recall")]
     pub(crate) fn derived(&self) -> &Derived {
         &self.0.derived

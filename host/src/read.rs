@@ -72,7 +72,7 @@ impl read::HostReader for QuipuCtxView<'_> {
     async fn refresh(&mut self, reader: Resource<Reader>) -> Result<u64, Refusal> {
         let at = self.table.get_mut(&reader)?;
         self.ctx.called("read.reader.refresh", (&at.scope,))?;
-        let head = self.ctx.refresh(at);
+        let head = self.ctx.refresh(at).await;
         self.ctx.answered(head).await
     }
 
@@ -242,8 +242,8 @@ impl QuipuCtx {
         }
     }
 
-    fn refresh(&mut self, at: &mut Reader) -> Result<u64, Refusal> {
-        at.head = self.memory.reader().head().max(at.head);
+    async fn refresh(&mut self, at: &mut Reader) -> Result<u64, Refusal> {
+        at.head = self.memory.refresh().await?.max(at.head);
         self.heads.insert(at.scope.clone(), at.head);
         self.tell(Answer::Head(at.head))?;
         Ok(at.head)

@@ -119,12 +119,22 @@ pub(crate) fn archive(
         summary.cold_bytes += archived.cold_bytes;
         archive.put(archived);
         archive.write(&state.folder)?;
-        state.log.remove(&segment::file_name(segment.first))?;
+        remove(&state.log, &segment::file_name(segment.first))?;
         state.log.sync()?;
         segment.forget_file();
     }
     progress(wanted.len() as u64, wanted.len() as u64);
     Ok(summary)
+}
+
+/// Removes a segment's file, which may have been made immutable.
+fn remove(log: &Folder, name: &str) -> Result<()> {
+    let file = log.read_file(name)?;
+    // A file system without the attribute has nothing to take away.
+    if file.is_immutable().unwrap_or(false) {
+        file.set_immutable(false)?;
+    }
+    log.remove(name)
 }
 
 /// Puts a segment into the cold folder, durably, and reads it back.

@@ -13,6 +13,7 @@ use crate::{
     heads::Heads,
     reader::ReadState,
     recent::Recent,
+    reserve,
     sidecar::Sidecar,
     tree_files::{TreeFiles, TreeWriter},
 };
@@ -90,6 +91,12 @@ impl Publisher {
         self.state.folder.replace(FILE, note.as_bytes(), Access::Usual)?;
         self.published = checkpoint.size;
         Ok(())
+    }
+
+    /// The same, on a full disk too: the last one before the ledger is closed.
+    pub(crate) fn publish_last(&mut self) -> Result<()> {
+        let folder = self.state.folder.clone();
+        reserve::backed(&folder, || self.publish())
     }
 
     /// Gives each full segment that a checkpoint covers its sidecar, and says in `heads` that all up to there is in order.

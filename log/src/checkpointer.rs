@@ -49,10 +49,10 @@ impl Checkpointer {
     }
 
     /// Takes the leaf hashes of entries that have just become durable, in order.
-    pub(crate) fn add(&self, leaves: Vec<Hash>) {
+    pub(crate) fn add(&self, leaves: &[Hash]) {
         let mut pending = self.shared.pending();
         let was_empty = pending.leaves.is_empty();
-        pending.leaves.extend(leaves);
+        pending.leaves.extend_from_slice(leaves);
         if was_empty && !pending.leaves.is_empty() {
             drop(pending);
             self.shared.changed.notify_one();
@@ -109,10 +109,10 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
         let leaves = std::mem::take(&mut pending.leaves);
         drop(pending);
         leaves.into_iter().for_each(|leaf| publisher.push(leaf));
-        let published = publisher.publish();
         if closing {
-            return published;
+            return publisher.publish_last();
         }
+        let published = publisher.publish();
         failed = published.is_err();
         if let Err(error) = published {
             // The entries are durable all the same; a disk that is full may have room again later.

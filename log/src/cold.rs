@@ -186,6 +186,14 @@ impl FileBackend for ColdFile {
         Ok(())
     }
 
+    fn is_immutable(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn set_immutable(&self, _: bool) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn is_shared(&self) -> io::Result<bool> {
         Ok(true)
     }

@@ -2,12 +2,14 @@
 
 use std::{
     collections::VecDeque,
+    hint,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use quipu_format::limits;
+use tokio::sync::Semaphore;
 
 use crate::{
     Error, ErrorKind, Result,
@@ -16,7 +18,10 @@ use crate::{
 };
 
 /// How long a commit waits for the writers of the one before it, which have just been woken, to come back.
-const GATHER: Duration = Duration::from_micros(100);
+const GATHER: Duration = Duration::from_micros(200);
+
+/// Turns of the processor between two looks at the queue: about a microsecond.
+const SPINS: usize = 32;
 
 /// Takes requests to the sequencer.
 pub(crate) struct Committer {
@@ -27,8 +32,12 @@ pub(crate) struct Committer {
 struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
+    /// Bytes that may still be queued.
+    room: Semaphore,
     sequencer: Mutex<Sequencer>,
     checkpointer: Arc<Checkpointer>,
+    /// There is another processor for those who are waited for.
+    may_spin: bool,
 }
 
 #[derive(Default)]
@@ -36,6 +45,8 @@ struct Queue {
     requests: VecDeque<Request>,
     /// Requests at which the committing thread wants to be woken; 0: it is not waiting.
     wanted: usize,
+    /// The committing thread has nothing to do and expects nobody.
+    idle: bool,
     closed: bool,
 }
 
@@ -44,8 +55,10 @@ impl Committer {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             arrived: Condvar::new(),
+            room: Semaphore::new(limits::QUEUED_BYTES),
             sequencer: Mutex::new(sequencer),
             checkpointer,
+            may_spin: thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
         });
         let worker = shared.clone();
         let thread = thread::Builder::new()
@@ -61,12 +74,16 @@ impl Committer {
         })
     }
 
-    /// Queues a request. Its answer comes through its channel.
-    pub(crate) fn submit(&self, request: Request) -> Result<()> {
+    /// Queues a request, as soon as there is room. Its answer comes through its channel.
+    pub(crate) async fn submit(&self, request: Request) -> Result<()> {
+        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX);
+        let room = self.shared.room.acquire_many(bytes).await.map_err(|_| closed())?;
         let mut queue = self.shared.queue();
         if queue.closed {
             return Err(closed());
         }
+        // The room is given back when a commit takes the request.
+        room.forget();
         queue.requests.push_back(request);
         if queue.wanted > 0 && queue.requests.len() >= queue.wanted {
             queue.wanted = 0;
@@ -76,33 +93,26 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits a request on the caller's thread where nobody else is committing, else queues it.
+    /// Commits a request on the caller's thread where nobody else is committing or about to, else queues it.
     pub(crate) fn submit_inline(&self, request: Request) -> Result<()> {
-        let Ok(mut sequencer) = self.shared.sequencer.try_lock() else {
-            return self.submit(request);
-        };
-        let mut queue = self.shared.queue();
-        if queue.closed {
-            return Err(closed());
-        }
-        queue.requests.push_back(request);
-        let batch = take_batch(&mut queue);
+        let queue = self.shared.queue();
+        let sequencer = (queue.idle && queue.requests.is_empty() && !queue.closed)
+            .then(|| self.shared.sequencer.try_lock().ok())
+            .flatten();
         drop(queue);
-        self.shared.checkpointer.add(sequencer.commit(batch));
-        drop(sequencer);
-        // Who came meanwhile found the sequencer taken and relies on the committing thread.
-        let mut queue = self.shared.queue();
-        if !queue.requests.is_empty() && queue.wanted > 0 {
-            queue.wanted = 0;
-            drop(queue);
-            self.shared.arrived.notify_one();
+        match sequencer {
+            Some(sequencer) => {
+                self.shared.commit(sequencer, vec![request]);
+                Ok(())
+            }
+            None => crate::wait::block_on(self.submit(request)),
         }
-        Ok(())
     }
 
     /// Commits what is queued and takes no more.
     pub(crate) fn close(&self) {
         self.shared.queue().closed = true;
+        self.shared.room.close();
         self.shared.arrived.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -120,6 +130,18 @@ impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Commits and answers. Returns how many wrote at the time: those of this commit and those who came meanwhile.
+    fn commit(&self, mut sequencer: MutexGuard<'_, Sequencer>, batch: Vec<Request>) -> usize {
+        let answered = batch.len();
+        let outcome = sequencer.commit(batch);
+        // In the order of the commits, so before the next one can begin.
+        self.checkpointer.add(&outcome.leaves);
+        drop(sequencer);
+        let writers = answered + self.queue().requests.len();
+        outcome.answer();
+        writers
+    }
 }
 
 /// However the committing thread ends, nobody is left waiting.
@@ -130,59 +152,110 @@ impl Drop for CloseOnDrop<'_> {
         let mut queue = self.0.queue();
         queue.closed = true;
         queue.requests.clear();
+        self.0.room.close();
     }
 }
 
 fn work(shared: &Shared) {
-    // Writers answered by the commit before: as many as are likely to come back at once.
-    let mut answered = 0;
-    loop {
-        let mut queue = shared.queue();
-        while queue.requests.is_empty() {
-            if queue.closed {
-                return;
-            }
-            queue.wanted = 1;
-            queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    let mut gather = Gather::default();
+    while wait(shared, &mut gather) {
+        // After the sequencer is free, so that all who came while it was busy are in.
+        let Ok(sequencer) = shared.sequencer.lock() else {
+            return;
+        };
+        let batch = take_batch(shared);
+        if !batch.is_empty() {
+            gather.expected = shared.commit(sequencer, batch);
         }
-        let deadline = Instant::now() + GATHER;
-        while queue.requests.len() < answered && !queue.closed {
+    }
+}
+
+/// Waits for requests. False: there are none, and there will be none.
+fn wait(shared: &Shared, gather: &mut Gather) -> bool {
+    let mut queue = shared.queue();
+    if gather.is_worth_while() {
+        let (before, deadline) = (queue.requests.len(), Instant::now() + GATHER);
+        while queue.requests.len() < gather.expected && !queue.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            queue.wanted = answered;
-            queue = shared
-                .arrived
-                .wait_timeout(queue, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            queue = if gather.expected == 1 && shared.may_spin {
+                // A lone writer comes back before this thread would be asleep, and is spared waking it.
+                drop(queue);
+                (0..SPINS).for_each(|_| hint::spin_loop());
+                shared.queue()
+            } else {
+                queue.wanted = gather.expected;
+                let waited = shared.arrived.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            };
         }
-        queue.wanted = 0;
-        drop(queue);
-        // After the sequencer is free, so that all who came while it was busy are in.
-        let Ok(mut sequencer) = shared.sequencer.lock() else {
-            return;
-        };
-        let batch = take_batch(&mut shared.queue());
-        answered = batch.len();
-        if !batch.is_empty() {
-            shared.checkpointer.add(sequencer.commit(batch));
+        gather.learn(before, queue.requests.len());
+    }
+    while queue.requests.is_empty() && !queue.closed {
+        (queue.wanted, queue.idle) = (1, true);
+        queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+    (queue.wanted, queue.idle) = (0, false);
+    !queue.requests.is_empty()
+}
+
+/// Whom a commit waits for: one sync for all writers instead of two for halves of them, which would stay halves.
+#[derive(Default)]
+struct Gather {
+    /// Writers at the time of the last commit. Those whom it answered have just been woken.
+    expected: usize,
+    /// Waits in a row that were in vain: the writers had something else to do.
+    in_vain: u32,
+    /// Commits that are still to come before it is tried again.
+    pause: u32,
+}
+
+impl Gather {
+    fn is_worth_while(&mut self) -> bool {
+        let now = self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
+        now
+    }
+
+    /// Takes note of how many were there before and after waiting.
+    fn learn(&mut self, before: usize, after: usize) {
+        let missing = self.expected.saturating_sub(before);
+        if missing > 0 {
+            let came = after.saturating_sub(before);
+            self.in_vain = if 2 * came < missing {
+                (self.in_vain + 1).min(5)
+            } else {
+                0
+            };
+            self.pause = (1 << self.in_vain) - 1;
         }
     }
 }
 
 /// As many requests as fit one commit, at least one.
-fn take_batch(queue: &mut Queue) -> Vec<Request> {
+fn take_batch(shared: &Shared) -> Vec<Request> {
+    let mut queue = shared.queue();
     let mut bytes = 0;
-    let fits = queue.requests.iter().take_while(|request| {
+    let mut count = 0;
+    for request in &queue.requests {
+        if count > 0 && bytes + request.bytes() > limits::COMMIT_BYTES {
+            break;
+        }
         bytes += request.bytes();
-        bytes <= limits::COMMIT_BYTES
-    });
-    let count = fits.count().max(1).min(queue.requests.len());
-    queue.requests.drain(..count).collect()
+        count += 1;
+    }
+    let batch = queue.requests.drain(..count).collect();
+    drop(queue);
+    shared.room.add_permits(bytes);
+    batch
 }
 
 fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the ledger has been closed: open it again")
 }
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;

@@ -28,8 +28,11 @@ pub(crate) fn put(ledger: &Folder, bytes: &[u8]) -> Result<Hash> {
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     let sha256 = Hash::of(&[bytes]);
+    let folder = ledger.sub(FOLDER)?;
+    // Two of one digest, of two processes for example, would share a temporary name.
+    let _one_at_a_time = folder.lock()?;
     if read(ledger, &sha256)?.is_none() {
-        ledger.sub(FOLDER)?.replace(&file_name(&sha256), bytes, Access::Usual)?;
+        folder.replace(&file_name(&sha256), bytes, Access::Usual)?;
     }
     Ok(sha256)
 }

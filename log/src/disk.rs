@@ -6,9 +6,11 @@
 //! either reports success or an error that names the file.
 
 mod native;
+mod socket;
 
 use std::{
     fmt, io,
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -31,6 +33,10 @@ pub(crate) trait FolderBackend: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn make_writable(&self, name: &str) -> io::Result<()>;
     fn is_on_network(&self) -> io::Result<bool>;
+    /// Of a folder that other processes see too.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// An open file of some storage.
@@ -45,6 +51,8 @@ pub(crate) trait FileBackend: Send + Sync {
     fn set_len(&self, length: u64) -> io::Result<()>;
     fn set_read_only(&self) -> io::Result<()>;
     fn is_shared(&self) -> io::Result<bool>;
+    fn is_immutable(&self) -> io::Result<bool>;
+    fn set_immutable(&self, immutable: bool) -> io::Result<()>;
     fn try_lock(&self) -> io::Result<bool>;
 }
 
@@ -320,14 +328,20 @@ impl DiskFile {
         Ok(())
     }
 
-    /// Writes `byte` over a range.
+    /// Writes `byte` over a range. On a full disk it fails when what room there was is used: some file systems refuse a
+    /// large write of which a part would fit.
     pub(crate) fn fill(&self, byte: u8, range: std::ops::Range<u64>) -> Result<()> {
+        const SMALLEST: usize = 4 << 10;
         let block = vec![byte; 1 << 20];
         let mut at = range.start;
+        let mut step = block.len();
         while at < range.end {
-            let n = (range.end - at).min(block.len() as u64);
-            self.write_all_at(&block[..n as usize], at)?;
-            at += n;
+            let n = (range.end - at).min(step as u64);
+            match self.write_all_at(&block[..n as usize], at) {
+                Ok(()) => at += n,
+                Err(error) if error.kind() == ErrorKind::Full && step > SMALLEST => step /= 2,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -354,6 +368,20 @@ impl DiskFile {
     /// Whether group or others may read or write the file.
     pub(crate) fn is_shared(&self) -> Result<bool> {
         self.file.is_shared().map_err(|e| self.failed("look at", &e))
+    }
+
+    /// Whether the file has the attribute that forbids everybody to change, rename or remove it.
+    pub(crate) fn is_immutable(&self) -> Result<bool> {
+        self.file
+            .is_immutable()
+            .map_err(|e| self.failed("read the attributes of", &e))
+    }
+
+    /// Gives or takes that attribute.
+    pub(crate) fn set_immutable(&self, immutable: bool) -> Result<()> {
+        self.file
+            .set_immutable(immutable)
+            .map_err(|e| self.failed("change the attributes of", &e))
     }
 
     /// Takes the lock of the whole file, without waiting. False: another process has it.

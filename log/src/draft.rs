@@ -1,5 +1,7 @@
-use quipu_format::{Actor, Body, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits};
+use quipu_format::{Actor, Body, Envelope, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ulid::Ulid;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -44,7 +46,7 @@ impl Draft {
 }
 
 /// Proof of acceptance: when it is returned the entry is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Position in the ledger.
     pub seq: u64,
@@ -60,12 +62,17 @@ pub struct Receipt {
 
 /// Bytes of `sys`.
 const SYS_BYTES: usize = 16 << 10;
+/// Bytes by which a sealed body is longer than its plaintext.
+const SEAL_BYTES: usize = 16;
 
 /// A draft that has been checked and serialised on its caller's thread, so that the sequencer has little to do.
 pub(crate) struct Prepared {
-    pub(crate) draft: Draft,
+    /// Without its place: `seq`, `id`, `ts`, `nth`, `prev` and `body` are still to come.
+    pub(crate) envelope: Envelope,
+    /// What is to be sealed, with room for the seal.
     pub(crate) plaintext: Vec<u8>,
-    pub(crate) key: Option<IdempotencyKey>,
+    /// The idempotency key as it was given, for messages.
+    key_text: Option<String>,
     /// Upper bound of the bytes that its line will take.
     pub(crate) line_bytes: usize,
 }
@@ -103,7 +110,7 @@ impl Prepared {
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }
-        let plaintext = draft.body.to_bytes().map_err(|e| {
+        let mut plaintext = draft.body.to_bytes().map_err(|e| {
             let bytes = serde_json::to_vec(&draft.body).map_or(0, |bytes| bytes.len());
             let kind = if bytes > limits::BODY_BYTES {
                 ErrorKind::TooLarge
@@ -112,6 +119,7 @@ impl Prepared {
             };
             Error::from(e).into_kind(kind)
         })?;
+        plaintext.reserve(SEAL_BYTES);
         // 512 bytes hold all members of an envelope of fixed size, and their names; an event id in a list takes 33.
         let envelope_bytes = 512
             + draft.scope.as_str().len()
@@ -119,12 +127,46 @@ impl Prepared {
             + draft.kind.as_str().len()
             + 33 * (draft.evidence.len() + draft.supersedes.len())
             + sys_bytes;
-        let line_bytes = quipu_format::line_bytes(envelope_bytes, plaintext.len() + 16);
+        let line_bytes = quipu_format::line_bytes(envelope_bytes, plaintext.len() + SEAL_BYTES);
+        let nothing = Hash([0; 32]);
+        let mut envelope = Envelope::new(
+            0,
+            EventId(Ulid::nil()),
+            Timestamp::FIRST,
+            draft.actor,
+            draft.kind,
+            draft.scope,
+            0,
+            nothing,
+            nothing,
+        );
+        envelope.run = draft.run;
+        envelope.evidence = draft.evidence;
+        envelope.supersedes = draft.supersedes;
+        envelope.key = key;
+        envelope.sys = draft.sys;
         Ok(Self {
-            draft,
+            envelope,
             plaintext,
-            key,
+            key_text: draft.key,
             line_bytes,
         })
+    }
+
+    /// Whether a caller who repeats an idempotency key repeats what was said, too.
+    pub(crate) fn says_the_same_as(&self, envelope: &Envelope) -> bool {
+        self.envelope.kind == envelope.kind
+            && self.envelope.evidence == envelope.evidence
+            && self.envelope.supersedes == envelope.supersedes
+    }
+
+    /// Its idempotency key was used for something else.
+    pub(crate) fn conflict(&self) -> Error {
+        let key = self.key_text.as_deref().unwrap_or_default();
+        let message = format!(
+            "the idempotency key {key:?} was used before in {} by {} with other content: use another key for another entry",
+            self.envelope.scope, self.envelope.actor
+        );
+        Error::new(ErrorKind::Conflict, message)
     }
 }

@@ -1,5 +1,7 @@
 use std::{fmt, io};
 
+use serde::{Deserialize, Serialize};
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -12,7 +14,8 @@ pub struct Error {
 }
 
 /// What sort of refusal an [`Error`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// There is no ledger, event or checkpoint of that name.
@@ -64,7 +67,11 @@ impl Error {
             io::ErrorKind::AlreadyExists => ErrorKind::Exists,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("cannot {what}: {error}"))
+        let advice = match kind {
+            ErrorKind::Full => ". Make room on the disk and try again; what was acknowledged is kept",
+            _ => "",
+        };
+        Self::new(kind, format!("cannot {what}: {error}{advice}"))
     }
 
     /// What sort of refusal this is.

@@ -5,19 +5,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::leaf_hash;
-
 use crate::{
-    Result, archive,
-    base::Base,
-    checkpoint,
-    disk::DiskFile,
-    index::Index,
-    keyfile::Keys,
-    open_files::OpenFiles,
-    reader::ReadState,
-    scan::{self, Found},
-    segment,
+    Result, archive, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found,
+    open_files::OpenFiles, reader::ReadState, scan, segment,
 };
 
 /// How far the files have been read.
@@ -28,6 +18,8 @@ pub(crate) struct Follow {
     fresh: bool,
     /// Scopes have come whose keys have not been read.
     keys_behind: bool,
+    /// What was proved durable, otherwise than by the files, when they were last looked at.
+    proved: u64,
 }
 
 impl Follow {
@@ -36,18 +28,26 @@ impl Follow {
             at: 0,
             fresh: true,
             keys_behind: false,
+            proved: 0,
         }
     }
 
-    /// Serves what has become durable since.
+    /// Entries below it had been proved durable when the files were last looked at.
+    pub(crate) fn proved(&self) -> u64 {
+        self.proved
+    }
+
+    /// Serves what has become durable since; entries below `proved` are, whatever the files show.
     ///
     /// The checkpoint and the folder are read before any segment is: what they show to be durable is then in the bytes
     /// that are read after. Entries behind damage are served too, each line on its own.
-    pub(crate) fn advance(&mut self, state: &ReadState) -> Result<()> {
+    pub(crate) fn advance(&mut self, state: &ReadState, proved: u64) -> Result<()> {
+        self.proved = self.proved.max(proved);
         // A bad checkpoint is for verify to name; here it only proves nothing.
         let checkpoint = checkpoint::read(&state.folder, &state.manifest.verifier_key).ok();
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let floor = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let floor = floor.max(self.proved);
         let firsts = archive::list(&state.folder, &state.log)?;
         if self.fresh {
             let files = Arc::new(OpenFiles::new(state.folder.clone(), state.log.clone()));
@@ -103,15 +103,26 @@ impl Follow {
         // Twice at most: bytes that are read while they are written may lack what comes before a line that is there
         // already. That line proves that all before it was written, so reading once more shows it, unless it is damage.
         let mut suspect = None;
+        let mut whole_file = sealed;
         loop {
             let length = file.len()?.saturating_sub(self.at as u64).min(segment::MOST_BYTES);
-            let bytes = file.read_range(self.at as u64, length as usize)?;
+            let bytes = if whole_file {
+                file.read_range(self.at as u64, length as usize)?
+            } else {
+                written(file, self.at as u64, length as usize)?
+            };
             let mut whole = Vec::new();
-            let Ok(tail) = scan::commits(&bytes, 0, index.next(), |found| {
+            let Ok(tail) = scan::commits(&bytes, 0, index.next(), &|(): &mut (), _| (), |found, ()| {
                 whole.push(found);
                 Ok::<_, Infallible>(())
             });
-            let durable = sealed || floor >= tail.next;
+            if !whole_file && floor > tail.next {
+                // Something durable is missing: what stands behind the damage is looked for everywhere.
+                whole_file = true;
+                continue;
+            }
+            // A commit is durable as a whole.
+            let durable = sealed || floor > tail.last_first;
             let (end, next) = if durable {
                 (tail.end, tail.next)
             } else {
@@ -152,7 +163,22 @@ impl Follow {
             }
             found.range = self.at + found.range.start..self.at + found.range.end;
             self.keys_behind |= !keys.trees.contains_key(&found.envelope.scope);
-            index.push(&found.envelope, leaf_hash(found.line.envelope), found.range);
+            index.push(&found.envelope, found.hash, found.range);
         }
     }
+}
+
+/// Bytes from `start`, at most `most`, up to a stretch that is only filled ahead.
+fn written(file: &DiskFile, start: u64, most: usize) -> Result<Vec<u8>> {
+    const STEP: usize = 256 << 10;
+    let mut bytes = Vec::new();
+    while bytes.len() < most {
+        let step = file.read_range(start + bytes.len() as u64, STEP.min(most - bytes.len()))?;
+        let ends = step.iter().all(|&byte| byte == b'\n');
+        bytes.extend(step);
+        if ends {
+            break;
+        }
+    }
+    Ok(bytes)
 }

@@ -159,11 +159,11 @@ impl KeyFile {
         let written = self
             .file
             .write_all_at(text.as_bytes(), self.end)
-            .and_then(|()| self.file.sync_all());
+            .and_then(|()| self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable)));
         if let Err(error) = written {
             // Nothing of it may be found behind a shorter record that is written here later.
-            self.file.set_len(self.end)?;
-            return Err(error);
+            let cut = self.file.set_len(self.end);
+            return Err(cut.map_or_else(|e| e.into_kind(ErrorKind::Unavailable), |()| error));
         }
         self.end += text.len() as u64;
         Ok(())

@@ -2,42 +2,37 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use quipu_format::{Actor, Body, Hash, Kind, Scope, Signer, limits, tree::Frontier};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
     base::Base,
-    checkpoint,
     checkpoint::Publisher,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
     disk::{Access, Folder},
-    draft::Prepared,
-    follow::Follow,
-    index::Index,
-    keyfile::{self, KeyFile, Keys},
+    intake::{Answer, By, Intake},
+    keyfile::{KeyFile, Keys},
     lock::Lock,
     manifest::{self, Manifest},
     open_files::OpenFiles,
-    reader::ReadState,
+    opening::{self, Parts, SIGNER, clamp, read_state},
     recovery,
     remembered::Remembered,
-    restore,
+    reserve, restore,
     segment::{self, ActiveSegment},
-    sequencer::{Request, Sequencer},
-    stamps::{Clock, Stamps, SystemClock},
+    sequencer::Sequencer,
+    share::{self, Client, Server, Way},
+    stamps::{Stamps, SystemClock},
 };
-
-pub(crate) const SIGNER: &str = "signer";
 
 /// How a new ledger is made.
 #[derive(Debug, Clone)]
@@ -64,7 +59,8 @@ impl CreateOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// How long to wait for another writer to go; 10 s unless said otherwise.
+    /// How long to wait for another writer to go or, where the ledger is opened to be shared, to serve us; 10 s unless
+    /// said otherwise.
     pub wait: Duration,
     /// As for [`CreateOptions`].
     pub segment_bytes: u64,
@@ -79,22 +75,29 @@ impl Default for OpenOptions {
     }
 }
 
-/// The one writer of a ledger. Cheap to clone; may be used from many threads and tasks at once. When the last handle
-/// is dropped, what is queued is committed and a last checkpoint written.
+/// A ledger that is open for writing. Cheap to clone; may be used from many threads and tasks at once. When the last
+/// handle is dropped, what is queued is committed and a last checkpoint written.
+///
+/// One process at a time writes: it holds the ledger's lock, and serves a socket in the ledger's folder. What is opened
+/// with [`open_shared`](Self::open_shared) while another process writes hands its appends to that one.
 #[derive(Clone)]
 pub struct Ledger {
-    inner: Arc<Inner>,
+    role: Role,
 }
 
-struct Inner {
-    reader: LedgerReader,
-    secret: Zeroizing<[u8; 32]>,
-    committer: Committer,
+#[derive(Clone)]
+enum Role {
+    Writer(Arc<Writer>),
+    Client(Arc<Client>),
+}
+
+struct Writer {
+    intake: Arc<Intake>,
     checkpointer: Arc<Checkpointer>,
-    /// Held while a component is stored: two of one digest would share a temporary name.
-    components: Mutex<()>,
     /// Held while segments are archived.
     archiving: Mutex<()>,
+    /// Until it is closed.
+    server: Mutex<Option<Server>>,
     /// Given back last.
     lock: Mutex<Option<Lock>>,
 }
@@ -117,7 +120,8 @@ impl Ledger {
         }
         let not_empty = || {
             let message = format!(
-                "the folder {} is not empty: choose another one for the ledger",
+                "the folder {} is not empty: choose another one for the ledger, or remove it where making a ledger was \
+                 broken off",
                 path.display()
             );
             Error::new(ErrorKind::Exists, message)
@@ -153,12 +157,12 @@ impl Ledger {
         let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
         let stamps = Stamps::new(Box::new(SystemClock::new()), Ulid::nil());
         let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
-        let ledger = Self::start(Parts {
+        let parts = Parts {
             state,
             sequencer,
             publisher,
-            lock,
-        })?;
+        };
+        let ledger = Self::start(parts, lock)?;
         let reader = ledger.reader();
         let genesis = json!({"genesis": {"origin": reader.origin(), "verifierKey": reader.verifier_key().to_string()}});
         ledger.append_system("quipu.genesis", genesis)?;
@@ -184,20 +188,56 @@ impl Ledger {
     /// folder is a copy: see [`confirm`](crate::confirm).
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        if Manifest::read(&folder)?.copy {
-            return Err(restore::unconfirmed());
+        restore::refuse_copy(&folder)?;
+        let lock = Lock::take(&folder, options.wait)?;
+        Self::open_locked(path, folder, lock, &options)
+    }
+
+    /// Opens a ledger for writing together with other processes: as [`open`](Self::open) does where nobody writes,
+    /// else by handing appends to the process that does. Receipts and errors are the same either way. When that process
+    /// goes, be it killed, the next append opens the ledger here, unless another process was faster, and what was not
+    /// answered is repeated there.
+    ///
+    /// So that a repetition appends nothing twice, a draft without an idempotency key gets a random one when it is
+    /// handed over: its envelope has a member `key`. A draft that has a key of its own may come back as `repeated`
+    /// where it was in fact this call that appended it.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); `Locked` where the other process did not serve us for as long as `options.wait`.
+    pub fn open_shared(path: &Path, options: OpenOptions) -> Result<Self> {
+        let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
+        restore::refuse_copy(&folder)?;
+        let join = share::Join::new(path, folder, options);
+        match join.within(join.patience())? {
+            Way::Own(ledger) => Ok(ledger),
+            Way::Through(connection, head) => {
+                let client = Client::start(Self::open_read_only(path)?, join, connection, head)?;
+                let role = Role::Client(Arc::new(client));
+                Ok(Self { role })
+            }
         }
-        let ledger = Self::start(Parts::open(folder, path, &options, Box::new(SystemClock::new()))?)?;
+    }
+
+    /// Opens a ledger whose lock this process has just taken.
+    pub(crate) fn open_locked(path: &Path, folder: Folder, mut lock: Lock, options: &OpenOptions) -> Result<Self> {
+        // Before the log is read, which takes time: who comes meanwhile waits in the socket's queue.
+        lock.listen(&folder);
+        let parts = reserve::backed(&folder, || {
+            Parts::open(&folder, path, options, Box::new(SystemClock::new()))
+        })?;
+        let ledger = Self::start(parts, lock)?;
         for recovered in recovery::unnamed_torn(ledger.reader())? {
-            ledger.append_system("quipu.recovered", recovered)?;
+            reserve::backed(&folder, || ledger.append_system("quipu.recovered", recovered.clone()))?;
         }
+        ledger.serve();
         Ok(ledger)
     }
 
     /// Appends an entry of the host's to a copy of `size` entries that is about to be written, unless that was done.
     pub(crate) fn go_on(path: &Path, size: u64, kind: &str, sys: Value) -> Result<()> {
         let (folder, clock) = (Folder::open(path)?, Box::new(SystemClock::new()));
-        let ledger = Self::start(Parts::open(folder, path, &OpenOptions::default(), clock)?)?;
+        let lock = Lock::take(&folder, Duration::ZERO)?;
+        let ledger = Self::start(Parts::open(&folder, path, &OpenOptions::default(), clock)?, lock)?;
         if ledger.reader().head() == size {
             ledger.append_system(kind, sys)?;
         }
@@ -207,12 +247,25 @@ impl Ledger {
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
     pub fn open_read_only(path: &Path) -> Result<LedgerReader> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        open_reader(folder, path)
+        opening::reader(folder, path)
     }
 
-    /// Reads this ledger; the head is all that is durable.
+    /// Reads this ledger; the head is all that is durable. Where another process writes, it is what this one has seen
+    /// to be durable: what was appended through this ledger is always shown, what others append a moment later, or
+    /// after [`refresh`](Self::refresh).
     pub fn reader(&self) -> &LedgerReader {
-        &self.inner.reader
+        match &self.role {
+            Role::Writer(writer) => &writer.intake.reader,
+            Role::Client(client) => client.reader(),
+        }
+    }
+
+    /// Brings the reader up to what is durable now, by asking the process that writes; returns the head.
+    pub async fn refresh(&self) -> Result<u64> {
+        if let Role::Client(client) = &self.role {
+            client.ask_head()?.await.unwrap_or_else(|_| Err(unanswered()))?;
+        }
+        Ok(self.reader().head())
     }
 
     /// Appends one entry and returns when it is durable.
@@ -228,9 +281,11 @@ impl Ledger {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit(request)?;
-        answer.await.unwrap_or_else(|_| Err(unanswered()))
+        let answer = match &self.role {
+            Role::Writer(writer) => writer.intake.submit(drafts).await?,
+            Role::Client(client) => client.queue(drafts, By::Committer)?,
+        };
+        self.answered(answer.await.unwrap_or_else(|_| Err(unanswered())))
     }
 
     /// As [`append`](Self::append), for callers that may block. Where nobody else is committing, the commit is made on
@@ -241,15 +296,13 @@ impl Ledger {
 
     /// As [`append_all`](Self::append_all), for callers that may block.
     pub fn append_all_blocking(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, answer) = self.request(drafts)?;
-        self.inner.committer.submit_inline(request)?;
-        crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered()))
+        let answer = self.queue(drafts, By::Caller)?;
+        self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
     }
 
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.
     pub fn put_component(&self, bytes: &[u8]) -> Result<Hash> {
-        let _one_at_a_time = self.inner.components.lock().unwrap_or_else(PoisonError::into_inner);
-        components::put(&self.inner.reader.state.folder, bytes)
+        components::put(&self.reader().state.folder, bytes)
     }
 
     /// Moves full segments whose entries all come before `before`, compressed, to another folder, from which they are
@@ -258,37 +311,76 @@ impl Ledger {
     /// folder since, are found there. `progress` is told how many segments are done, and of how many.
     ///
     /// # Errors
-    /// `Exists` where another file has the name of a segment's. Whatever fails, no entry is lost, and archiving again goes on.
+    /// `Locked` where another process writes the ledger, and this one hands its appends to it; `Exists` where another file
+    /// has the name of a segment's. Whatever fails, no entry is lost, and archiving again goes on.
     pub fn archive(&self, before: u64, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<ArchiveSummary> {
-        let _one_at_a_time = self.inner.archiving.lock().unwrap_or_else(PoisonError::into_inner);
+        let Role::Writer(writer) = &self.role else {
+            let message = "another process writes to this ledger: archive there, or when it has gone";
+            return Err(Error::new(ErrorKind::Locked, message));
+        };
+        let _one_at_a_time = writer.archiving.lock().unwrap_or_else(PoisonError::into_inner);
         archive::archive(self.reader(), before, to, progress)
     }
 
     /// Commits what is queued, writes a last checkpoint and gives the lock back. Other handles on this ledger can
     /// still read; appending through them is `Unavailable`.
     pub fn close(self) -> Result<()> {
-        self.inner.close()
+        match &self.role {
+            Role::Writer(writer) => writer.close(),
+            Role::Client(client) => client.close(),
+        }
     }
 
-    fn start(parts: Parts) -> Result<Self> {
+    /// Queues drafts with the process that writes.
+    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
+        match &self.role {
+            Role::Writer(writer) => writer.intake.queue(drafts, by),
+            Role::Client(client) => client.queue(drafts, by),
+        }
+    }
+
+    /// What was acknowledged here is shown here.
+    fn answered(&self, receipts: Result<Vec<Receipt>>) -> Result<Vec<Receipt>> {
+        if let (Role::Client(client), Ok(receipts)) = (&self.role, &receipts) {
+            let last = receipts.iter().map(|receipt| receipt.seq).max();
+            client.reader().proved(last.map_or(0, |seq| seq + 1));
+        }
+        receipts
+    }
+
+    /// Serves other processes from now on.
+    fn serve(&self) {
+        let Role::Writer(writer) = &self.role else { return };
+        let lock = writer.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = lock.as_ref().and_then(Lock::listener);
+        let server = listener.and_then(|listener| Server::start(listener, writer.intake.clone()));
+        *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
+    fn start(parts: Parts, lock: Lock) -> Result<Self> {
         let keys = parts.state.keys.read().unwrap_or_else(PoisonError::into_inner);
         let secret = keys.secret.clone();
         drop(keys);
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };
-        let lock = Mutex::new(Some(parts.lock));
-        Ok(Self {
-            inner: Arc::new(Inner {
-                reader,
-                secret,
-                committer,
-                checkpointer,
-                components: Mutex::default(),
-                archiving: Mutex::default(),
-                lock,
-            }),
-        })
+        let writer = Writer {
+            intake: Arc::new(Intake::new(reader, committer, secret)),
+            checkpointer,
+            archiving: Mutex::default(),
+            server: Mutex::default(),
+            lock: Mutex::new(Some(lock)),
+        };
+        let role = Role::Writer(Arc::new(writer));
+        Ok(Self { role })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn committer(&self) -> &Committer {
+        match &self.role {
+            Role::Writer(writer) => &writer.intake.committer,
+            Role::Client(_) => panic!("a client commits nothing"),
+        }
     }
 
     fn append_system(&self, kind: &str, sys: Value) -> Result<Receipt> {
@@ -297,163 +389,28 @@ impl Ledger {
         draft.sys = Some(sys);
         self.append_blocking(draft)
     }
-
-    /// Checks drafts on the caller's thread.
-    fn request(&self, drafts: Vec<Draft>) -> Result<(Request, oneshot::Receiver<Result<Vec<Receipt>>>)> {
-        if drafts.is_empty() || drafts.len() > limits::DRAFTS {
-            let message = format!("{} drafts at once; 1 to {} fit", drafts.len(), limits::DRAFTS);
-            let kind = if drafts.is_empty() {
-                ErrorKind::Invalid
-            } else {
-                ErrorKind::TooLarge
-            };
-            return Err(Error::new(kind, message));
-        }
-        for id in drafts
-            .iter()
-            .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
-        {
-            if self.inner.reader.find(*id)?.is_none() {
-                let message = format!("{id} is not an entry of this ledger");
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
-        }
-        let drafts: Result<Vec<_>> = drafts
-            .into_iter()
-            .map(|draft| Prepared::new(draft, &self.inner.secret))
-            .collect();
-        let (reply, answer) = oneshot::channel();
-        let request = Request { drafts: drafts?, reply };
-        if request.bytes() > limits::COMMIT_BYTES {
-            let message = format!("the drafts take more than {} bytes together", limits::COMMIT_BYTES);
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        Ok((request, answer))
-    }
 }
 
-/// A ledger that is open for writing and has no threads yet.
-pub(crate) struct Parts {
-    pub(crate) state: Arc<ReadState>,
-    pub(crate) sequencer: Sequencer,
-    pub(crate) publisher: Publisher,
-    pub(crate) lock: Lock,
-}
-
-impl Parts {
-    /// Takes the lock, reads what is there, decides by the recovery table, and makes the log ready to go on.
-    pub(crate) fn open(folder: Folder, path: &Path, options: &OpenOptions, clock: Box<dyn Clock>) -> Result<Self> {
-        let manifest = Manifest::read(&folder)?;
-        let lock = Lock::take(&folder, options.wait)?;
-        let origin = manifest.verifier_key.name();
-        let keys = Keys::read(&folder, origin)?;
-        let checkpoint = checkpoint::read(&folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
-        let log_folder = folder.sub(segment::FOLDER)?;
-        let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
-        let mut log = recovery::Log::read(&folder, &files, &keys.secret, checkpoint, keys.applied)?;
-        let signer = read_signer(&folder, SIGNER, &manifest)?;
-        if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
-            recovery::check_keys(log.index.scopes.keys(), &keys)?;
-        }
-        for secret in [keyfile::FILE, SIGNER] {
-            keyfile::check_mode(&folder, secret)?;
-        }
-        let (file, position, filled) = log.recover(&folder, &log_folder)?;
-        drop(keys);
-        let (keyfile, keys) = KeyFile::open(&folder, origin)?;
-        let active = ActiveSegment::resume(
-            Arc::new(log_folder.clone()),
-            file.clone(),
-            position,
-            filled,
-            clamp(options.segment_bytes),
-        );
-        log.index.set_newest_file(file);
-        let remembered = Remembered::of(&log.index)?;
-        let state = read_state(path, folder, log_folder, manifest, log.index, keys, None);
-        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
-        log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
-        publisher.publish()?;
-        let stamps = Stamps::new(clock, log.last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
-        Ok(Self {
-            state,
-            sequencer,
-            publisher,
-            lock,
-        })
-    }
-}
-
-/// Opens a ledger for reading.
-pub(crate) fn open_reader(folder: Folder, path: &Path) -> Result<LedgerReader> {
-    let manifest = Manifest::read(&folder)?;
-    let keys = Keys::read(&folder, manifest.verifier_key.name())?;
-    let log = folder.sub(segment::FOLDER)?;
-    let follow = Some(Mutex::new(Follow::new()));
-    let index = Base::start().into_index(Arc::new(OpenFiles::new(folder.clone(), log.clone())));
-    let reader = LedgerReader {
-        state: read_state(path, folder, log, manifest, index, keys, follow),
-    };
-    reader.refresh()?;
-    Ok(reader)
-}
-
-impl Inner {
+impl Writer {
     fn close(&self) -> Result<()> {
         // Whoever closes as well waits here until the first has finished: the lock is given back last.
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.committer.close();
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = &server {
+            server.refuse_more();
+        }
+        self.intake.committer.close();
+        drop(server);
         let closed = self.checkpointer.close();
         lock.take();
         closed
     }
 }
 
-impl Drop for Inner {
+impl Drop for Writer {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the last checkpoint was not written; the next open writes it");
-        }
-    }
-}
-
-fn read_state(
-    path: &Path,
-    folder: Folder,
-    log: Folder,
-    manifest: Manifest,
-    index: Index,
-    keys: Keys,
-    follow: Option<Mutex<Follow>>,
-) -> Arc<ReadState> {
-    let path = path.to_owned();
-    Arc::new(ReadState {
-        path,
-        folder,
-        log,
-        manifest,
-        index: RwLock::new(index),
-        keys: RwLock::new(keys),
-        follow,
-    })
-}
-
-/// Reads a signer, which must hold the key that the manifest names.
-pub(crate) fn read_signer(folder: &Folder, name: &str, manifest: &Manifest) -> Result<Signer> {
-    let Some(text) = folder.read(name, 64 << 10)?.map(Zeroizing::new) else {
-        let message = "the file signer is missing: without it no checkpoint can be signed. Restore it from its backup";
-        return Err(Error::new(ErrorKind::NotFound, message));
-    };
-    let signer = std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| Signer::parse(text.trim_end()).ok());
-    match signer {
-        Some(signer) if signer.verifier_key() == manifest.verifier_key => Ok(signer),
-        _ => {
-            let message = "the file signer does not hold the key that quipu.json names: restore it from its backup";
-            Err(Error::new(ErrorKind::Tampered, message))
         }
     }
 }
@@ -467,10 +424,6 @@ fn no_ledger(path: &Path, error: Error) -> Error {
         path.display()
     );
     Error::new(ErrorKind::NotFound, message)
-}
-
-fn clamp(segment_bytes: u64) -> u64 {
-    segment_bytes.clamp(64 << 10, limits::SEGMENT_BYTES)
 }
 
 pub(crate) fn random() -> Result<Zeroizing<[u8; 32]>> {

@@ -1,8 +1,8 @@
 //! The append-only, hash-chained, signed log of a quipu ledger.
 //!
-//! A [`Ledger`] is the one writer of a folder, a [`LedgerReader`] reads it, in the writer's process or another. What a
-//! writer acknowledges has been synced; there is no call that changes, hides or removes an entry. Grants are not known
-//! here: whoever appends has checked that the actor may.
+//! A [`Ledger`] writes a folder, or hands its appends to the one process that does; a [`LedgerReader`] reads it, in that
+//! process or another. What is acknowledged has been synced; there is no call that changes, hides or removes an entry.
+//! Grants are not known here: whoever appends has checked that the actor may.
 //!
 //! ```
 //! use quipu_format::{Actor, Body, Kind, Scope};
@@ -37,25 +37,34 @@ mod export;
 mod follow;
 mod gaps;
 mod heads;
+mod immutable;
 pub mod import;
 mod index;
+mod intake;
 mod keyfile;
 mod ledger;
 mod lineage;
+mod lines;
 mod lock;
 mod manifest;
 mod open_files;
+mod opened;
+mod opening;
 mod original;
+mod plan;
 mod reader;
 mod recent;
 mod recovery;
 mod remembered;
+mod reserve;
 mod restore;
 mod scan;
 mod sealed;
 mod segment;
 mod sequencer;
+mod share;
 mod sidecar;
+mod staging;
 mod stamps;
 mod tree_files;
 mod verify;
@@ -67,7 +76,9 @@ pub use copy::{CopyProgress, CopySummary};
 pub use draft::{Draft, Receipt};
 pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
+pub use immutable::{ImmutableSummary, set_immutable};
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use plan::{RecoveryPlan, plan_recovery};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use restore::{RestoreOptions, confirm, restore};
 pub use verify::{Fault, Verification, VerifyProgress, verify};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quipu_format::{
-    Checkpoint, Hash, Signer, leaf_hash,
+    Checkpoint, Hash, Signer,
     tree::{self, TileHashes},
 };
 
@@ -13,8 +13,8 @@ use crate::{
     checkpoint,
     disk::{DiskFile, Folder},
     keyfile::Keys,
-    ledger::{SIGNER, read_signer},
     manifest::Manifest,
+    opening::{SIGNER, read_signer},
     scan, segment,
     tree_files::TreeFiles,
 };
@@ -122,9 +122,9 @@ pub(crate) struct Segment {
 pub(crate) fn entries(bytes: &[u8], segment: &Segment) -> std::result::Result<(Vec<Hash>, usize), String> {
     let mut leaves = Vec::new();
     let mut end = None;
-    let Ok(tail) = scan::commits(bytes, 0, segment.first, |found| {
+    let Ok(tail) = scan::commits(bytes, 0, segment.first, &|(): &mut (), _| (), |found, ()| {
         if found.envelope.seq < segment.end {
-            leaves.push(leaf_hash(found.line.envelope));
+            leaves.push(found.hash);
         }
         if found.line.last + 1 == segment.end {
             end = Some(found.range.end);

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use quipu_format::{
@@ -45,6 +48,8 @@ pub(crate) struct ReadState {
     pub(crate) keys: RwLock<Keys>,
     /// Of a reader that does not write: how far it has followed the files.
     pub(crate) follow: Option<Mutex<Follow>>,
+    /// Of such a reader: entries below it are durable, for the process that writes has said so.
+    pub(crate) proved: AtomicU64,
 }
 
 /// Which way a page goes.
@@ -119,12 +124,19 @@ impl LedgerReader {
     /// Looks at the files again, where another process writes; returns the head.
     pub fn refresh(&self) -> Result<u64> {
         if let Some(follow) = &self.state.follow {
+            let proved = self.state.proved.load(Ordering::Acquire);
             follow
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .advance(&self.state)?;
+                .advance(&self.state, proved)?;
         }
         Ok(self.head())
+    }
+
+    /// Takes the word of the process that writes for it that entries below `head` are durable. They are shown from now
+    /// on; the files are looked at when somebody reads.
+    pub(crate) fn proved(&self, head: u64) {
+        self.state.proved.fetch_max(head, Ordering::AcqRel);
     }
 
     /// The event at a position. None: there is none yet.
@@ -134,7 +146,7 @@ impl LedgerReader {
 
     /// The envelope at a position; no body is opened. None: there is none yet.
     pub fn envelope(&self, seq: u64) -> Result<Option<Envelope>> {
-        let Some(Found { file, place }) = self.state.index.place(seq)? else {
+        let Some(Found { file, place }) = self.shown().place(seq)? else {
             return Ok(None);
         };
         let bytes = read_line(&file, place, seq)?;
@@ -143,19 +155,19 @@ impl LedgerReader {
 
     /// Position of the event of that name, by binary search.
     pub fn find(&self, id: EventId) -> Result<Option<u64>> {
-        self.state.index.find(id)
+        self.shown().find(id)
     }
 
     /// First position whose time is `ts` or later; the head if there is none. By binary search.
     pub fn seq_at(&self, ts: Timestamp) -> Result<u64> {
-        self.state.index.seq_at(ts)
+        self.shown().seq_at(ts)
     }
 
     /// Events of one scope with positions in `range`, at most `limit` (1 to 1,000; a larger one counts as 1,000).
     /// Other scopes' entries are not touched.
     pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, limits::PAGE_EVENTS);
-        let mut seqs = self.state.index.select(scope, range.clone(), direction, limit + 1)?;
+        let mut seqs = self.shown().select(scope, range.clone(), direction, limit + 1)?;
         let mut more = seqs.len() > limit;
         seqs.truncate(limit);
         let mut paths = KeyPaths::default();
@@ -225,7 +237,7 @@ impl LedgerReader {
     /// Entries of the scope up to its last one before `seq` that is not damaged.
     fn count_before(&self, scope: &Scope, seq: u64) -> Result<u32> {
         let mut end = seq;
-        while let [before] = self.state.index.select(scope, 0..end, Direction::Backward, 1)?[..] {
+        while let [before] = self.shown().select(scope, 0..end, Direction::Backward, 1)?[..] {
             match self.envelope(before) {
                 Ok(Some(envelope)) => return Ok(envelope.nth.saturating_add(1)),
                 Ok(None) => break,
@@ -361,12 +373,34 @@ impl LedgerReader {
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.state.index.read().unwrap_or_else(PoisonError::into_inner)
+        self.shown().read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where entries stand, with all that is known to be durable.
+    fn shown(&self) -> &RwLock<Index> {
+        self.show_proved();
+        &self.state.index
+    }
+
+    fn show_proved(&self) {
+        let Some(follow) = &self.state.follow else { return };
+        let proved = self.state.proved.load(Ordering::Acquire);
+        let shown = || self.state.index.read().unwrap_or_else(PoisonError::into_inner).next();
+        if proved <= shown() {
+            return;
+        }
+        let mut follow = follow.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once for each proof: behind damage, entries stay hidden however often one looks.
+        if follow.proved() < proved
+            && let Err(error) = follow.advance(&self.state, proved)
+        {
+            tracing::warn!(%error, "what was appended cannot be read yet");
+        }
     }
 
     /// The stored bytes of an entry's envelope.
     pub(crate) fn envelope_bytes(&self, seq: u64) -> Result<Vec<u8>> {
-        let Some(Found { file, place }) = self.state.index.place(seq)? else {
+        let Some(Found { file, place }) = self.shown().place(seq)? else {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
         };
         let bytes = read_line(&file, place, seq)?;
@@ -374,7 +408,7 @@ impl LedgerReader {
     }
 
     fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
-        let Some(Found { file, place }) = self.state.index.place(seq)? else {
+        let Some(Found { file, place }) = self.shown().place(seq)? else {
             return Ok(None);
         };
         let bytes = read_line(&file, place, seq)?;
@@ -459,13 +493,13 @@ impl Iterator for Events {
 
 /// The ways down the key trees of the scopes that were read last, so that entries in order cost little to open.
 #[derive(Default)]
-struct KeyPaths(HashMap<Scope, KeyPath>);
+pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
     const SCOPES: usize = 1_024;
 
-    fn of(&mut self, scope: &Scope) -> &mut KeyPath {
+    pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {
             self.0.clear();
         }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
-use quipu_format::{Checkpoint, Envelope, Hash, Scope, leaf_hash, tree::Frontier};
+use quipu_format::{Checkpoint, Envelope, Hash, Scope, tree::Frontier};
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -12,9 +12,10 @@ use crate::{
     base::Base,
     disk::{Access, DiskFile, Folder},
     index::{Index, SharedIndex},
+    lines::Found,
     open_files::OpenFiles,
     reader::Direction,
-    scan::{self, Found, Tail},
+    scan::{self, Tail},
     segment,
 };
 
@@ -84,6 +85,19 @@ pub(crate) struct Log {
     last_commit_at: u64,
 }
 
+impl Row {
+    /// Its letter in docs/FORMAT.md.
+    pub(crate) fn letter(&self) -> char {
+        match self {
+            Self::A(_) => 'a',
+            Self::B { .. } => 'b',
+            Self::C(_) => 'c',
+            Self::D(_) => 'd',
+            Self::E => 'e',
+        }
+    }
+}
+
 impl Log {
     /// Reads all that stands behind the base, without changing anything.
     pub(crate) fn read(
@@ -138,11 +152,11 @@ impl Log {
                 self.index.rotate(first, file.clone());
             }
             let mut contradiction = None;
-            let tail = scan::commits(&bytes, 0, next, |found| {
+            let tail = scan::commits(&bytes, 0, next, &|(): &mut (), _| (), |found, ()| {
                 if contradiction.is_none() {
                     contradiction = self.take(&found, &file);
                 }
-                frontier.push(leaf_hash(found.line.envelope));
+                frontier.push(found.hash);
                 if let Some(c) = checkpoint.filter(|c| c.size == frontier.size())
                     && c.root != frontier.root()
                 {
@@ -183,7 +197,7 @@ impl Log {
             .get(scope)
             .map_or((0, Hash::of_nothing()), |head| (head.count, head.last));
         let rises = id.0 > self.last_id || *seq == 0;
-        let hash = leaf_hash(found.line.envelope);
+        let hash = found.hash;
         self.index.push(&found.envelope, hash, found.range.clone());
         self.leaves.push(hash);
         self.last_id = id.0;
@@ -218,11 +232,10 @@ impl Log {
         decide(&self.findings)
     }
 
-    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
-    /// goes, and up to where the segment is filled.
-    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
-        let torn = match self.row() {
-            Row::A(why) => return Err(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
+    /// Why the ledger must not be written, where its row says so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        match self.row() {
+            Row::A(why) => Some(refusal(ErrorKind::Tampered, &format!("the ledger was changed: {why}"))),
             Row::B { next, floor } => {
                 let stray = self
                     .findings
@@ -230,20 +243,40 @@ impl Log {
                     .as_ref()
                     .map_or(String::new(), |what| format!(" ({what})"));
                 let what = format!("the log holds {next} entries where {floor} were acknowledged{stray}");
-                return Err(refusal(ErrorKind::LostEntries, &what));
+                Some(refusal(ErrorKind::LostEntries, &what))
             }
-            Row::C(what) => return Err(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::C(what) => Some(refusal(ErrorKind::Corrupt, &format!("the log is damaged: {what}"))),
+            Row::D(_) | Row::E if self.index.newest_file().is_none() => {
+                Some(refusal(ErrorKind::LostEntries, "there is no segment in log/"))
+            }
+            Row::D(_) | Row::E => None,
+        }
+    }
+
+    /// The bytes of the newest segment that a crash cut off, if there are any.
+    pub(crate) fn torn(&self) -> Option<Range<usize>> {
+        match self.row() {
             Row::D(rest) => Some(rest),
-            Row::E => None,
-        };
-        if self.index.newest_file().is_none() {
-            return Err(refusal(ErrorKind::LostEntries, "there is no segment in log/"));
+            _ => None,
+        }
+    }
+
+    /// Entries that must be there.
+    pub(crate) fn floor(&self) -> u64 {
+        self.findings.floor
+    }
+
+    /// Does what the row says: refuses, or makes the newest segment clean and durable. Returns where the next commit
+    /// goes, and up to where the segment is filled.
+    pub(crate) fn recover(&self, ledger: &Folder, log: &Folder) -> Result<(Arc<DiskFile>, u64, u64)> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
         }
         let first = self.index.newest_first();
         // A crash may have come between sealing a segment and beginning the next.
         log.make_writable(&segment::file_name(first))?;
         let file = Arc::new(log.write_file(&segment::file_name(first))?);
-        if let Some(rest) = torn {
+        if let Some(rest) = self.torn() {
             let bytes = file.read_range(rest.start as u64, rest.len())?;
             keep_torn(ledger, first, rest.start, &bytes)?;
             file.fill(b'\n', rest.start as u64..rest.end as u64)?;

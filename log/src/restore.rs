@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quipu_format::{Checkpoint, Signer, leaf_hash, tree::Frontier};
+use quipu_format::{Checkpoint, Signer, tree::Frontier};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -13,10 +13,11 @@ use crate::{
     copy::{Copy, Secrets},
     disk::Folder,
     keyfile::Keys,
-    ledger::{SIGNER, random, read_signer},
+    ledger::random,
     lineage::FORK,
     lock::Lock,
     manifest::Manifest,
+    opening::{SIGNER, read_signer},
     original::Original,
     recovery::{check_keys, read_segment},
     scan, segment,
@@ -102,13 +103,16 @@ pub fn confirm(path: &Path, note: &[u8]) -> Result<Checkpoint> {
     Ok(shown)
 }
 
-/// What a copy says to those who would write to it.
-pub(crate) fn unconfirmed() -> Error {
+/// Refuses to write to a copy.
+pub(crate) fn refuse_copy(folder: &Folder) -> Result<()> {
+    if !Manifest::read(folder)?.copy {
+        return Ok(());
+    }
     let message = "this is a copy of a ledger, and the ledger or another copy may have gone further: it can be read, and \
                    is not written. If it is a backup, restore it to a folder of its own. Then show it the newest checkpoint that \
                    is known with `quipu confirm CHECKPOINT`, or let it go on under a new name with `quipu restore --fork NAME \
                    BACKUP DIR`";
-    Error::new(ErrorKind::ReadOnly, message)
+    Err(Error::new(ErrorKind::ReadOnly, message))
 }
 
 /// Restores under a new name and key. Whatever step a crash comes after, restoring again finishes it: until the last one
@@ -243,9 +247,9 @@ fn check_root(folder: &Folder, wanted: &Checkpoint) -> Result<()> {
         }
         let bytes = read_segment(&archive::open(folder, &log, first)?)?;
         let next = frontier.size();
-        let Ok(_) = scan::commits(&bytes, 0, next, |found| {
+        let Ok(_) = scan::commits(&bytes, 0, next, &|(): &mut (), _| (), |found, ()| {
             if frontier.size() < wanted.size {
-                frontier.push(leaf_hash(found.line.envelope));
+                frontier.push(found.hash);
             }
             Ok::<_, std::convert::Infallible>(())
         });

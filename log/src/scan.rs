@@ -3,17 +3,12 @@
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memmem};
-use quipu_format::{Envelope, Line, limits};
+use quipu_format::limits;
+
+use crate::lines::{self, Found, Item};
 
 /// How every stored envelope begins. A payload cannot imitate it: bodies are in base64, and JSON escapes quotes.
 const MARK: &[u8] = br#"{"v":1,"#;
-
-/// A line in a segment: its bytes, LF included.
-pub(crate) struct Found<'a> {
-    pub(crate) range: Range<usize>,
-    pub(crate) line: Line<'a>,
-    pub(crate) envelope: Envelope,
-}
 
 /// Where whole commits end, and what comes after.
 #[derive(Debug)]
@@ -33,12 +28,14 @@ pub(crate) struct Tail {
 }
 
 /// Walks the whole commits of `bytes` from `start`, the first of which must begin with entry `next`. Lines are
-/// handed out commit by commit, once the commit is known to be whole.
-pub(crate) fn commits<'a, E>(
+/// handed out commit by commit, once the commit is known to be whole, with what `work` made of each, which is called on
+/// several threads.
+pub(crate) fn commits<'a, S: Default, T: Send, E>(
     bytes: &'a [u8],
     start: usize,
     next: u64,
-    mut each: impl FnMut(Found<'a>) -> Result<(), E>,
+    work: &(dyn Fn(&mut S, &Found<'a>) -> T + Sync),
+    mut each: impl FnMut(Found<'a>, T) -> Result<(), E>,
 ) -> Result<Tail, E> {
     let mut tail = Tail {
         end: start,
@@ -48,39 +45,58 @@ pub(crate) fn commits<'a, E>(
         rest: start..start,
         why: String::new(),
     };
-    let mut commit = Vec::new();
+    let mut commit: Vec<(Found<'a>, T)> = Vec::new();
     let mut at = start;
-    loop {
-        match line_at(bytes, at, tail.next + commit.len() as u64) {
-            Ok(found) if found.line.first == tail.next => {
-                at = found.range.end;
-                let last = found.line.last;
-                let complete = found.envelope.seq == last;
-                if commit.last().is_some_and(|before: &Found<'_>| before.line.last != last) {
-                    tail.why = "two lines of one commit disagree about its end".into();
-                    break;
-                }
-                commit.push(found);
-                if complete {
-                    tail.last_first = tail.next;
-                    tail.last_commit = tail.end..at;
-                    (tail.end, tail.next) = (at, last + 1);
-                    commit.drain(..).try_for_each(&mut each)?;
-                }
-            }
-            Ok(found) => {
-                tail.why = format!(
-                    "a commit beginning with entry {} where {} is next",
-                    found.line.first, tail.next
-                );
-                break;
-            }
-            Err(why) => {
+    let mut outcome = Ok(());
+    lines::walk(bytes, start, work, |item| {
+        let (found, made) = match item {
+            Item::Line(found, made) => (found, made),
+            Item::Bad(why) => {
                 tail.why = why;
-                break;
+                return false;
             }
+            Item::Empty | Item::End if bytes[at..].iter().all(|&b| b == b'\n') => {
+                tail.why = "the log ends here".into();
+                return false;
+            }
+            Item::Empty => {
+                tail.why = "an empty line among entries".into();
+                return false;
+            }
+            Item::End => {
+                tail.why = "a line without an end".into();
+                return false;
+            }
+        };
+        let expected = tail.next + commit.len() as u64;
+        if found.envelope.seq != expected {
+            tail.why = format!("the line is entry {} where {expected} is next", found.envelope.seq);
+            return false;
         }
-    }
+        if found.line.first != tail.next {
+            tail.why = format!(
+                "a commit beginning with entry {} where {} is next",
+                found.line.first, tail.next
+            );
+            return false;
+        }
+        let last = found.line.last;
+        if commit.last().is_some_and(|(before, _)| before.line.last != last) {
+            tail.why = "two lines of one commit disagree about its end".into();
+            return false;
+        }
+        at = found.range.end;
+        let complete = found.envelope.seq == last;
+        commit.push((found, made));
+        if complete {
+            tail.last_first = tail.next;
+            tail.last_commit = tail.end..at;
+            (tail.end, tail.next) = (at, last + 1);
+            outcome = commit.drain(..).try_for_each(|(found, made)| each(found, made));
+        }
+        outcome.is_ok()
+    });
+    outcome?;
     let rest = &bytes[tail.end..];
     if let (Some(first), Some(last)) = (
         rest.iter().position(|&b| b != b'\n'),
@@ -115,38 +131,13 @@ pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Foun
             let Some(text) = bytes.get(mark..third + 9) else {
                 continue;
             };
-            let Ok(line) = Line::parse(text) else { continue };
-            let Ok(envelope) = Envelope::parse(line.envelope) else {
-                continue;
-            };
             let end = third + 9;
             let end = if bytes.get(end) == Some(&b'\n') { end + 1 } else { end };
+            let Ok(found) = lines::found(mark..end, text) else {
+                continue;
+            };
             at = end;
-            return Some(Found {
-                range: mark..end,
-                line,
-                envelope,
-            });
+            return Some(found);
         }
-    })
-}
-
-fn line_at(bytes: &[u8], at: usize, seq: u64) -> Result<Found<'_>, String> {
-    let rest = &bytes[at..];
-    let length = match memchr(b'\n', rest) {
-        Some(0) | None if rest.iter().all(|&b| b == b'\n') => return Err("the log ends here".into()),
-        Some(0) => return Err("an empty line among entries".into()),
-        None => return Err("a line without an end".into()),
-        Some(length) => length,
-    };
-    let line = Line::parse(&rest[..length]).map_err(|e| e.to_string())?;
-    let envelope = Envelope::parse(line.envelope).map_err(|e| e.to_string())?;
-    if envelope.seq != seq {
-        return Err(format!("the line is entry {} where {seq} is next", envelope.seq));
-    }
-    Ok(Found {
-        range: at..at + length + 1,
-        line,
-        envelope,
     })
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use quipu_format::{EventId, IdempotencyKey, Scope, Timestamp, leaf_hash};
+use quipu_format::{EventId, IdempotencyKey, Scope, Timestamp};
 
 use crate::{
     Error, ErrorKind, Result,
@@ -187,7 +187,7 @@ impl Sealed {
         for found in scan::authentic(&bytes, 0) {
             let next = self.first + u64::from(recent.len());
             if (next..self.end()).contains(&found.envelope.seq) {
-                recent.push(&found.envelope, leaf_hash(found.line.envelope), found.range);
+                recent.push(&found.envelope, found.hash, found.range);
             }
         }
         Ok(recent)

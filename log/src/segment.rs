@@ -2,13 +2,8 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use quipu_format::limits;
@@ -19,15 +14,18 @@ use crate::{
 };
 
 pub(crate) const FOLDER: &str = "log";
-const NEXT: &str = "next";
+pub(crate) const NEXT: &str = "next";
 /// Bytes that the first segment of a ledger is filled ahead at first; doubled each time they are used up.
 const FIRST_FILL_BYTES: u64 = 128 << 10;
 /// Bytes that a segment file can have: a commit that fits no segment has one of its own.
 pub(crate) const MOST_BYTES: u64 = limits::SEGMENT_BYTES + limits::COMMIT_BYTES as u64;
 /// Entries that a segment file can hold: no line is shorter than 256 bytes.
 pub(crate) const MOST_ENTRIES: u64 = MOST_BYTES / 256;
-/// Bytes filled between two looks at how far the writer has come.
-const FILL_STEP_BYTES: u64 = 1 << 20;
+/// Bytes by which it is filled further at most, while commits wait.
+const MOST_FILL_BYTES: u64 = 4 << 20;
+/// Bytes of the next segment that are filled and synced at once. A commit that meets such a sync waits for it; with
+/// 1 MiB a commit of 256 KiB took twice as long.
+const FILL_STEP_BYTES: u64 = 256 << 10;
 
 /// Name of the segment whose first entry has this `seq`.
 pub(crate) fn file_name(first: u64) -> String {
@@ -80,7 +78,7 @@ impl ActiveSegment {
     }
 
     /// Makes room for a commit of at most `bytes`, whose first entry has `first`. Returns whether a new segment was
-    /// begun. If it fails nothing has changed, and it can be tried again, unless the kind is `Unavailable`.
+    /// begun. If it fails for want of room nothing has changed, and it can be tried again.
     pub(crate) fn make_room(&mut self, bytes: u64, first: u64) -> Result<bool> {
         let end = self.position + bytes;
         if end > self.limit && self.position > 0 {
@@ -88,19 +86,23 @@ impl ActiveSegment {
             return Ok(true);
         }
         if end > self.filled {
-            let target = (self.filled * 2)
+            let mut target = (self.filled + self.filled.min(MOST_FILL_BYTES))
                 .max(FIRST_FILL_BYTES)
                 .max(end)
                 .min(self.limit.max(end));
-            self.file.fill(b'\n', self.filled..target)?;
-            self.file.sync_all()?;
+            if let Err(error) = self.file.fill(b'\n', self.filled..target) {
+                // The last room on a full disk is used before appends are refused.
+                target = self.file.len()?;
+                if error.kind() != ErrorKind::Full || target < end {
+                    return Err(error);
+                }
+            }
+            // Also where a sync says that the disk is full: what was written before is in doubt then.
+            self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable))?;
             self.filled = target;
         }
         if self.next.is_none() && end > self.limit / 2 {
             self.next = Some(Preparation::start(self.log.clone(), self.limit)?);
-        }
-        if let Some(next) = &self.next {
-            next.keep_ahead_of(end.saturating_sub(self.limit / 2) * 2);
         }
         Ok(false)
     }
@@ -111,17 +113,22 @@ impl ActiveSegment {
         self.file.write_all_at(bytes, start)?;
         self.file.sync_data()?;
         self.position = start + bytes.len() as u64;
+        if let Some(next) = &mut self.next {
+            // Now, while the disk has nothing else to do.
+            next.keep_ahead_of(self.position.saturating_sub(self.limit / 2) * 2);
+        }
         Ok(start..self.position)
     }
 
     /// Begins the next segment. What fails before the renaming changes nothing; after it, only opening the ledger again
     /// tells what the folder holds, and the error says so by its kind.
     fn rotate(&mut self, first: u64, bytes: u64) -> Result<()> {
-        let next = match self.next.take() {
-            Some(next) => next,
-            None => Preparation::start(self.log.clone(), self.limit)?,
+        let mut file = match self.next.take().map(Preparation::finish) {
+            Some(Err(error)) if error.kind() != ErrorKind::Full => return Err(error),
+            Some(Ok(file)) => file,
+            // Where the disk was full, there may be room by now.
+            _ => Preparation::start(self.log.clone(), self.limit)?.finish()?,
         };
-        let mut file = next.finish()?;
         let mut filled = self.limit;
         if bytes > filled {
             file.fill(b'\n', filled..bytes)?;
@@ -159,38 +166,53 @@ pub(crate) fn discard_next(log: &Folder) -> Result<()> {
 /// A thread that fills `log/next` and syncs it, no faster than the writer comes near its end: filling doubles the
 /// bytes that are written, and must not hold up commits.
 struct Preparation {
-    wanted: Arc<AtomicU64>,
-    hurry: mpsc::Sender<()>,
+    /// Bytes to which it is to be filled.
+    wanted: mpsc::Sender<u64>,
+    /// What was said last.
+    said: u64,
     thread: JoinHandle<Result<DiskFile>>,
 }
 
 impl Preparation {
     fn start(log: Arc<Folder>, bytes: u64) -> Result<Self> {
-        let wanted = Arc::new(AtomicU64::new(0));
-        let (hurry, hurried) = mpsc::channel();
-        let pace = wanted.clone();
+        let (wanted, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("quipu-next".into())
-            .spawn(move || prepare(&log, bytes, &pace, &hurried))
+            .spawn(move || {
+                let prepared = prepare(&log, bytes, &receiver);
+                // On a full disk, what there is of it would be the room that others need.
+                if prepared.is_err() {
+                    let _ = discard_next(&log);
+                }
+                prepared
+            })
             .map_err(|e| Error::io("start the thread that prepares the next segment", &e))?;
-        Ok(Self { wanted, hurry, thread })
+        Ok(Self {
+            wanted,
+            said: 0,
+            thread,
+        })
     }
 
-    /// Lets the filling go on up to `bytes`.
-    fn keep_ahead_of(&self, bytes: u64) {
-        self.wanted.store(bytes + FILL_STEP_BYTES, Ordering::Relaxed);
+    /// Has it filled to a step past `bytes`.
+    fn keep_ahead_of(&mut self, bytes: u64) {
+        let wanted = bytes + FILL_STEP_BYTES;
+        if wanted >= self.said + FILL_STEP_BYTES {
+            self.said = wanted;
+            // A thread that has failed says so at the end.
+            let _ = self.wanted.send(wanted);
+        }
     }
 
     /// Waits for the thread to end, whole or not.
     fn abandon(self) {
-        drop(self.hurry);
+        drop(self.wanted);
         let _ = self.thread.join();
     }
 
     /// Waits for the file to be whole.
     fn finish(self) -> Result<DiskFile> {
-        self.wanted.store(u64::MAX, Ordering::Relaxed);
-        let _ = self.hurry.send(());
+        let _ = self.wanted.send(u64::MAX);
         self.thread.join().unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Io,
@@ -200,28 +222,24 @@ impl Preparation {
     }
 }
 
-fn prepare(log: &Folder, bytes: u64, pace: &AtomicU64, hurried: &mpsc::Receiver<()>) -> Result<DiskFile> {
+fn prepare(log: &Folder, bytes: u64, wanted: &mpsc::Receiver<u64>) -> Result<DiskFile> {
     log.remove(NEXT)?;
     let file = log.create_file(NEXT, Access::Usual)?;
+    let step = vec![b'\n'; FILL_STEP_BYTES.min(bytes) as usize];
     let mut at = 0;
-    while at < bytes {
-        while at > pace.load(Ordering::Relaxed) {
-            match hurried.recv_timeout(Duration::from_millis(2)) {
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // The writer is in a hurry.
-                Ok(()) => break,
-                // The writer has gone: an unfinished file is removed at the next open.
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"));
-                }
-            }
+    for wanted in wanted {
+        while at < bytes.min(wanted) {
+            let length = (bytes - at).min(step.len() as u64);
+            file.write_all_at(&step[..length as usize], at)?;
+            file.sync_data()?;
+            at += length;
         }
-        let end = (at + FILL_STEP_BYTES).min(bytes);
-        file.fill(b'\n', at..end)?;
-        file.sync_data()?;
-        at = end;
+        if at >= bytes {
+            file.sync_all()?;
+            log.sync()?;
+            return Ok(file);
+        }
     }
-    file.sync_all()?;
-    log.sync()?;
-    Ok(file)
+    // The writer has gone: an unfinished file is removed at the next open.
+    Err(Error::new(ErrorKind::Io, "the next segment is no longer wanted"))
 }

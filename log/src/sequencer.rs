@@ -1,14 +1,13 @@
-//! Gives entries their place: one thread at a time assigns positions, chains, seals, hashes, writes and syncs.
+//! Gives entries their place: one thread at a time assigns positions, has them staged, writes and syncs.
 
 // Long because what one commit does, in the order that durability rests on.
 
 use std::{
     collections::{HashMap, HashSet},
-    ops::Range,
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, KeyTree, Kind, Scope, encode_line, leaf_hash, limits};
+use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, KeyTree, Kind, Scope, leaf_hash, limits};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -19,13 +18,16 @@ use crate::{
     reader::ReadState,
     remembered::Remembered,
     segment::ActiveSegment,
+    staging::{Batch, Chain, Entry},
     stamps::{Disagreement, Stamps},
 };
+
+type Answer = Result<Vec<Receipt>>;
 
 /// Drafts that are appended together or not at all, and who waits for them.
 pub(crate) struct Request {
     pub(crate) drafts: Vec<Prepared>,
-    pub(crate) reply: oneshot::Sender<Result<Vec<Receipt>>>,
+    pub(crate) reply: oneshot::Sender<Answer>,
 }
 
 impl Request {
@@ -37,7 +39,7 @@ impl Request {
 
 /// Bytes of a `quipu.clock` entry, at most.
 const CLOCK_BYTES: usize = 2 << 10;
-/// Scopes whose last entry and way down the key tree are held ready; each takes up to 2 KiB.
+/// Scopes whose chain is held ready from one commit to the next; each takes up to 2 KiB.
 const HOT_SCOPES: usize = 4_096;
 
 /// The one place where entries come into being.
@@ -47,33 +49,41 @@ pub(crate) struct Sequencer {
     active: ActiveSegment,
     stamps: Stamps,
     remembered: Remembered,
-    hot: HashMap<Scope, Hot>,
+    /// Which of the chains is a scope's.
+    hot: HashMap<Scope, usize>,
+    chains: Vec<Chain>,
     next: u64,
+    batch: Batch,
     /// A write or sync failed: nothing is known of the disk any more, and only opening again tells.
     broken: Option<Error>,
-}
-
-/// A scope that was written lately.
-struct Hot {
-    count: u32,
-    last: Hash,
-    path: KeyPath,
-}
-
-/// An entry that has its place but is not written yet.
-struct Staged {
-    envelope: Envelope,
-    bytes: Vec<u8>,
-    sealed: Vec<u8>,
-    hash: Hash,
 }
 
 /// What becomes of a draft.
 enum Fate {
     /// It is entry number `.0` of this commit.
-    Staged(usize),
+    Placed(usize),
+    /// It repeats entry number `.0` of this commit.
+    Repeats(usize),
     /// It was appended before.
     Repeated(Receipt),
+}
+
+/// What came of a commit.
+#[must_use = "those who wait have not been answered"]
+pub(crate) struct Outcome {
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// Leaf hashes of the entries that came to be.
+    pub(crate) leaves: Vec<Hash>,
+}
+
+impl Outcome {
+    /// Tells those who wait.
+    pub(crate) fn answer(self) {
+        for (reply, answer) in self.answers {
+            // Whoever waited may have gone: the entry stays.
+            let _ = reply.send(answer);
+        }
+    }
 }
 
 impl Sequencer {
@@ -92,47 +102,51 @@ impl Sequencer {
             stamps,
             remembered,
             hot: HashMap::new(),
+            chains: Vec::new(),
             next,
+            batch: Batch::default(),
             broken: None,
         }
     }
 
-    /// Makes requests durable in one commit, answers them, and returns the leaf hashes of the entries that came to be.
-    pub(crate) fn commit(&mut self, requests: Vec<Request>) -> Vec<Hash> {
+    /// Makes requests durable in one commit. Whoever waits for them is told by [`Outcome::answer`].
+    pub(crate) fn commit(&mut self, requests: Vec<Request>) -> Outcome {
         if let Err(error) = self.prepare(&requests) {
-            requests
-                .into_iter()
-                .for_each(|request| drop(request.reply.send(Err(error.clone()))));
-            return Vec::new();
+            return Outcome {
+                answers: requests.into_iter().map(|r| (r.reply, Err(error.clone()))).collect(),
+                leaves: Vec::new(),
+            };
         }
-        let mut staged = Vec::new();
+        let first = self.next;
         if let Some(disagreement) = self.stamps.look() {
-            self.stage_clock(&mut staged, disagreement);
+            self.place_clock(disagreement);
         }
-        let fates: Vec<_> = requests
-            .iter()
-            .map(|request| self.stage_request(&mut staged, &request.drafts))
+        let placed: Vec<_> = requests
+            .into_iter()
+            .map(|request| (request.reply, self.place_all(first, request.drafts)))
             .collect();
-        let written = match &self.broken {
-            Some(error) => Err(error.clone()),
-            None => self.write(&staged),
-        };
+        let written = self.stage().and_then(|()| self.write());
         if let Err(error) = &written {
             self.broken = Some(error.clone());
         }
-        for (request, fate) in requests.into_iter().zip(fates) {
-            let answer = fate.and_then(|fates| {
+        let entries = &self.batch.entries;
+        let answers = placed.into_iter().map(|(reply, fates)| {
+            let answer = fates.and_then(|fates| {
                 written.clone()?;
-                Ok(fates.iter().map(|fate| receipt(&staged, fate)).collect())
+                Ok(fates.into_iter().map(|fate| receipt(entries, fate)).collect())
             });
-            // Whoever waited may have gone: the entry stays.
-            let _ = request.reply.send(answer);
+            (reply, answer)
+        });
+        let outcome = Outcome {
+            answers: answers.collect(),
+            leaves: written.map_or_else(|_| Vec::new(), |()| entries.iter().map(|entry| entry.hash).collect()),
+        };
+        self.batch.clear();
+        if self.chains.len() > HOT_SCOPES {
+            self.hot.clear();
+            self.chains.clear();
         }
-        if written.is_err() {
-            Vec::new()
-        } else {
-            staged.into_iter().map(|entry| entry.hash).collect()
-        }
+        outcome
     }
 
     /// Ends what goes on beside the commits.
@@ -150,15 +164,21 @@ impl Sequencer {
         let rotated = self
             .active
             .make_room(bytes as u64, self.next)
-            .map_err(|e| match e.kind() {
-                ErrorKind::Unavailable => self.broken.insert(e).clone(),
-                _ => e,
-            })?;
+            .map_err(|e| self.stop_unless_full(e))?;
         if rotated {
             let mut index = self.state.index.write().unwrap_or_else(PoisonError::into_inner);
             index.rotate(self.next, self.active.file.clone());
         }
-        self.mint(requests)
+        self.mint(requests).map_err(|e| self.stop_unless_full(e))
+    }
+
+    /// A full disk may have room again later. After any other failure only opening again tells what the disk holds: no
+    /// sync that failed is tried a second time.
+    fn stop_unless_full(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Full {
+            self.broken = Some(error.clone());
+        }
+        error
     }
 
     /// Gives new scopes their root secret, durably: a scope's record precedes the first byte of its first entry.
@@ -167,8 +187,11 @@ impl Sequencer {
         let scopes = requests
             .iter()
             .flat_map(|request| &request.drafts)
-            .map(|draft| &draft.draft.scope);
-        let unknown: HashSet<&Scope> = scopes.filter(|scope| !keys.trees.contains_key(*scope)).collect();
+            .map(|draft| &draft.envelope.scope);
+        // A scope that is hot has been written, so it has its secret.
+        let unknown: HashSet<&Scope> = scopes
+            .filter(|scope| !self.hot.contains_key(*scope) && !keys.trees.contains_key(*scope))
+            .collect();
         drop(keys);
         if unknown.is_empty() {
             return Ok(());
@@ -190,159 +213,121 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Stages all of a request or nothing of it.
-    fn stage_request(&mut self, staged: &mut Vec<Staged>, drafts: &[Prepared]) -> Result<Vec<Fate>> {
-        let mut fates: Vec<Option<Fate>> = Vec::with_capacity(drafts.len());
-        for (i, draft) in drafts.iter().enumerate() {
-            // A key that was used earlier in the same request is compared once that draft is staged.
-            let twin = draft
-                .key
-                .and_then(|key| drafts[..i].iter().position(|other| other.key == Some(key)));
-            match twin {
-                Some(twin) if is_same(&drafts[twin], draft) => fates.push(None),
-                Some(_) => return Err(conflict(draft)),
-                None => fates.push(self.repeat(staged, draft)?.map(Fate::Repeated)),
-            }
-        }
-        self.check_counts(drafts)?;
-        let mut first: HashMap<_, Receipt> = HashMap::new();
-        let mut done = Vec::with_capacity(drafts.len());
-        for (draft, fate) in drafts.iter().zip(fates) {
-            let twin = draft.key.and_then(|key| first.get(&key).cloned());
-            let fate = match (fate, twin) {
-                (Some(fate), _) => fate,
-                (None, Some(twin)) => Fate::Repeated(Receipt { repeated: true, ..twin }),
-                (None, None) => Fate::Staged(self.stage(staged, &draft.draft, &draft.plaintext, draft.key)?),
-            };
-            if let Some(key) = draft.key {
-                first.entry(key).or_insert_with(|| receipt(staged, &fate));
-            }
-            done.push(fate);
-        }
-        Ok(done)
-    }
-
-    fn check_counts(&mut self, drafts: &[Prepared]) -> Result<()> {
+    /// Gives all drafts of a request their places or none.
+    fn place_all(&mut self, first: u64, drafts: Vec<Prepared>) -> Result<Vec<Fate>> {
+        let known = self.known(first, &drafts)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 "the ledger holds 2^53 entries and takes no more",
             ));
         }
-        for draft in drafts {
-            let count = u64::from(self.hot(&draft.draft.scope).count);
-            if count + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
-                let message = format!(
-                    "the scope {} holds 2^32 - 1 entries and takes no more",
-                    draft.draft.scope
-                );
+        let mut chains = Vec::with_capacity(drafts.len());
+        for Prepared { envelope, .. } in &drafts {
+            let chain = self.chain(&envelope.scope);
+            if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
+                let message = format!("the scope {} holds 2^32 - 1 entries and takes no more", envelope.scope);
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
+            chains.push(chain);
         }
-        Ok(())
+        let mut fates: Vec<Fate> = Vec::with_capacity(drafts.len());
+        for ((draft, chain), known) in drafts.into_iter().zip(chains).zip(known) {
+            fates.push(match known {
+                Known::No => Fate::Placed(self.place(draft, chain)),
+                Known::Is(fate) => fate,
+                Known::Twin(twin) => match &fates[twin] {
+                    Fate::Placed(number) | Fate::Repeats(number) => Fate::Repeats(*number),
+                    Fate::Repeated(receipt) => Fate::Repeated(receipt.clone()),
+                },
+            });
+        }
+        Ok(fates)
     }
 
-    /// The receipt of the entry that was appended with the same key before, if there is one.
-    fn repeat(&self, staged: &[Staged], draft: &Prepared) -> Result<Option<Receipt>> {
-        let Some(seq) = draft.key.and_then(|key| self.remembered.get(&key)) else {
-            return Ok(None);
-        };
-        let first = self.next - staged.len() as u64;
-        let (envelope, hash) = match seq.checked_sub(first).and_then(|i| staged.get(i as usize)) {
-            Some(entry) => (entry.envelope.clone(), entry.hash),
-            None => {
-                let bytes = LedgerReader {
-                    state: self.state.clone(),
+    /// What is known of each draft by its idempotency key.
+    fn known(&self, first: u64, drafts: &[Prepared]) -> Result<Vec<Known>> {
+        let mut known = Vec::with_capacity(drafts.len());
+        for (i, draft) in drafts.iter().enumerate() {
+            let Some(key) = draft.envelope.key else {
+                known.push(Known::No);
+                continue;
+            };
+            let twin = drafts[..i].iter().position(|other| other.envelope.key == Some(key));
+            known.push(match (twin, self.remembered.get(&key)) {
+                (Some(twin), _) => {
+                    if drafts[twin].plaintext != draft.plaintext || !draft.says_the_same_as(&drafts[twin].envelope) {
+                        return Err(draft.conflict());
+                    }
+                    Known::Twin(twin)
                 }
-                .envelope_bytes(seq)?;
-                (Envelope::parse(&bytes)?, leaf_hash(&bytes))
-            }
-        };
+                (None, Some(seq)) if seq >= first => {
+                    let number = (seq - first) as usize;
+                    let entry = &self.batch.entries[number];
+                    if entry.body != draft.plaintext || !draft.says_the_same_as(&entry.envelope) {
+                        return Err(draft.conflict());
+                    }
+                    Known::Is(Fate::Repeats(number))
+                }
+                (None, Some(seq)) => Known::Is(Fate::Repeated(self.repeat(seq, draft)?)),
+                (None, None) => Known::No,
+            });
+        }
+        Ok(known)
+    }
+
+    /// The receipt of an entry that was appended with the same key before this commit.
+    fn repeat(&self, seq: u64, draft: &Prepared) -> Result<Receipt> {
+        let bytes = LedgerReader {
+            state: self.state.clone(),
+        }
+        .envelope_bytes(seq)?;
+        let envelope = Envelope::parse(&bytes)?;
         let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
         let Some(secret) = keys.secret_of(&envelope.scope, envelope.nth) else {
             let message = "the idempotency key was used before, for an entry whose content has been erased since";
             return Err(Error::new(ErrorKind::Redacted, message));
         };
-        let same = quipu_format::commitment(&secret.salt, &draft.plaintext) == envelope.body
-            && envelope.kind == draft.draft.kind
-            && envelope.evidence == draft.draft.evidence
-            && envelope.supersedes == draft.draft.supersedes;
-        if !same {
-            return Err(conflict(draft));
+        if quipu_format::commitment(&secret.salt, &draft.plaintext) != envelope.body
+            || !draft.says_the_same_as(&envelope)
+        {
+            return Err(draft.conflict());
         }
-        Ok(Some(Receipt {
+        Ok(Receipt {
             seq,
             id: envelope.id,
             ts: envelope.ts,
-            hash,
+            hash: leaf_hash(&bytes),
             repeated: true,
-        }))
+        })
     }
 
-    /// Gives one entry its place. Returns its number in the commit. It fails only where the ledger contradicts itself,
-    /// and then nothing more is written.
-    fn stage(
-        &mut self,
-        staged: &mut Vec<Staged>,
-        draft: &Draft,
-        plaintext: &[u8],
-        key: Option<quipu_format::IdempotencyKey>,
-    ) -> Result<usize> {
-        let (ts, id) = self.stamps.next();
-        let seq = self.next;
-        let state = self.state.clone();
-        let hot = self.hot(&draft.scope);
-        let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(secret) = keys.secret_via(&draft.scope, hot.count, &mut hot.path) else {
-            let message = format!("the keys of {} hold no secret for its entry {}", draft.scope, hot.count);
-            drop(keys);
-            return Err(self.refuse_all(Error::new(ErrorKind::Tampered, message)));
-        };
-        drop(keys);
-        let (commitment, sealed) = quipu_format::seal(&secret, &draft.scope, hot.count, plaintext);
-        let mut envelope = Envelope::new(
-            seq,
-            id,
-            ts,
-            draft.actor.clone(),
-            draft.kind.clone(),
-            draft.scope.clone(),
-            hot.count,
-            hot.last,
-            commitment,
-        );
-        envelope.run = draft.run;
-        envelope.evidence = draft.evidence.clone();
-        envelope.supersedes = draft.supersedes.clone();
-        envelope.key = key;
-        envelope.sys = draft.sys.clone();
-        // What goes into an envelope was bounded when the draft was prepared.
-        let bytes = match envelope.to_bytes() {
-            Ok(bytes) => bytes,
-            Err(e) => return Err(self.refuse_all(Error::from(e).into_kind(ErrorKind::TooLarge))),
-        };
-        let hash = leaf_hash(&bytes);
-        hot.count += 1;
-        hot.last = hash;
+    /// Gives one entry its place. Returns its number in the commit.
+    fn place(&mut self, draft: Prepared, chain: usize) -> usize {
+        let Prepared {
+            mut envelope,
+            plaintext,
+            ..
+        } = draft;
+        let count = &mut self.chains[chain].count;
+        (envelope.ts, envelope.id) = self.stamps.next();
+        (envelope.seq, envelope.nth) = (self.next, *count);
         self.next += 1;
-        if let Some(key) = key {
-            self.remembered.insert(key, seq);
+        *count += 1;
+        if let Some(key) = envelope.key {
+            self.remembered.insert(key, envelope.seq);
         }
-        staged.push(Staged {
+        self.batch.entries.push(Entry {
             envelope,
-            bytes,
-            sealed,
-            hash,
+            body: plaintext,
+            chain,
+            hash: Hash([0; 32]),
+            line: 0..0,
         });
-        Ok(staged.len() - 1)
+        self.batch.entries.len() - 1
     }
 
-    fn refuse_all(&mut self, error: Error) -> Error {
-        self.broken = Some(error.clone());
-        error
-    }
-
-    fn stage_clock(&mut self, staged: &mut Vec<Staged>, said: Disagreement) {
+    fn place_clock(&mut self, said: Disagreement) {
         let draft = (|| {
             let body = Body::new(None, "{}")?;
             let mut draft = Draft::new(
@@ -352,90 +337,77 @@ impl Sequencer {
                 body,
             );
             draft.sys = Some(json!({"clock": {"wall": said.wall, "expected": said.expected}}));
-            let plaintext = draft.body.to_bytes()?;
-            self.stage(staged, &draft, &plaintext, None)
+            let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+            Prepared::new(draft, &keys.secret)
         })();
-        if let Err(error) = draft {
-            tracing::warn!(%error, "a clock disagreement could not be recorded");
+        match draft {
+            Ok(draft) => {
+                let chain = self.chain(&Scope::ledger());
+                self.place(draft, chain);
+            }
+            Err(error) => tracing::warn!(%error, "a clock disagreement could not be recorded"),
         }
     }
 
+    /// Seals, chains and hashes what has its place. If it fails the ledger contradicts itself, and nothing more is
+    /// written.
+    fn stage(&mut self) -> Result<()> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        self.batch.stage(&keys, &mut self.chains)
+    }
+
     /// Writes and syncs the commit, then shows it to readers.
-    fn write(&mut self, staged: &[Staged]) -> Result<()> {
-        let (Some(first), Some(last)) = (staged.first(), staged.last()) else {
+    fn write(&mut self) -> Result<()> {
+        if self.batch.entries.is_empty() {
             return Ok(());
-        };
-        let (first, last) = (first.envelope.seq, last.envelope.seq);
-        let mut bytes = Vec::new();
-        let mut ranges = Vec::with_capacity(staged.len());
-        for entry in staged {
-            let start = bytes.len();
-            encode_line(&mut bytes, &entry.bytes, &entry.sealed, first, last);
-            ranges.push(start..bytes.len());
         }
-        let place = self.active.commit(&bytes).map_err(|e| {
+        let place = self.active.commit(&self.batch.lines).map_err(|e| {
             let message = format!("{e}. Whether the entries of this commit are kept is unknown: open the ledger again, and repeat appends with the same idempotency keys");
             Error::new(ErrorKind::Unavailable, message)
         })?;
         let base = place.start as usize;
         let mut index = self.state.index.write().unwrap_or_else(PoisonError::into_inner);
-        for (entry, Range { start, end }) in staged.iter().zip(ranges) {
-            index.push(&entry.envelope, entry.hash, base + start..base + end);
+        for Entry {
+            envelope, hash, line, ..
+        } in &self.batch.entries
+        {
+            index.push(envelope, *hash, base + line.start..base + line.end);
         }
         Ok(())
     }
 
-    fn hot(&mut self, scope: &Scope) -> &mut Hot {
-        if self.hot.len() > HOT_SCOPES && !self.hot.contains_key(scope) {
-            // Entries that are staged now are not in the index yet, so only what is written may be forgotten.
-            let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
-            let written =
-                |scope: &Scope, hot: &Hot| index.scopes.get(scope).is_some_and(|head| head.count == hot.count);
-            self.hot.retain(|scope, hot| !written(scope, hot));
+    /// The number of a scope's chain. All of a scope that is not hot is written, so the index knows it.
+    fn chain(&mut self, scope: &Scope) -> usize {
+        if let Some(chain) = self.hot.get(scope) {
+            return *chain;
         }
-        self.hot.entry(scope.clone()).or_insert_with(|| {
-            let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
-            let (count, last) = match index.scopes.get(scope) {
-                Some(head) => (head.count, head.last),
-                None => (0, Hash::of_nothing()),
-            };
-            Hot {
-                count,
-                last,
-                path: KeyPath::default(),
-            }
-        })
+        let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
+        let (count, last) = match index.scopes.get(scope) {
+            Some(head) => (head.count, head.last),
+            None => (0, Hash::of_nothing()),
+        };
+        self.chains.push(Chain {
+            count,
+            last,
+            path: KeyPath::default(),
+        });
+        self.hot.insert(scope.clone(), self.chains.len() - 1);
+        self.chains.len() - 1
     }
 }
 
-fn receipt(staged: &[Staged], fate: &Fate) -> Receipt {
+/// What an idempotency key tells of a draft.
+enum Known {
+    No,
+    /// It repeats the draft of that number in its request.
+    Twin(usize),
+    Is(Fate),
+}
+
+fn receipt(entries: &[Entry], fate: Fate) -> Receipt {
     match fate {
-        Fate::Repeated(receipt) => receipt.clone(),
-        Fate::Staged(at) => {
-            let Staged { envelope, hash, .. } = &staged[*at];
-            Receipt {
-                seq: envelope.seq,
-                id: envelope.id,
-                ts: envelope.ts,
-                hash: *hash,
-                repeated: false,
-            }
-        }
+        Fate::Placed(number) => entries[number].receipt(false),
+        Fate::Repeats(number) => entries[number].receipt(true),
+        Fate::Repeated(receipt) => receipt,
     }
-}
-
-fn is_same(a: &Prepared, b: &Prepared) -> bool {
-    a.plaintext == b.plaintext
-        && a.draft.kind == b.draft.kind
-        && a.draft.evidence == b.draft.evidence
-        && a.draft.supersedes == b.draft.supersedes
-}
-
-fn conflict(draft: &Prepared) -> Error {
-    let key = draft.draft.key.as_deref().unwrap_or_default();
-    let message = format!(
-        "the idempotency key {key:?} was used before in {} by {} with other content: use another key for another entry",
-        draft.draft.scope, draft.draft.actor
-    );
-    Error::new(ErrorKind::Conflict, message)
 }

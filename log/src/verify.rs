@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use quipu_format::{Body, Checkpoint, Envelope, Hash, KeyPath, Scope, leaf_hash, tree::Frontier};
+use quipu_format::{Checkpoint, Envelope, Hash, Scope, tree::Frontier};
 use serde::Serialize;
 use ulid::Ulid;
 
@@ -21,10 +21,13 @@ use crate::{
     gaps::Gaps,
     keyfile::{self, Keys},
     lineage::Lineage,
+    lines::Found,
     lock::Lock,
     manifest::{self, Manifest},
+    opened::{Opened, opened},
+    reader::KeyPaths,
     recovery::read_segment,
-    scan::{self, Found, Tail},
+    scan::{self, Tail},
     segment,
 };
 
@@ -155,7 +158,7 @@ impl From<Error> for Stop {
 struct Walk<'a> {
     ledger: &'a Folder,
     manifest: &'a Manifest,
-    keys: Option<Keys>,
+    keys: Option<Arc<Keys>>,
     scopes: HashMap<Scope, Chain>,
     frontier: Frontier,
     ids: Vec<Ulid>,
@@ -173,7 +176,6 @@ struct Walk<'a> {
 struct Chain {
     count: u32,
     last: Hash,
-    path: KeyPath,
 }
 
 impl<'a> Walk<'a> {
@@ -197,7 +199,7 @@ impl<'a> Walk<'a> {
 
     fn read_keys(&mut self) -> Result<(), Stop> {
         match Keys::read(self.ledger, self.manifest.verifier_key.name()) {
-            Ok(keys) => self.keys = Some(keys),
+            Ok(keys) => self.keys = Some(Arc::new(keys)),
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 self.notes
                     .push("the key file is not here: chain and tree were verified, bodies were not opened".into());
@@ -259,8 +261,10 @@ impl<'a> Walk<'a> {
             let mut start = 0;
             let tail = loop {
                 let next = self.frontier.size();
-                let tail = scan::commits(&bytes, start, next, |found| {
-                    self.entry(&found, file)?;
+                let keys = self.keys.clone();
+                let open = |paths: &mut KeyPaths, found: &Found<'_>| opened(keys.as_deref(), paths, found);
+                let tail = scan::commits(&bytes, start, next, &open, |found, content| {
+                    self.entry(&found, content, file)?;
                     if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
                         self.gaps.refuse_root()?;
                         let what = format!("the root at {} entries is not the one that was signed", checkpoint.size);
@@ -330,7 +334,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn entry(&mut self, found: &Found<'_>, file: &DiskFile) -> Result<(), Stop> {
+    fn entry(&mut self, found: &Found<'_>, content: Opened, file: &DiskFile) -> Result<(), Stop> {
         let Envelope {
             seq,
             id,
@@ -338,7 +342,6 @@ impl<'a> Walk<'a> {
             scope,
             nth,
             prev,
-            body,
             ..
         } = &found.envelope;
         let bad = |what: &dyn std::fmt::Display| fault(file.name(), found.range.start as u64, Some(*seq), what);
@@ -354,7 +357,6 @@ impl<'a> Walk<'a> {
         let chain = self.scopes.entry(scope.clone()).or_insert_with(|| Chain {
             count: 0,
             last: Hash::of_nothing(),
-            path: KeyPath::default(),
         });
         if self.gaps.may_precede(*nth, prev, chain.count) {
             chain.count = *nth;
@@ -363,31 +365,26 @@ impl<'a> Walk<'a> {
                 "it does not follow from the entry before it in its scope {scope}"
             )));
         }
-        let sealed = found.line.sealed_bytes().map_err(|e| bad(&e))?;
-        match &self.keys {
-            None => self.sealed += 1,
-            Some(_) => {
-                let known = |keys: &Option<Keys>| keys.as_ref().is_some_and(|keys| keys.trees.contains_key(scope));
-                if !known(&self.keys) {
-                    // A scope that is new since the keys were read: its record came before this entry.
-                    self.keys = Some(Keys::read(self.ledger, self.manifest.verifier_key.name())?);
-                }
-                let Some(keys) = self.keys.as_ref().filter(|_| known(&self.keys)) else {
-                    return Err(bad(&"the file keys has no record of its scope"));
-                };
-                let Some(secret) = keys.secret_via(scope, *nth, &mut chain.path) else {
-                    return Err(bad(&"its secret is gone, and no erasure says so"));
-                };
-                let plaintext = quipu_format::open(&secret, scope, *nth, body, &sealed).map_err(|e| bad(&e))?;
-                Body::parse(&plaintext).map_err(|e| bad(&e))?;
-                self.intact += 1;
+        let content = match content {
+            // A scope that is new since the keys were read: its record came before this entry.
+            Opened::Unknown => {
+                let keys = Keys::read(self.ledger, self.manifest.verifier_key.name())?;
+                let keys = self.keys.insert(Arc::new(keys));
+                opened(Some(keys), &mut KeyPaths::default(), found)
             }
+            content => content,
+        };
+        match content {
+            Opened::Intact => self.intact += 1,
+            Opened::Sealed => self.sealed += 1,
+            Opened::Unknown => return Err(bad(&"the file keys has no record of its scope")),
+            Opened::Bad(why) => return Err(bad(&why)),
         }
         self.lineage
             .take(&found.envelope, &self.frontier)
             .map_err(|why| bad(&why))?;
         chain.count += 1;
-        chain.last = leaf_hash(found.line.envelope);
+        chain.last = found.hash;
         self.frontier.push(chain.last);
         self.ids.push(id.0);
         self.gaps.end(id.0);

@@ -4,7 +4,7 @@
 
 mod ledgers;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use ledgers::{TestLedger, draft, text_of};
 use quipu_format::{Body, Hash, Kind, Scope, limits};
@@ -317,6 +317,42 @@ fn many_writers_on_threads_and_tasks_all_get_their_own_place() {
     drop(ledger);
     let verdict = test.verify();
     assert_eq!((verdict.fault, verdict.entries), (None, 841));
+}
+
+#[test]
+fn a_large_commit_of_many_scopes_keeps_order_chains_and_keys() {
+    let test = TestLedger::create();
+    let ledger = test.open();
+    for round in 0..3 {
+        let drafts = (0..300)
+            .map(|i| Draft {
+                key: (i % 3 == 0).then(|| format!("{round} {}", i % 60)),
+                ..draft(&format!("scope:{}", i % 7 * (i % 2)), &(i % 60).to_string())
+            })
+            .collect::<Vec<_>>();
+        let mut fresh = HashMap::new();
+        let receipts = ledger.append_all_blocking(drafts.clone()).unwrap();
+        for (i, (draft, receipt)) in drafts.iter().zip(&receipts).enumerate() {
+            let named = draft.key.clone().map(|key| (key, draft.scope.clone()));
+            let known = named.clone().and_then(|named| fresh.get(&named).copied());
+            assert_eq!(receipt.repeated, known.is_some(), "draft {i} of round {round}");
+            assert!(known.is_none_or(|seq| seq == receipt.seq));
+            let event = ledger.reader().event(receipt.seq).unwrap().unwrap();
+            assert_eq!((text_of(&event), event.hash), ((i % 60).to_string(), receipt.hash));
+            assert_eq!(event.envelope.scope, draft.scope);
+            fresh.extend(named.map(|named| (named, receipt.seq)));
+        }
+        let placed: Vec<_> = receipts.iter().filter(|receipt| !receipt.repeated).collect();
+        assert!(
+            placed
+                .windows(2)
+                .all(|pair| pair[0].seq + 1 == pair[1].seq && pair[0].id < pair[1].id)
+        );
+        assert!(placed.len() > 100 && placed.len() < 300);
+    }
+    ledger.close().unwrap();
+    assert_eq!(test.verify().fault, None);
+    drop(test.open());
 }
 
 #[test]

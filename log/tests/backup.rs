@@ -513,7 +513,7 @@ fn a_forking_that_was_broken_off_is_finished_by_another() {
     ] {
         copy_tree(&whole, &on);
         fs::write(on.join("quipu.json"), &copy).unwrap();
-        for name in gone.iter().chain(&["heads", "projections"]) {
+        for name in gone.iter().chain(&["heads", "projections", "reserve"]) {
             let path = on.join(name);
             let _ = if path.is_dir() {
                 fs::remove_dir_all(path)

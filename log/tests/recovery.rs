@@ -477,3 +477,39 @@ fn entries_that_damage_hides_are_counted_and_their_neighbours_found() {
         assert_eq!(reader.find(event.envelope.id).unwrap(), Some(event.envelope.seq));
     }
 }
+
+#[test]
+fn a_plan_says_what_an_open_would_do_and_changes_nothing() {
+    let crashed = Crashed::new(&[2, 1]);
+    let plan = |crashed: &Crashed| {
+        let before = digest_of_folder(crashed.test.path());
+        let plan = quipu_log::plan_recovery(crashed.test.path()).unwrap();
+        assert!(before == digest_of_folder(crashed.test.path()));
+        plan
+    };
+    let clean = plan(&crashed);
+    assert_eq!((clean.row, clean.entries, clean.acknowledged), ('e', 4, 4));
+    crashed.put(&crashed.commits[0]);
+    let ahead = plan(&crashed);
+    assert_eq!((ahead.row, ahead.entries, ahead.acknowledged), ('e', 6, 4));
+    assert!(ahead.steps.iter().any(|step| step.contains("over 6 entries")));
+    crashed.put(&crashed.commits[0][..100]);
+    let torn = plan(&crashed);
+    assert_eq!((torn.row, torn.entries), ('d', 4));
+    let bytes = format!("bytes {} to {}", crashed.covered, crashed.covered + 100);
+    assert!(torn.steps[0].contains(&bytes), "{torn:?}");
+    let mut bad = crashed.commits.concat();
+    bad[30] ^= 1;
+    crashed.put(&bad);
+    let damaged = plan(&crashed);
+    assert_eq!((damaged.row, damaged.steps.len()), ('c', 0));
+    assert_eq!(
+        damaged.refusal.unwrap(),
+        crashed.test.try_open().err().unwrap().to_string()
+    );
+    fs::write(crashed.test.path().join("checkpoint"), "not one").unwrap();
+    assert_eq!(plan(&crashed).row, 'a');
+    crashed.restore();
+    fs::write(&crashed.segment, "").unwrap();
+    assert_eq!(plan(&crashed).row, 'b');
+}

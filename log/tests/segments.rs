@@ -229,3 +229,30 @@ fn what_was_set_aside_is_said_once_however_long_the_log_grows() {
         .filter(|event| event.envelope.kind.as_str() == "quipu.recovered");
     assert_eq!(recovered.count(), 1);
 }
+
+/// Needs a file system with attributes and the right to change them; says so where it has not.
+#[test]
+fn full_segments_can_be_made_immutable() {
+    let test = many();
+    if let Err(error) = quipu_log::set_immutable(test.path(), true) {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let segments = test.segments();
+    let (_, full) = segments.split_last().unwrap();
+    for path in full {
+        assert!(fs::remove_file(path).is_err(), "{path:?}");
+        assert!(fs::OpenOptions::new().append(true).open(path).is_err());
+    }
+    let again = quipu_log::set_immutable(test.path(), true).unwrap();
+    assert_eq!((again.segments, again.changed), (full.len() as u64, 0));
+    // The log goes on.
+    let ledger = test.open();
+    for i in 0..100 {
+        ledger.append_blocking(entry(ENTRIES + i)).unwrap();
+    }
+    ledger.close().unwrap();
+    assert_eq!(test.verify().fault, None);
+    let released = quipu_log::set_immutable(test.path(), false).unwrap();
+    assert_eq!(released.changed, full.len() as u64);
+}

@@ -3,9 +3,12 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    mem,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -36,8 +39,47 @@ pub(crate) fn quipu() -> Command {
     command
 }
 
+/// How long a command may take before it counts as one that hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs a command to its end. One that hangs is killed, and fails the test.
+#[track_caller]
 pub(crate) fn run(command: &mut Command) -> Ran {
-    command.output().expect("quipu starts").into()
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let (out, err) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let status = end_of(&mut child);
+    let (stdout, stderr) = (out.join().unwrap(), err.join().unwrap());
+    Output { status, stdout, stderr }.into()
+}
+
+/// Reads a pipe to its end, on a thread of its own.
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut bytes).unwrap();
+        }
+        bytes
+    })
+}
+
+/// Waits for a process to end.
+#[track_caller]
+fn end_of(child: &mut Child) -> ExitStatus {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if begin.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("it hangs: it has not ended after {PATIENCE:?}");
+        }
+        // Short commands are not held up, long ones not disturbed.
+        thread::sleep((begin.elapsed() / 16).clamp(Duration::from_micros(100), Duration::from_millis(10)));
+    }
 }
 
 /// The repository's folder.
@@ -78,15 +120,26 @@ pub(crate) fn has(program: &str, untested: &str) -> bool {
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        let ledger = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        Self::within(&env::temp_dir())
+    }
+
+    /// In a folder of its own, below that one.
+    #[track_caller]
+    pub(crate) fn within(folder: &Path) -> Self {
+        let ledger = Self::none_within(folder);
         run(quipu()
             .arg("init")
             .arg(ledger.path())
             .args(["--origin", "example.org/test"]))
         .good();
         ledger
+    }
+
+    /// The place of a ledger that has not been made yet.
+    pub(crate) fn none_within(folder: &Path) -> Self {
+        Self {
+            folder: tempfile::tempdir_in(folder).unwrap(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -198,7 +251,8 @@ impl Ran {
 pub(crate) struct Appender {
     child: Child,
     input: Option<ChildStdin>,
-    receipts: BufReader<ChildStdout>,
+    receipts: mpsc::Receiver<String>,
+    errors: Option<JoinHandle<Vec<u8>>>,
 }
 
 impl Appender {
@@ -208,10 +262,26 @@ impl Appender {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();
-        let receipts = BufReader::new(child.stdout.take().unwrap());
-        Self { child, input, receipts }
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let errors = Some(read_all(child.stderr.take()));
+        let (sender, receipts) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            // A line without an end was cut off by a kill: it acknowledges nothing.
+            while output.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
+                if sender.send(mem::take(&mut line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child,
+            input,
+            receipts,
+            errors,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -228,11 +298,13 @@ impl Appender {
     }
 
     /// The next receipt. None: there will be no more.
+    #[track_caller]
     pub(crate) fn receipt(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        self.receipts.read_line(&mut line).unwrap();
-        // A line without an end was cut off by a kill: it acknowledges nothing.
-        line.ends_with('\n').then(|| serde_json::from_str(&line).unwrap())
+        match self.receipts.recv_timeout(PATIENCE) {
+            Ok(line) => Some(serde_json::from_str(&line).unwrap()),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("it hangs: no receipt after {PATIENCE:?}"),
+        }
     }
 
     pub(crate) fn kill(&mut self) {
@@ -241,9 +313,20 @@ impl Appender {
     }
 
     /// Ends its input and waits for its end.
-    pub(crate) fn finish(mut self) -> i32 {
+    #[track_caller]
+    pub(crate) fn finish(self) -> i32 {
+        self.end().code
+    }
+
+    /// The same, and what it said; the receipts that were not taken are its output.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Ran {
         drop(self.input.take());
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        let status = end_of(&mut self.child);
+        let out = self.receipts.iter().collect();
+        let err = String::from_utf8(self.errors.take().unwrap().join().unwrap()).expect("the errors are UTF-8");
+        let code = status.code().unwrap_or(-1);
+        Ran { code, out, err }
     }
 }
 

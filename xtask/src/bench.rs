@@ -2,9 +2,12 @@
 
 use crate::{Result, cargo, guests};
 
-/// Passes groups and options through to `quipu-bench`.
+/// What takes RocksDB in, where the system has its library.
+const ROCKSDB: &str = "--rocksdb";
+
+/// Passes groups and options through to `quipu-bench`, apart from `--rocksdb`, which says how that is built.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    // The group `run` runs one of them.
+    // The groups `run` and `peers` run one of them.
     guests::build()?;
     let mut bench = cargo::cargo();
     bench.args([
@@ -14,8 +17,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "bench/Cargo.toml",
         "--target-dir",
         "target/bench",
-        "--",
     ]);
-    bench.args(arguments);
+    if arguments.iter().any(|argument| argument == ROCKSDB) {
+        bench.args(["--features", "rocksdb"]);
+    }
+    bench.arg("--");
+    bench.args(arguments.iter().filter(|argument| *argument != ROCKSDB));
     cargo::run(bench)
 }

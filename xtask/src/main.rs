@@ -18,7 +18,9 @@ Tasks:
   demo                           an agent remembers, answers with citations, and fails to rewrite
   test [CARGO-TEST-ARGUMENT]...  everything that is tested: guests, then `cargo test --workspace`
   guests                         build every guest component into target/guests
-  bench [GROUP]... [--json FILE] measure; groups: append, run, read (default: all)
+  bench [GROUP]... [OPTION]...   measure; groups: append, peers, run, read (default: these), and large, which needs
+                                 --folder DIR and 14 GB there. --rocksdb: take RocksDB in among the peers, where
+                                 the system has its library. --help: all options
 ";
 
 fn main() -> ExitCode {

@@ -3,14 +3,19 @@
 //! Ambient authority is taken in [`open`] and [`create`], and in [`machine`], which names this machine for a message;
 //! everything else is relative to a folder that somebody was handed.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    sync::Arc,
+};
 
 use cap_std::{
     ambient_authority,
     fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
 };
 use rustix::{
-    fs::{FlockOperation, RenameFlags},
+    fs::{FlockOperation, IFlags, RenameFlags},
     io::Errno,
 };
 
@@ -120,6 +125,10 @@ impl FolderBackend for Dir {
         let found = rustix::fs::fstatfs(&self.open(".")?)?;
         Ok(NETWORK.contains(&(found.f_type as u64)))
     }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
 }
 
 impl FileBackend for File {
@@ -155,6 +164,16 @@ impl FileBackend for File {
 
     fn is_shared(&self) -> io::Result<bool> {
         Ok(self.metadata()?.permissions().mode() & 0o077 != 0)
+    }
+
+    fn is_immutable(&self) -> io::Result<bool> {
+        Ok(rustix::fs::ioctl_getflags(self)?.contains(IFlags::IMMUTABLE))
+    }
+
+    fn set_immutable(&self, immutable: bool) -> io::Result<()> {
+        let mut flags = rustix::fs::ioctl_getflags(self)?;
+        flags.set(IFlags::IMMUTABLE, immutable);
+        Ok(rustix::fs::ioctl_setflags(self, flags)?)
     }
 
     fn try_lock(&self) -> io::Result<bool> {
