@@ -6,9 +6,9 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 15] = [
-    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "stats", "export", "backup",
-    "restore", "confirm", "archive",
+const COMMANDS: [&str; 17] = [
+    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "recover", "seal", "stats", "export",
+    "backup", "restore", "confirm", "archive",
 ];
 
 #[test]
