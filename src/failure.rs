@@ -15,16 +15,36 @@ pub(crate) fn good() -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Exit code 0 or 1, after the command has printed a verdict, whether or not anybody read it.
-pub(crate) fn verdict(printed: io::Result<()>, yes: bool) -> Outcome {
+/// A verdict's exit code, after the command has printed it, whether or not anybody read it.
+pub(crate) fn verdict(printed: io::Result<()>, verdict: Verdict) -> Outcome {
     match printed.map_err(Failure::from) {
-        Ok(()) | Err(Failure::OutputClosed) => Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(NO) }),
+        Ok(()) | Err(Failure::OutputClosed) => Ok(ExitCode::from(match verdict {
+            Verdict::Yes => 0,
+            Verdict::No => NO,
+            Verdict::NotAllHere => NOT_ALL_HERE,
+        })),
         Err(failure) => Err(failure),
+    }
+}
+
+/// What a command has found out.
+#[derive(Clone, Copy)]
+pub(crate) enum Verdict {
+    Yes,
+    No,
+    /// Nothing is wrong with what could be looked at, which was not all.
+    NotAllHere,
+}
+
+impl From<bool> for Verdict {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
     }
 }
 
 const NO: u8 = 1;
 const CANNOT: u8 = 2;
+const NOT_ALL_HERE: u8 = 3;
 
 /// Why a command stopped.
 pub(crate) enum Failure {

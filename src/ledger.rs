@@ -27,6 +27,14 @@ pub(crate) struct Wait {
     seconds: u32,
 }
 
+impl Wait {
+    fn options(&self) -> OpenOptions {
+        let mut options = OpenOptions::default();
+        options.wait = Duration::from_secs(self.seconds.into());
+        options
+    }
+}
+
 impl LedgerDir {
     pub(crate) fn read(&self) -> Result<LedgerReader, Failure> {
         Ok(Ledger::open_read_only(&self.path)?)
@@ -45,9 +53,12 @@ impl LedgerDir {
         Ok(head >= size)
     }
 
+    /// Opens the ledger in this process, once no other writes to it.
+    pub(crate) fn own(&self, wait: &Wait) -> Result<Ledger, Failure> {
+        Ok(Ledger::open(&self.path, wait.options())?)
+    }
+
     pub(crate) fn write(&self, wait: &Wait) -> Result<Ledger, Failure> {
-        let mut options = OpenOptions::default();
-        options.wait = Duration::from_secs(wait.seconds.into());
-        Ok(Ledger::open_shared(&self.path, options)?)
+        Ok(Ledger::open_shared(&self.path, wait.options())?)
     }
 }

@@ -218,7 +218,7 @@ fn readable(reader: &LedgerReader, range: Range<u64>, damaged: &mut bool) -> Res
 }
 
 /// A date stands for its beginning in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let date = text.len() == "2026-02-20".len();
     let instant = if date {
         format!("{text}T00:00:00Z")

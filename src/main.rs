@@ -1,6 +1,9 @@
 //! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
 
 mod append;
+mod archive;
+mod backup;
+mod confirm;
 mod drafts;
 mod export;
 mod failure;
@@ -10,6 +13,7 @@ mod ledger;
 mod log;
 mod recover;
 mod render;
+mod restore;
 mod run;
 mod seal;
 mod search;
@@ -42,7 +46,8 @@ Examples:
   quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D      what that rests on
   quipu verify                                  nobody changed anything
 
-Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read.",
+Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read;
+3 verify found nothing wrong, and archived segments are not where they should be.",
     infer_subcommands = false,
     disable_help_subcommand = true
 )]
@@ -68,6 +73,10 @@ enum Command {
     Seal(seal::Args),
     Stats(stats::Args),
     Export(export::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Confirm(confirm::Args),
+    Archive(archive::Args),
 }
 
 fn main() -> ExitCode {
@@ -90,5 +99,9 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
+        Command::Backup(args) => backup::execute(args, ledger),
+        Command::Restore(args) => restore::execute(args, ledger),
+        Command::Confirm(args) => confirm::execute(args, ledger),
+        Command::Archive(args) => archive::execute(args, ledger),
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     } else {
         print(&plan, args.dry_run)
     };
-    verdict(printed, plan.refusal.is_none())
+    verdict(printed, plan.refusal.is_none().into())
 }
 
 fn print_json(plan: &RecoveryPlan) -> std::io::Result<()> {

@@ -94,7 +94,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     } else {
         print(&report, &refusals)
     };
-    verdict(printed, matches!(report.outcome, Ended::Ok(_)))
+    verdict(printed, matches!(report.outcome, Ended::Ok(_)).into())
 }
 
 fn input(argument: String) -> Result<String, Failure> {

@@ -38,6 +38,13 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
                     stats.segments, stats.segment_bytes, stats.entry_bytes
                 ),
             ),
+            (
+                "archived",
+                format!(
+                    "{} segments, {} bytes compressed",
+                    stats.archived_segments, stats.archived_bytes
+                ),
+            ),
             ("sidecars", format!("{} bytes", stats.sidecar_bytes)),
             ("scopes", stats.scopes.to_string()),
         ];

@@ -3,7 +3,7 @@ use std::io::Write;
 use quipu_log::Verification;
 
 use crate::{
-    failure::{Outcome, verdict},
+    failure::{Outcome, Verdict, verdict},
     ledger::LedgerDir,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped},
@@ -33,7 +33,12 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     } else {
         print(&verification)
     };
-    verdict(printed, verification.fault.is_none())
+    let found = match (&verification.fault, &verification.absent[..]) {
+        (Some(_), _) => Verdict::No,
+        (None, []) => Verdict::Yes,
+        (None, _) => Verdict::NotAllHere,
+    };
+    verdict(printed, found)
 }
 
 fn print_json(verification: &Verification) -> std::io::Result<()> {
@@ -54,6 +59,12 @@ fn print(verification: &Verification) -> std::io::Result<()> {
         ..
     } = verification;
     match &verification.fault {
+        None if !verification.absent.is_empty() => {
+            writeln!(
+                out,
+                "{BAD}not all here{BAD:#} nothing is wrong with what is: entries {entries}, scopes {scopes}"
+            )?;
+        }
         None => writeln!(out, "{GOOD}verified{GOOD:#}    entries {entries}, scopes {scopes}")?,
         Some(fault) => {
             let seq = fault.seq.map(|seq| format!(", seq {seq}")).unwrap_or_default();
@@ -69,6 +80,16 @@ fn print(verification: &Verification) -> std::io::Result<()> {
     writeln!(out, "{DIM}content{DIM:#}     intact {intact}, sealed {sealed}")?;
     writeln!(out, "{DIM}checkpoint{DIM:#}  covers {checkpoint_size}")?;
     writeln!(out, "{DIM}root{DIM:#}        {root}")?;
+    for absent in &verification.absent {
+        let file = absent.file.display().to_string();
+        writeln!(
+            out,
+            "{DIM}not here{DIM:#}    entries {} to {}, archived to {}",
+            absent.first,
+            absent.last,
+            escaped(&file)
+        )?;
+    }
     for note in &verification.notes {
         writeln!(out, "{DIM}note{DIM:#}        {}", escaped(note))?;
     }

@@ -6,8 +6,9 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 11] = [
-    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "stats", "export",
+const COMMANDS: [&str; 17] = [
+    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "recover", "seal", "stats", "export",
+    "backup", "restore", "confirm", "archive",
 ];
 
 #[test]
@@ -65,6 +66,9 @@ fn a_missing_ledger_is_never_made_by_accident() {
         &["verify"],
         &["stats"],
         &["export", "tiles", "t"],
+        &["backup", "b"],
+        &["confirm", "Cargo.toml"],
+        &["archive", "--before", "9", "--to", "t"],
     ] {
         run(quipu().arg("--ledger").arg(&path).args(args))
             .exits(2)

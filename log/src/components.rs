@@ -40,6 +40,26 @@ pub(crate) fn put(ledger: &Folder, bytes: &[u8]) -> Result<Hash> {
     Ok(sha256)
 }
 
+/// Digests that the stored components' names give.
+pub(crate) fn list(ledger: &Folder) -> Result<Vec<Hash>> {
+    let names = match ledger.sub(FOLDER) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+        folder => folder?.list()?,
+    };
+    Ok(names
+        .iter()
+        .filter_map(|name| digest(name.strip_suffix(".wasm")?))
+        .collect())
+}
+
+/// A digest in hexadecimal digits.
+pub(crate) fn digest(hex: &str) -> Option<Hash> {
+    let bytes: Option<Vec<u8>> = (0..32)
+        .map(|i| u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok())
+        .collect();
+    Some(Hash(bytes?.try_into().ok()?))
+}
+
 /// Reads a component back. None: there is none of that digest, or its file no longer has it.
 pub(crate) fn read(ledger: &Folder, sha256: &Hash) -> Result<Option<Vec<u8>>> {
     let folder = match ledger.sub(FOLDER) {

@@ -279,6 +279,17 @@ pub(crate) struct DiskFile {
 }
 
 impl DiskFile {
+    /// A file over something else than the folder's own backend.
+    pub(crate) fn over(file: Box<dyn FileBackend>, name: String) -> Self {
+        Self { file, name }
+    }
+
+    /// The same file, with another name for messages.
+    pub(crate) fn named(mut self, name: &Path) -> Self {
+        self.name = name.display().to_string();
+        self
+    }
+
     /// Its name within the ledger when it was opened.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -32,10 +32,14 @@ pub enum ErrorKind {
     Redacted,
     /// Another process writes to the ledger.
     Locked,
+    /// The folder is a copy of a ledger, and nobody has shown that the ledger did not go further. Nothing was changed.
+    ReadOnly,
     /// The checkpoint, the keys and the log contradict each other: not a crash, somebody changed them.
     Tampered,
     /// The log ends before what was acknowledged: an older copy, or a file that lost its end.
     LostEntries,
+    /// What was asked about is in an archived segment, whose file is not where it should be. It is not known to be damaged.
+    NotHere,
     /// Stored bytes are damaged in a place that a crash cannot explain.
     Corrupt,
     /// The outcome is unknown: a write or sync failed. Open the ledger again; repeat with the same key.
@@ -58,6 +62,7 @@ impl Error {
     pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::InvalidData => ErrorKind::Corrupt,
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::AlreadyExists => ErrorKind::Exists,
             _ => ErrorKind::Io,

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Result, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found, open_files::OpenFiles,
-    reader::ReadState, scan, segment,
+    Result, archive, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found,
+    open_files::OpenFiles, reader::ReadState, scan, segment,
 };
 
 /// How far the files have been read.
@@ -48,9 +48,9 @@ impl Follow {
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let floor = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let floor = floor.max(self.proved);
-        let firsts = segment::list(&state.log)?;
+        let firsts = archive::list(&state.folder, &state.log)?;
         if self.fresh {
-            let files = Arc::new(OpenFiles::new(state.log.clone()));
+            let files = Arc::new(OpenFiles::new(state.folder.clone(), state.log.clone()));
             let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
             let secret = keys.secret.clone();
             drop(keys);
@@ -65,7 +65,7 @@ impl Follow {
                 Some(file) if first == index.newest_first() => file.clone(),
                 before => {
                     let is_first = before.is_none();
-                    let file = Arc::new(state.log.read_file(&segment::file_name(first))?);
+                    let file = Arc::new(archive::open(&state.folder, &state.log, first)?);
                     if is_first && first == index.newest_first() {
                         index.set_newest_file(file.clone());
                     } else {

@@ -60,6 +60,36 @@ impl Keys {
         Ok(read_newest(folder, origin)?.keys)
     }
 
+    /// Reads a key file that lies somewhere under some name.
+    pub(crate) fn read_file(folder: &Folder, name: &str, origin: &str) -> Result<Self> {
+        let keys = read_one(folder, name)?.map(|parsed| parsed.keys);
+        let keys = keys.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no file {name}")))?;
+        keys.of(origin)
+    }
+
+    /// Puts them into a folder, and destroys what it had.
+    pub(crate) fn put(&self, folder: &Folder) -> Result<()> {
+        match folder.read_file(FILE) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                KeyFile::create(folder, self)?;
+                folder.sync()
+            }
+            there => there.and_then(|_| KeyFile::replace(folder, self)).map(drop),
+        }
+    }
+
+    /// Refuses another ledger's.
+    fn of(self, origin: &str) -> Result<Self> {
+        if self.origin == origin {
+            return Ok(self);
+        }
+        let message = format!(
+            "the file keys belongs to the ledger {:?}, not to {origin:?}: put back the one of this ledger",
+            self.origin
+        );
+        Err(Error::new(ErrorKind::Tampered, message))
+    }
+
     fn to_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::new());
         let secret = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*self.secret));
@@ -143,13 +173,6 @@ impl KeyFile {
 
     /// Replaces the file by `keys`, whose generation is higher, and destroys the old one: write and sync the new
     /// one, exchange the names, sync the folder, overwrite and sync the old, unlink it.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "erasure by operators will call it; its order is part of the format"
-        )
-    )]
     pub(crate) fn replace(folder: &Folder, keys: &Keys) -> Result<Self> {
         wipe(folder, FRESH)?;
         let text = keys.to_text();
@@ -193,17 +216,17 @@ fn wipe(folder: &Folder, name: &str) -> Result<()> {
 }
 
 /// A key file that was read, and its bytes up to where its last whole record ends.
-struct Parsed {
-    name: &'static str,
+struct Parsed<'a> {
+    name: &'a str,
     keys: Keys,
     text: Zeroizing<Vec<u8>>,
 }
 
-fn read_newest(folder: &Folder, origin: &str) -> Result<Parsed> {
+fn read_newest(folder: &Folder, origin: &str) -> Result<Parsed<'static>> {
     let current = read_one(folder, FILE)?;
     // A new file that is not whole yet is no key file: the exchange of names comes after its sync.
     let fresh = read_one(folder, FRESH).unwrap_or(None);
-    let newest = match (current, fresh) {
+    let mut newest = match (current, fresh) {
         (Some(current), Some(fresh)) if fresh.keys.generation > current.keys.generation => fresh,
         (Some(current), _) => current,
         (None, _) => {
@@ -212,17 +235,11 @@ fn read_newest(folder: &Folder, origin: &str) -> Result<Parsed> {
             return Err(Error::new(ErrorKind::NotFound, message));
         }
     };
-    if newest.keys.origin != origin {
-        let message = format!(
-            "the file keys belongs to the ledger {:?}, not to {origin:?}: put back the one of this ledger",
-            newest.keys.origin
-        );
-        return Err(Error::new(ErrorKind::Tampered, message));
-    }
+    newest.keys = newest.keys.of(origin)?;
     Ok(newest)
 }
 
-fn read_one(folder: &Folder, name: &'static str) -> Result<Option<Parsed>> {
+fn read_one<'a>(folder: &Folder, name: &'a str) -> Result<Option<Parsed<'a>>> {
     let Some(bytes) = folder.read(name, FILE_BYTES)? else {
         return Ok(None);
     };

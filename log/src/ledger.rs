@@ -9,16 +9,16 @@ use std::{
 use quipu_format::{Hash, Signer, limits};
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
+    ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
     disk::Folder,
     intake::{Answer, By, Intake},
     lock::Lock,
-    manifest::{self, Manifest},
+    manifest::{self},
     opening::{self, Parts},
-    reserve,
+    reserve, restore,
     segment::Filling,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
@@ -84,6 +84,8 @@ enum Role {
 struct Writer {
     intake: Arc<Intake>,
     checkpointer: Arc<Checkpointer>,
+    /// Held while segments are archived.
+    archiving: Mutex<()>,
     /// Until it is closed.
     server: Mutex<Option<Server>>,
     /// Given back last.
@@ -130,10 +132,11 @@ impl Ledger {
     ///
     /// # Errors
     /// `NotFound` where there is none; `Locked` while another process writes; `Tampered`, `LostEntries` and `Corrupt`
-    /// where going on would hide what happened: nothing is changed then, and reading still works.
+    /// where going on would hide what happened: nothing is changed then, and reading still works. `ReadOnly` where the
+    /// folder is a copy: see [`confirm`](crate::confirm).
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        Manifest::read(&folder)?;
+        restore::refuse_copy(&folder)?;
         let lock = Lock::take(&folder, options.wait)?;
         Self::open_locked(path, folder, lock, &options)
     }
@@ -151,7 +154,7 @@ impl Ledger {
     /// As for [`open`](Self::open); `Locked` where the other process did not serve us for as long as `options.wait`.
     pub fn open_shared(path: &Path, options: OpenOptions) -> Result<Self> {
         let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        Manifest::read(&folder)?;
+        restore::refuse_copy(&folder)?;
         let join = share::Join::new(path, folder, options);
         match join.within(join.patience())? {
             Way::Own(ledger) => Ok(ledger),
@@ -237,6 +240,23 @@ impl Ledger {
         components::put(&self.reader().state.folder, bytes)
     }
 
+    /// Moves full segments whose entries all come before `before`, compressed, to another folder, from which they are
+    /// read from now on: `quipu verify` covers them, and where the folder is not there, they alone cannot be read. Readers
+    /// and writers go on meanwhile. Segments that an earlier archiving moved, and whose files have been brought to this
+    /// folder since, are found there. `progress` is told how many segments are done, and of how many.
+    ///
+    /// # Errors
+    /// `Locked` where another process writes the ledger, and this one hands its appends to it; `Exists` where another file
+    /// has the name of a segment's. Whatever fails, no entry is lost, and archiving again goes on.
+    pub fn archive(&self, before: u64, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<ArchiveSummary> {
+        let Role::Writer(writer) = &self.role else {
+            let message = "another process writes to this ledger: archive there, or when it has gone";
+            return Err(Error::new(ErrorKind::Locked, message));
+        };
+        let _one_at_a_time = writer.archiving.lock().unwrap_or_else(PoisonError::into_inner);
+        archive::archive(self.reader(), before, to, progress)
+    }
+
     /// Commits what is queued, writes a last checkpoint and gives the lock back. Other handles on this ledger can
     /// still read; appending through them is `Unavailable`.
     pub fn close(self) -> Result<()> {
@@ -280,6 +300,7 @@ impl Ledger {
         let writer = Writer {
             intake: Arc::new(Intake::new(reader, committer, secret)),
             checkpointer,
+            archiving: Mutex::default(),
             server: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };

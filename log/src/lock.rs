@@ -46,6 +46,15 @@ impl Lock {
                            keep it on a disk of this machine";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
+        Self::try_take_anywhere(folder)
+    }
+
+    /// Takes the lock of a folder that no ledger is written in, wherever it lies, without waiting.
+    pub(crate) fn take_anywhere(folder: &Folder) -> Result<Self> {
+        Self::try_take_anywhere(folder)?.ok_or_else(|| held(folder, Duration::ZERO, ""))
+    }
+
+    fn try_take_anywhere(folder: &Folder) -> Result<Option<Self>> {
         let file = folder.write_or_create_file(FILE)?;
         if !file.try_lock()? {
             return Ok(None);

@@ -20,6 +20,9 @@ struct Stored {
     format: u32,
     origin: String,
     verifier_key: String,
+    /// Left out where it is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    copy: bool,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +33,8 @@ struct Versioned {
 /// What a ledger is called, and the key that its checkpoints are signed with.
 pub(crate) struct Manifest {
     pub(crate) verifier_key: VerifierKey,
+    /// The folder is a copy, which is not written: the ledger may have gone further.
+    pub(crate) copy: bool,
 }
 
 impl Manifest {
@@ -56,7 +61,10 @@ impl Manifest {
         if verifier_key.name() != stored.origin {
             return Err(corrupt("its verifier key is of another origin".into()));
         }
-        Ok(Self { verifier_key })
+        Ok(Self {
+            verifier_key,
+            copy: stored.copy,
+        })
     }
 
     pub(crate) fn write(&self, folder: &Folder) -> Result<()> {
@@ -64,6 +72,7 @@ impl Manifest {
             format: FORMAT,
             origin: self.verifier_key.name().to_owned(),
             verifier_key: self.verifier_key.to_string(),
+            copy: self.copy,
         };
         let text = serde_json::to_string_pretty(&stored)
             .map_err(|e| Error::new(ErrorKind::Invalid, format!("quipu.json cannot be written: {e}")))?;

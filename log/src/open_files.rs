@@ -6,14 +6,17 @@ use std::{
 };
 
 use crate::{
-    Result,
+    Result, archive,
     disk::{DiskFile, Folder},
+    segment,
 };
 
 /// Files that are held open.
 const MOST: usize = 128;
 
 pub(crate) struct OpenFiles {
+    /// The ledger's folder.
+    ledger: Folder,
     folder: Folder,
     used: Mutex<Used>,
 }
@@ -26,20 +29,35 @@ struct Used {
 }
 
 impl OpenFiles {
-    pub(crate) fn new(folder: Folder) -> Self {
+    pub(crate) fn new(ledger: Folder, folder: Folder) -> Self {
         Self {
+            ledger,
             folder,
             used: Mutex::default(),
         }
     }
 
-    /// The folder that the files are in.
-    pub(crate) fn folder(&self) -> &Folder {
-        &self.folder
+    /// First `seq` of each segment, archived ones among them.
+    pub(crate) fn segments(&self) -> Result<Vec<u64>> {
+        archive::list(&self.ledger, &self.folder)
+    }
+
+    /// A segment's file, wherever it is, opened anew.
+    pub(crate) fn open_segment(&self, first: u64) -> Result<DiskFile> {
+        archive::open(&self.ledger, &self.folder, first)
+    }
+
+    /// A segment's file, wherever it is, opened if it is not.
+    pub(crate) fn segment(&self, first: u64) -> Result<Arc<DiskFile>> {
+        self.cached(&segment::file_name(first), || self.open_segment(first))
     }
 
     /// The file of that name, opened if it is not.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<DiskFile>> {
+        self.cached(name, || self.folder.read_file(name))
+    }
+
+    fn cached(&self, name: &str, open: impl FnOnce() -> Result<DiskFile>) -> Result<Arc<DiskFile>> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.now += 1;
         let now = used.now;
@@ -48,7 +66,7 @@ impl OpenFiles {
             return Ok(file.clone());
         }
         drop(used);
-        let file = Arc::new(self.folder.read_file(name)?);
+        let file = Arc::new(open()?);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.files.len() >= MOST {
             let oldest = used.files.iter().min_by_key(|(_, (_, last))| *last);

@@ -3,9 +3,10 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
+    time::Duration,
 };
 
-use quipu_format::{Actor, Body, Kind, Scope, Signer, tree::Frontier};
+use quipu_format::{Actor, Body, Kind, Scope, Signer, limits, tree::Frontier};
 use serde_json::{Value, json};
 use ulid::Ulid;
 use zeroize::Zeroizing;
@@ -21,6 +22,7 @@ use crate::{
     intake,
     keyfile::{self, KeyFile, Keys},
     ledger::{one, unanswered},
+    lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
     random,
@@ -29,7 +31,7 @@ use crate::{
     remembered::Remembered,
     segment::{self, ActiveSegment, Filling},
     sequencer::{Request, Sequencer},
-    stamps::{Clock, Stamps},
+    stamps::{Clock, Stamps, SystemClock},
 };
 
 pub(crate) const SIGNER: &str = "signer";
@@ -50,7 +52,7 @@ impl Parts {
         filling: Filling,
         clock: Box<dyn Clock>,
     ) -> Result<()> {
-        let signer = Signer::new(origin, *secret()?)?;
+        let signer = Signer::new(origin, *random::secret()?)?;
         // Somebody else may have begun one meanwhile.
         if folder.list()?.len() > 1 {
             let message = "the folder is not empty: choose another one for the ledger";
@@ -64,15 +66,16 @@ impl Parts {
             file.sync_all()
         })?;
         let verifier_key = signer.verifier_key();
-        let keys = Keys::new(origin, *secret()?);
+        let keys = Keys::new(origin, *random::secret()?);
         let keyfile = KeyFile::create(folder, &keys)?;
         let log = folder.sub(segment::FOLDER)?;
         let active = ActiveSegment::create(Arc::new(log.clone()), filling)?;
-        let files = Arc::new(OpenFiles::new(log.clone()));
+        let files = Arc::new(OpenFiles::new(folder.clone(), log.clone()));
         let mut index = Base::start().into_index(files);
         index.set_newest_file(active.file.clone());
         let manifest = Manifest {
             verifier_key: verifier_key.clone(),
+            copy: false,
         };
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
         let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
@@ -86,7 +89,11 @@ impl Parts {
         let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
         parts.append_system("quipu.genesis", genesis)?;
         parts.publisher.publish()?;
-        Manifest { verifier_key }.write(folder)
+        Manifest {
+            verifier_key,
+            copy: false,
+        }
+        .write(folder)
     }
 
     /// Reads what is there, decides by the recovery table, and makes the log ready to go on, for whoever holds the lock.
@@ -100,9 +107,9 @@ impl Parts {
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
         let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
-        let files = Arc::new(OpenFiles::new(log_folder.clone()));
+        let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
-        let signer = read_signer(folder, &manifest)?;
+        let signer = read_signer(folder, SIGNER, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
             recovery::check_keys(log.index.scopes.keys(), &keys)?;
         }
@@ -168,13 +175,25 @@ impl Parts {
     }
 }
 
+/// Appends an entry of the host's to a copy of `size` entries that is about to be written, unless that was done.
+pub(crate) fn go_on(path: &Path, size: u64, kind: &str, sys: Value) -> Result<()> {
+    let folder = Folder::open(path)?;
+    let _lock = Lock::take(&folder, Duration::ZERO)?;
+    let filling = Filling::new(limits::SEGMENT_BYTES);
+    let mut parts = Parts::open(&folder, path, filling, Box::new(SystemClock::new()))?;
+    if parts.reader().head() == size {
+        parts.append_system(kind, sys)?;
+    }
+    parts.publisher.publish()
+}
+
 /// Opens a ledger for reading.
 pub(crate) fn reader(folder: Folder, path: &Path) -> Result<LedgerReader> {
     let manifest = Manifest::read(&folder)?;
     let keys = Keys::read(&folder, manifest.verifier_key.name())?;
     let log = folder.sub(segment::FOLDER)?;
     let follow = Some(Mutex::new(Follow::new()));
-    let index = Base::start().into_index(Arc::new(OpenFiles::new(log.clone())));
+    let index = Base::start().into_index(Arc::new(OpenFiles::new(folder.clone(), log.clone())));
     let reader = LedgerReader {
         state: read_state(path, folder, log, manifest, index, keys, follow),
     };
@@ -205,8 +224,9 @@ pub(crate) fn read_state(
     })
 }
 
-fn read_signer(folder: &Folder, manifest: &Manifest) -> Result<Signer> {
-    let Some(text) = folder.read(SIGNER, 64 << 10)?.map(Zeroizing::new) else {
+/// Reads a signer, which must hold the key that the manifest names.
+pub(crate) fn read_signer(folder: &Folder, name: &str, manifest: &Manifest) -> Result<Signer> {
+    let Some(text) = folder.read(name, 64 << 10)?.map(Zeroizing::new) else {
         let message = "the file signer is missing: without it no checkpoint can be signed. Restore it from its backup";
         return Err(Error::new(ErrorKind::NotFound, message));
     };
@@ -220,11 +240,4 @@ fn read_signer(folder: &Folder, manifest: &Manifest) -> Result<Signer> {
             Err(Error::new(ErrorKind::Tampered, message))
         }
     }
-}
-
-/// A fresh secret.
-fn secret() -> Result<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    random::fill(&mut *bytes)?;
-    Ok(bytes)
 }

@@ -12,7 +12,7 @@ use crate::{
     manifest::Manifest,
     open_files::OpenFiles,
     opening::SIGNER,
-    recovery, segment,
+    recovery, restore, segment,
 };
 
 /// What an open for writing would find and do. docs/FORMAT.md, "Recovery", has the table.
@@ -47,10 +47,11 @@ pub fn plan_recovery(path: &Path) -> Result<RecoveryPlan> {
     let keys = Keys::read(&ledger, manifest.verifier_key.name())?;
     let checkpoint = checkpoint::read(&ledger, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
     let log_folder = ledger.sub(segment::FOLDER)?;
-    let files = Arc::new(OpenFiles::new(log_folder.clone()));
+    let files = Arc::new(OpenFiles::new(ledger.clone(), log_folder.clone()));
     let log = recovery::Log::read(&ledger, &files, &keys.secret, checkpoint, keys.applied)?;
     let refusal = log
         .refusal()
+        .or_else(|| restore::refuse_copy(&ledger).err())
         .or_else(|| recovery::check_keys(log.index.scopes.keys(), &keys).err())
         .or_else(|| {
             [keyfile::FILE, SIGNER]

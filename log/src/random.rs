@@ -1,5 +1,7 @@
 //! Randomness for keys and names: the operating system's. A simulation takes its thread's from a seed instead.
 
+use zeroize::Zeroizing;
+
 use crate::{Error, ErrorKind, Result};
 
 /// Fills `bytes` with randomness that is fit for keys.
@@ -10,6 +12,13 @@ pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
     }
     getrandom::fill(bytes)
         .map_err(|e| Error::new(ErrorKind::Io, format!("the system gives no randomness for a key: {e}")))
+}
+
+/// A fresh secret.
+pub(crate) fn secret() -> Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    fill(&mut *bytes)?;
+    Ok(bytes)
 }
 
 /// What stands in for the operating system's randomness in a simulation.

@@ -17,7 +17,9 @@ use quipu_format::{
 use serde::Serialize;
 
 use crate::{
-    Error, ErrorKind, Result, checkpoint,
+    Error, ErrorKind, Result,
+    archive::Archive,
+    checkpoint,
     disk::{DiskFile, Folder},
     follow::Follow,
     index::{Found, Index, SharedIndex},
@@ -101,8 +103,12 @@ pub struct Stats {
     pub segments: u64,
     /// Bytes of all entries' lines.
     pub entry_bytes: u64,
-    /// Bytes of the segment files, what is filled ahead included.
+    /// Bytes of the segment files that were not archived, what is filled ahead included.
     pub segment_bytes: u64,
+    /// Segments among them that were archived, which are compressed.
+    pub archived_segments: u64,
+    /// Bytes of the archived segments' files.
+    pub archived_bytes: u64,
     /// Bytes of the sidecars of full segments, which are derived.
     pub sidecar_bytes: u64,
     /// Entries that the newest checkpoint covers.
@@ -213,7 +219,14 @@ impl LedgerReader {
         let forward = direction == Direction::Forward;
         let from = match oldest {
             Some(oldest) if more && !forward => oldest.envelope.nth,
-            _ => self.count_before(scope, oldest.map_or(range.start, |event| event.envelope.seq))?,
+            _ => match self.count_before(scope, oldest.map_or(range.start, |event| event.envelope.seq)) {
+                // The neighbour is in an archived segment that is not here: nothing is known to be missing.
+                Err(e) if e.kind() == ErrorKind::NotHere => match oldest {
+                    Some(oldest) => oldest.envelope.nth,
+                    None => return Ok(0),
+                },
+                count => count?,
+            },
         };
         let to = match newest {
             Some(newest) if more && forward => newest.envelope.nth.saturating_add(1),
@@ -335,8 +348,15 @@ impl LedgerReader {
             segment_bytes += file.len()?;
             segments += 1;
         }
+        let archive = Archive::read(&self.state.folder)?;
+        let (mut archived_segments, mut archived_bytes) = (0, 0);
         for segment in sealed.iter() {
-            segment_bytes += segment.file()?.len()?;
+            if let Some(archived) = archive.find(segment.first) {
+                archived_segments += 1;
+                archived_bytes += archived.cold_bytes;
+            } else {
+                segment_bytes += segment.file()?.len()?;
+            }
             sidecar_bytes += segment.sidecar_bytes()?;
             entry_bytes += segment.entry_bytes();
         }
@@ -348,6 +368,8 @@ impl LedgerReader {
             segments,
             entry_bytes,
             segment_bytes,
+            archived_segments,
+            archived_bytes,
             sidecar_bytes,
             checkpoint_size: checkpoint.size,
         })

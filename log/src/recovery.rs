@@ -116,7 +116,7 @@ impl Log {
             }
             Err(e) => return Err(e),
         };
-        let firsts = segment::list(files.folder())?;
+        let firsts = files.segments()?;
         let base = Base::find(ledger, files, &firsts, secret, checkpoint.as_ref())?;
         let start = base.size();
         let mut this = Self {
@@ -130,15 +130,15 @@ impl Log {
         };
         this.findings.floor = applied.max(checkpoint.as_ref().map_or(0, |c| c.size));
         let behind: Vec<_> = firsts.into_iter().filter(|&first| first >= start).collect();
-        this.read_segments(files.folder(), &behind, checkpoint.as_ref())?;
+        this.read_segments(files, &behind, checkpoint.as_ref())?;
         this.findings.next = this.index.next();
         Ok(this)
     }
 
-    fn read_segments(&mut self, log: &Folder, firsts: &[u64], checkpoint: Option<&Checkpoint>) -> Result<()> {
+    fn read_segments(&mut self, files: &OpenFiles, firsts: &[u64], checkpoint: Option<&Checkpoint>) -> Result<()> {
         let mut frontier = self.frontier.clone();
         for (number, &first) in firsts.iter().enumerate() {
-            let file = Arc::new(log.read_file(&segment::file_name(first))?);
+            let file = Arc::new(files.open_segment(first)?);
             let bytes = read_segment(&file)?;
             let next = self.index.next();
             if first != next {
@@ -309,6 +309,15 @@ pub(crate) fn unnamed_torn(reader: &LedgerReader) -> Result<Vec<Value>> {
     let index = &reader.state.index;
     for seq in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
         let sys = match reader.envelope(seq) {
+            // It may name any that was set aside before it: those are not named again as long as that is not known.
+            Err(e) if e.kind() == ErrorKind::NotHere => {
+                names.retain(|name| {
+                    name.get(..20)
+                        .and_then(|first| first.parse().ok())
+                        .is_some_and(|first: u64| first > seq)
+                });
+                continue;
+            }
             Ok(envelope) => envelope.and_then(|envelope| envelope.sys),
             // Old damage does not stop writing; what the entry may have named is named again.
             Err(e) if e.kind() == ErrorKind::Corrupt => continue,

@@ -65,7 +65,12 @@ impl Sealed {
 
     /// The segment's file.
     pub(crate) fn file(&self) -> Result<Arc<DiskFile>> {
-        self.files.get(&segment::file_name(self.first))
+        self.files.segment(self.first)
+    }
+
+    /// Closes the file: it has been removed.
+    pub(crate) fn forget_file(&self) {
+        self.files.forget(&segment::file_name(self.first));
     }
 
     pub(crate) fn end(&self) -> u64 {

@@ -44,7 +44,7 @@ impl Written {
         let recent = segment(scopes);
         Sidecar::write(&folder, &recent).unwrap();
         Self {
-            files: Arc::new(OpenFiles::new(folder)),
+            files: Arc::new(OpenFiles::new(folder.clone(), folder)),
             temporary,
             recent,
         }

@@ -1,3 +1,5 @@
+// Long because the verdict reads best as one walk over all entries.
+
 //! The whole verdict on a ledger, from the bytes on disk alone: nothing that an open ledger holds is believed.
 
 use std::{
@@ -12,12 +14,16 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use crate::{
-    Error, ErrorKind, Result, checkpoint, components,
+    Absent, Error, ErrorKind, Result,
+    archive::{self, Archive},
+    checkpoint, components,
     disk::{DiskFile, Folder},
+    gaps::Gaps,
     keyfile::{self, Keys},
+    lineage::Lineage,
     lines::Found,
     lock::Lock,
-    manifest::Manifest,
+    manifest::{self, Manifest},
     opened::{Opened, opened},
     reader::KeyPaths,
     recovery::read_segment,
@@ -58,6 +64,9 @@ pub struct Verification {
     pub root: Hash,
     /// The first bad place. None: the ledger verifies.
     pub fault: Option<Fault>,
+    /// Archived segments that are not where they should be, which is no sign of tampering: their entries were not looked at.
+    /// That all others belong with them was checked by their leaf hashes, which the ledger has.
+    pub absent: Vec<Absent>,
     /// What is worth knowing and no fault.
     pub notes: Vec<String>,
 }
@@ -94,10 +103,22 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
     let checkpoint = checkpoint::read(folder, &manifest.verifier_key);
     let log = folder.sub(segment::FOLDER)?;
     let mut files = Vec::new();
-    for first in segment::list(&log)? {
-        files.push((first, Arc::new(log.read_file(&segment::file_name(first))?)));
+    let archive = Archive::read(folder)?;
+    for first in archive::list(folder, &log)? {
+        let opened = archive::open(folder, &log, first);
+        let segment = match (opened, archive.find(first)) {
+            (Err(e), Some(archived)) if e.kind() == ErrorKind::NotHere => Segment::Absent(archived.absent()),
+            // A cold file that is not one: its name is in the message.
+            (Err(e), Some(archived)) if e.kind() == ErrorKind::Corrupt => Segment::Bad(archived.absent(), e),
+            (opened, _) => Segment::Here(Arc::new(opened?)),
+        };
+        files.push((first, segment));
     }
     let mut walk = Walk::new(folder, &manifest);
+    if manifest.copy {
+        walk.notes
+            .push("this is a copy: it is not written until it is shown the newest checkpoint that is known".into());
+    }
     let outcome = walk
         .read_keys()
         .and_then(|()| walk.all(&files, checkpoint, live, progress));
@@ -108,15 +129,23 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
     };
     Ok(Verification {
         origin: manifest.verifier_key.name().to_owned(),
-        entries: walk.frontier.size(),
+        entries: walk.frontier.size() - walk.gaps.entries(),
         scopes: walk.scopes.len() as u64,
         intact: walk.intact,
         sealed: walk.sealed,
         checkpoint_size: walk.checkpoint_size,
         root: walk.frontier.root(),
         fault,
+        absent: walk.gaps.segments,
         notes: walk.notes,
     })
+}
+
+/// A segment, as far as it can be read.
+enum Segment {
+    Here(Arc<DiskFile>),
+    Absent(Absent),
+    Bad(Absent, Error),
 }
 
 enum Stop {
@@ -141,6 +170,8 @@ struct Walk<'a> {
     sealed: u64,
     checkpoint_size: u64,
     notes: Vec<String>,
+    lineage: Lineage,
+    gaps: Gaps,
     /// Components that were looked at.
     components: HashSet<Hash>,
 }
@@ -164,6 +195,8 @@ impl<'a> Walk<'a> {
             sealed: 0,
             checkpoint_size: 0,
             notes: Vec::new(),
+            lineage: Lineage::default(),
+            gaps: Gaps::default(),
             components: HashSet::new(),
         }
     }
@@ -185,7 +218,7 @@ impl<'a> Walk<'a> {
 
     fn all(
         &mut self,
-        files: &[(u64, Arc<DiskFile>)],
+        files: &[(u64, Segment)],
         checkpoint: Result<(String, Checkpoint)>,
         live: bool,
         progress: &mut dyn FnMut(VerifyProgress),
@@ -199,12 +232,25 @@ impl<'a> Walk<'a> {
         };
         self.checkpoint_size = checkpoint.size;
         let mut total_bytes = 0;
-        for (_, file) in files {
-            total_bytes += file.len()?;
+        for (_, segment) in files {
+            if let Segment::Here(file) = segment {
+                total_bytes += file.len()?;
+            }
         }
         let mut bytes_before = 0;
         let mut end = 0..0;
-        for (number, (first, file)) in files.iter().enumerate() {
+        for (number, (first, segment)) in files.iter().enumerate() {
+            let file = match segment {
+                Segment::Here(file) => file,
+                Segment::Bad(absent, e) => {
+                    let file = absent.file.display().to_string();
+                    return Err(fault(&file, 0, Some(absent.first), e));
+                }
+                Segment::Absent(absent) => {
+                    self.pass(absent, &checkpoint)?;
+                    continue;
+                }
+            };
             let mut bytes = segment_bytes(file)?;
             let next = self.frontier.size();
             if *first != next {
@@ -224,6 +270,7 @@ impl<'a> Walk<'a> {
                 let tail = scan::commits(&bytes, start, next, &open, |found, content| {
                     self.entry(&found, content, file)?;
                     if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
+                        self.gaps.refuse_root()?;
                         let what = format!("the root at {} entries is not the one that was signed", checkpoint.size);
                         return Err(fault(
                             file.name(),
@@ -265,10 +312,30 @@ impl<'a> Walk<'a> {
         let floor = checkpoint.size.max(self.keys.as_ref().map_or(0, |keys| keys.applied));
         if self.frontier.size() < floor {
             let next = self.frontier.size();
-            let file = files.last().map_or(segment::FOLDER, |(_, file)| file.name());
+            let file = match files.last() {
+                Some((_, Segment::Here(file))) => file.name(),
+                _ => segment::FOLDER,
+            };
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end.start, Some(next), &what));
         }
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+            let what = format!("it names another key than entry {seq}, which tells the ledger's");
+            return Err(fault(manifest::FILE, 0, Some(seq), &what));
+        }
+        Ok(())
+    }
+
+    /// Passes over a segment that is not here: the tree's hashes stand for its entries.
+    fn pass(&mut self, absent: &Absent, checkpoint: &Checkpoint) -> Result<(), Stop> {
+        let after = self.ids.last().copied().unwrap_or_default();
+        for leaf in self.gaps.begin(self.ledger, absent, self.frontier.size(), after)? {
+            self.frontier.push(leaf);
+            if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
+                self.gaps.refuse_root()?;
+            }
+        }
+        self.lineage.pass();
         Ok(())
     }
 
@@ -288,7 +355,7 @@ impl<'a> Walk<'a> {
         }
         let links = found.envelope.evidence.iter().chain(&found.envelope.supersedes);
         for link in links {
-            if self.ids.binary_search(&link.0).is_err() {
+            if self.ids.binary_search(&link.0).is_err() && !self.gaps.may_hold(link.0) {
                 return Err(bad(&format_args!("it names {link}, which no entry before it is")));
             }
         }
@@ -296,7 +363,9 @@ impl<'a> Walk<'a> {
             count: 0,
             last: Hash::of_nothing(),
         });
-        if *nth != chain.count || prev != &chain.last {
+        if self.gaps.may_precede(*nth, prev, chain.count) {
+            chain.count = *nth;
+        } else if *nth != chain.count || prev != &chain.last {
             return Err(bad(&format_args!(
                 "it does not follow from the entry before it in its scope {scope}"
             )));
@@ -316,10 +385,14 @@ impl<'a> Walk<'a> {
             Opened::Unknown => return Err(bad(&"the file keys has no record of its scope")),
             Opened::Bad(why) => return Err(bad(&why)),
         }
+        self.lineage
+            .take(&found.envelope, &self.frontier)
+            .map_err(|why| bad(&why))?;
         chain.count += 1;
         chain.last = found.hash;
         self.frontier.push(chain.last);
         self.ids.push(id.0);
+        self.gaps.end(id.0);
         self.system(found, file)
     }
 
@@ -336,16 +409,8 @@ impl<'a> Walk<'a> {
         }
         let bad = |what: &str| fault(file.name(), found.range.start as u64, Some(seq), &what);
         let sys = found.envelope.sys.as_ref();
-        let key = sys.and_then(|sys| sys["genesis"]["verifierKey"].as_str());
-        if seq == 0 && key != Some(&self.manifest.verifier_key.to_string()) {
-            return Err(bad("the first entry does not name the key that quipu.json names"));
-        }
         if let Some(hex) = sys.and_then(|sys| sys["run"]["component"].as_str()) {
-            let digest = (0..32)
-                .map(|i| u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok())
-                .collect::<Option<Vec<_>>>();
-            let digest = digest.and_then(|bytes| bytes.try_into().ok()).map(Hash);
-            let Some(digest) = digest else {
+            let Some(digest) = components::digest(hex) else {
                 return Err(bad("the component's digest is not one"));
             };
             if self.components.insert(digest) && components::read(self.ledger, &digest)?.is_none() {
