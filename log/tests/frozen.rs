@@ -173,7 +173,7 @@ fn version_1_is_gone_on_with_and_every_byte_of_it_stays() {
         let same = match path.to_str().unwrap() {
             "checkpoint" | "heads" => continue,
             name if name.starts_with("tree/") => now.starts_with(bytes),
-            name if name.ends_with(".log") => now.starts_with(lines(bytes)) && now.len() >= bytes.len(),
+            name if name.ends_with(".log") => now.starts_with(lines(bytes)),
             _ => now == bytes,
         };
         assert!(same, "{} changed", path.display());
@@ -194,7 +194,13 @@ fn version_1_is_read_alike_without_what_is_derived() {
     ledger.open().close().unwrap();
     let (made, frozen) = (files(&ledger.path()), files(&Thawed::new("v1").path()));
     for (path, bytes) in &frozen {
-        assert!(&made[path] == bytes, "{} was made anew otherwise", path.display());
+        // How far the newest segment is filled ahead is no part of the format.
+        let same = if path.extension().is_some_and(|ending| ending == "log") {
+            lines(&made[path]) == lines(bytes)
+        } else {
+            &made[path] == bytes
+        };
+        assert!(same, "{} was made anew otherwise", path.display());
     }
 }
 
