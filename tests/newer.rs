@@ -59,7 +59,8 @@ fn an_entry_of_a_newer_format_is_refused() {
     let end = bytes.iter().rposition(|&byte| byte != b'\n').unwrap() + 2;
     let mut line = Vec::new();
     encode_line(&mut line, br#"{"v":2,"seq":1}"#, b"sealed in another way", 1, 1);
-    bytes[end..end + line.len()].copy_from_slice(&line);
+    bytes.truncate(end);
+    bytes.extend_from_slice(&line);
     fs::write(Path::new(&segment), bytes).unwrap();
     assert_left_alone(&ledger);
 }

@@ -1,3 +1,5 @@
+// Long because half of it are its tests, beside the two writers that they hold equal.
+
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};

@@ -1,3 +1,5 @@
+// Long because every access to a file or folder is here, each with its error.
+
 //! Files and folders, as the rest of the crate uses them. What they stand on is a [`FolderBackend`]: the file system
 //! (`disk/native.rs`, the only file that names cap-std), or a simulated one that forgets what was not synced.
 //!

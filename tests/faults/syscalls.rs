@@ -171,7 +171,8 @@ impl Place {
         let segment = log.join("00000000000000000000.log");
         let mut bytes = fs::read(&segment).unwrap();
         let end = bytes.iter().rposition(|&byte| byte != b'\n').unwrap() + 2;
-        bytes[end..end + 9].copy_from_slice(b"{\"v\":1,\"s");
+        bytes.truncate(end);
+        bytes.extend_from_slice(b"{\"v\":1,\"s");
         fs::write(&segment, bytes).unwrap();
         fs::write(log.join("next"), "\n\n\n").unwrap();
     }

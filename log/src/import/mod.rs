@@ -1,3 +1,5 @@
+// Long because reading, checking and appending an import share one plan.
+
 //! Brings events from elsewhere into a ledger: [`Plan::read`] checks a whole input, [`Plan::apply`] appends it.
 //!
 //! The ledger stamps imported events like all others. The `id`, `ts` and `actor` that they came with, and all that

@@ -1,3 +1,5 @@
+// Long because one world, its failures and what must hold after each read best together.
+
 //! A ledger whose disk, power and processes fail, and what must hold after each failure. What is done to it in between
 //! is in `work.rs`.
 
