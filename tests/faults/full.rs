@@ -230,11 +230,8 @@ fn the_next_segment_finds_no_room() {
     let mut acknowledged = Acknowledged::new();
     let bytes = 200_000;
     let ran = append_of(bytes, &mut appending(&ledger), &mut acknowledged, 1_000, 1_000, |_| {});
-    ran.exits(2).tells(&[
-        "cannot write log/",
-        "No space left on device",
-        "Make room on the disk",
-    ]);
+    ran.exits(2)
+        .tells(&["cannot write log/", "No space left on device", "Make room on the disk"]);
     let names = || -> Vec<_> {
         let entries = fs::read_dir(ledger.path().join("log")).unwrap();
         entries
