@@ -324,3 +324,21 @@ fn why_prints_each_event_once_and_says_what_was_replaced() {
     ];
     assert_eq!(lines, expected, "{tree}");
 }
+
+#[test]
+fn recover_says_what_an_open_would_do_and_does_it() {
+    let ledger = Ledger::new();
+    let segment = ledger.path().join("log/00000000000000000000.log");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != b'\n').unwrap() + 2;
+    bytes.truncate(end);
+    bytes.extend_from_slice(b"{\"v\":1,\"s");
+    std::fs::write(&segment, &bytes).unwrap();
+    let plan = ledger.run(["recover", "--dry-run", "--json"]).good().json();
+    assert_eq!((plan["row"].as_str(), plan["entries"].as_u64()), (Some("d"), Some(1)));
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes, "a dry run changes nothing");
+    let said = ledger.run(["recover"]).good().out;
+    assert!(said.contains("row d: a commit that a crash cut off"), "{said}");
+    let plan = ledger.run(["recover", "--dry-run", "--json"]).good().json();
+    assert_eq!(plan["row"], "e");
+}

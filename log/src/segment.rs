@@ -78,6 +78,8 @@ pub(crate) struct ActiveSegment {
     filling: Filling,
     /// The next segment, while it is being prepared.
     next: Option<Preparation>,
+    /// There was no room for the next segment beside this one.
+    postponed: bool,
 }
 
 impl ActiveSegment {
@@ -98,6 +100,7 @@ impl ActiveSegment {
             ahead: filling.first,
             filling,
             next: None,
+            postponed: false,
         }
     }
 
@@ -112,7 +115,15 @@ impl ActiveSegment {
         }
         if end > self.filled {
             let mut target = (self.filled + self.ahead).max(end).min(limit.max(end));
-            if let Err(error) = self.file.fill(b'\n', self.filled..target) {
+            let mut filled = self.file.fill(b'\n', self.filled..target);
+            if matches!(&filled, Err(e) if e.kind() == ErrorKind::Full) && self.next.is_some() {
+                // Room in this segment goes before room for the next, which is prepared when it is needed.
+                self.close();
+                discard_next(&self.log)?;
+                self.postponed = true;
+                filled = self.file.fill(b'\n', self.filled..target);
+            }
+            if let Err(error) = filled {
                 // The last room on a full disk is used before appends are refused.
                 target = self.file.len()?;
                 if error.kind() != ErrorKind::Full || target < end {
@@ -124,7 +135,7 @@ impl ActiveSegment {
             self.filled = target;
             self.ahead = (self.ahead * 2).min(MOST_FILL_BYTES);
         }
-        if self.next.is_none() && end > limit / 2 {
+        if self.next.is_none() && end > limit / 2 && !self.postponed {
             self.next = Some(Preparation::start(self.log.clone(), self.filling)?);
         }
         Ok(false)
@@ -174,6 +185,7 @@ impl ActiveSegment {
             tracing::warn!(%error, "a segment that is full was not made read-only");
         }
         (self.file, self.position, self.filled) = (Arc::new(file), 0, filled);
+        self.postponed = false;
         Ok(())
     }
 
