@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Files that are held open.
-const MOST: usize = 128;
+const MOST: usize = 400;
 
 pub(crate) struct OpenFiles {
     /// The ledger's folder.
