@@ -80,6 +80,12 @@ impl Publisher {
         Ok(())
     }
 
+    /// The same, on a full disk too: the last one before the ledger is closed.
+    pub(crate) fn publish_last(&mut self) -> Result<()> {
+        let folder = self.state.folder.clone();
+        reserve::backed(&folder, || self.publish())
+    }
+
     fn sign(&mut self) -> Result<()> {
         let origin = self.signer.verifier_key().name().to_owned();
         let checkpoint = Checkpoint {
@@ -91,12 +97,6 @@ impl Publisher {
         self.state.folder.replace(FILE, note.as_bytes(), Access::Usual)?;
         self.published = checkpoint.size;
         Ok(())
-    }
-
-    /// The same, on a full disk too: the last one before the ledger is closed.
-    pub(crate) fn publish_last(&mut self) -> Result<()> {
-        let folder = self.state.folder.clone();
-        reserve::backed(&folder, || self.publish())
     }
 
     /// Gives each full segment that a checkpoint covers its sidecar, and says in `heads` that all up to there is in order.
@@ -117,9 +117,7 @@ impl Publisher {
     }
 
     fn advance_heads(&self, segment: &Recent) -> Result<()> {
-        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let secret = keys.secret.clone();
-        drop(keys);
+        let secret = self.state.secret();
         let mut heads = match segment.first {
             0 => Heads::none(),
             _ => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),

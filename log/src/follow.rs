@@ -51,10 +51,7 @@ impl Follow {
         let firsts = archive::list(&state.folder, &state.log)?;
         if self.fresh {
             let files = Arc::new(OpenFiles::new(state.folder.clone(), state.log.clone()));
-            let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
-            let secret = keys.secret.clone();
-            drop(keys);
-            let base = Base::find(&state.folder, &files, &firsts, &secret, checkpoint.as_ref())?;
+            let base = Base::find(&state.folder, &files, &firsts, &state.secret(), checkpoint.as_ref())?;
             *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files);
             self.fresh = false;
         }

@@ -293,7 +293,7 @@ impl Ledger {
     }
 
     fn start(parts: Parts, lock: Lock) -> Result<Self> {
-        let secret = parts.secret();
+        let secret = parts.state.secret();
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };

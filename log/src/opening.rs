@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -44,7 +44,8 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Makes a ledger in a folder that is empty but for the lock, which the caller holds, and closes it. `quipu.json`, written last, says that it is one.
+    /// Makes a ledger in a folder that is empty but for the lock, which the caller holds, and closes it. `quipu.json`,
+    /// written last, says that it is one.
     pub(crate) fn create(
         folder: &Folder,
         path: &Path,
@@ -145,15 +146,9 @@ impl Parts {
         }
     }
 
-    /// What blinds idempotency keys.
-    pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
-        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.secret.clone()
-    }
-
     /// Appends all or none, in one commit.
     pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, mut answer) = intake::request(&self.reader(), &self.secret(), drafts)?;
+        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts)?;
         self.commit(vec![request]);
         answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
     }

@@ -15,6 +15,7 @@ use quipu_format::{
     VerifierKey, leaf_hash, limits, tree,
 };
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{
     Error, ErrorKind, Result,
@@ -50,6 +51,13 @@ pub(crate) struct ReadState {
     pub(crate) follow: Option<Mutex<Follow>>,
     /// Of such a reader: entries below it are durable, for the process that writes has said so.
     pub(crate) proved: AtomicU64,
+}
+
+impl ReadState {
+    /// What blinds idempotency keys and vouches for `heads`.
+    pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone()
+    }
 }
 
 /// Which way a page goes.
@@ -218,7 +226,8 @@ impl LedgerReader {
         // The neighbours of the range: where they are not damaged they say how many belong between them.
         let forward = direction == Direction::Forward;
         let from = match oldest {
-            Some(oldest) if more && !forward => oldest.envelope.nth,
+            // Nothing precedes a scope's first entry, in however many segments one would look for it.
+            Some(oldest) if more && !forward || oldest.envelope.nth == 0 => oldest.envelope.nth,
             _ => match self.count_before(scope, oldest.map_or(range.start, |event| event.envelope.seq)) {
                 // The neighbour is in an archived segment that is not here: nothing is known to be missing.
                 Err(e) if e.kind() == ErrorKind::NotHere => match oldest {

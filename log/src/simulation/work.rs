@@ -119,7 +119,7 @@ impl World {
         let mut stopped = false;
         for drafts in requests {
             let batch = self.model.submit(&drafts);
-            match intake::request(&writer.parts.reader(), &writer.parts.secret(), drafts) {
+            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts) {
                 Ok((request, answer)) => {
                     taken.push(request);
                     waiting.push((batch, answer));
