@@ -71,7 +71,8 @@ pub(crate) fn read<'a, S: Default, T: Send, R>(
         .flat_map(|(number, (source, range))| Part::of(number, *source, range))
         .collect();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    if threads < 2 || parts.len() < 2 {
+    let bytes: usize = parts.iter().map(|part| part.range.len()).sum();
+    if threads < 2 || bytes < 2 * PART_BYTES {
         return take(&mut Parts::new(parts, Hands::Own(Reader::default(), work)));
     }
     thread::scope(|scope| {
