@@ -36,8 +36,8 @@ pub(crate) fn opened(
         return Opened::Bad("its secret is gone, and no erasure says so".into());
     };
     let plaintext = quipu_format::open_in_place(&secret, scope, nth, commitment, room);
-    match plaintext.and_then(|()| Body::parse(room)) {
-        Ok(_) => Opened::Intact,
+    match plaintext.and_then(|()| Body::check_plaintext(room)) {
+        Ok(()) => Opened::Intact,
         Err(e) => Opened::Bad(e.to_string()),
     }
 }
