@@ -101,6 +101,12 @@ identifier!(
     "a kind"
 );
 
+identifier!(
+    /// A person's request to be forgotten, as the operator names it: an opaque name, `dsr-2026-117`.
+    RequestId,
+    "a request"
+);
+
 impl Scope {
     /// Name of the scope of ledger-level entries. It is never granted to a guest and never erased.
     pub const LEDGER: &str = "quipu:ledger";
