@@ -108,12 +108,7 @@ impl Act {
 
     /// Checks that `key` signed it for the ledger of that origin.
     pub fn check(&self, origin: &str, key: &VerifierKey) -> Result<()> {
-        let note = format!(
-            "{}\n\u{2014} {} {}\n",
-            self.text(origin),
-            self.operator,
-            self.signature
-        );
+        let note = format!("{}\n\u{2014} {} {}\n", self.text(origin), self.operator, self.signature);
         key.verify(note.as_bytes())
             .map(drop)
             .map_err(|e| Error::new(format!("the act {} is not signed by {}: {e}", self.id, key.name())))

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Error, RequestId, Result, Scope};
 
@@ -52,6 +53,13 @@ impl Erasure {
             ));
         }
         Ok(())
+    }
+
+    /// Reads the member, and checks it.
+    pub fn parse(value: &Value) -> Result<Self> {
+        let erasure = Self::deserialize(value).map_err(|e| Error::new(format!("this is no erasure: {e}")))?;
+        erasure.check()?;
+        Ok(erasure)
     }
 
     /// Whether it covers that entry of its scope.

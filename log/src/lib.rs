@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod acts;
 mod archive;
 mod backup;
 mod base;
@@ -50,6 +51,7 @@ mod manifest;
 mod open_files;
 mod opened;
 mod opening;
+mod operators;
 mod original;
 mod plan;
 mod random;
@@ -73,6 +75,7 @@ mod tree_files;
 mod verify;
 mod wait;
 
+pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
@@ -81,6 +84,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
 pub use immutable::{ImmutableSummary, set_immutable};
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use operators::OperatorChange;
 pub use plan::{RecoveryPlan, plan_recovery};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use restore::{RestoreOptions, confirm, restore};

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use quipu_format::{Act, ActId, Envelope, Scope, VerifierKey};
+use quipu_format::{Act, ActId, Envelope, Erasure, Scope, VerifierKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,6 +11,9 @@ use crate::{Error, ErrorKind, LedgerReader, Result, index::SharedIndex, lineage:
 
 /// Kind of the entry that enrols or removes an operator.
 pub(crate) const KIND: &str = "quipu.operator";
+
+/// Kinds that only an operator's act can have.
+const SIGNED: &[&str] = &[Erasure::KIND];
 
 /// What an act does to the operators: the member `operator` of `sys`. Each has a verifier key, as a signed note names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +63,33 @@ impl Operators {
         Ok(this)
     }
 
+    /// Whether drafts may be appended together to a log of so many entries, as far as they are acts. Kinds that only an act
+    /// can have are refused without one.
+    pub(crate) fn admit<'a>(&self, drafts: impl Iterator<Item = &'a Envelope>, size: u64) -> Result<()> {
+        let (mut ids, mut changes) = (HashSet::new(), 0);
+        for envelope in drafts.filter(|envelope| envelope.kind.is_reserved()) {
+            match Act::of(envelope)? {
+                Some(act) => {
+                    if !ids.insert(act.id) {
+                        let message = format!("the act {} is there twice", act.id);
+                        return Err(Error::new(ErrorKind::Conflict, message));
+                    }
+                    changes += usize::from(self.check(&act, size)?.is_some());
+                }
+                None if SIGNED.contains(&envelope.kind.as_str()) => {
+                    let message = format!("an entry of kind {} needs an operator's signature", envelope.kind);
+                    return Err(Error::new(ErrorKind::Invalid, message));
+                }
+                None => changes += usize::from(self.first(envelope)?.is_some()),
+            }
+        }
+        if changes > 1 {
+            let message = "operators are enrolled and removed one at a time: each change counts for the next";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        Ok(())
+    }
+
     /// Passes over entries that cannot be read.
     pub(crate) fn pass(&mut self) {
         self.gap = true;
@@ -105,7 +135,10 @@ impl Operators {
             return Err(Error::new(ErrorKind::NotHere, message));
         }
         if self.done.contains(&act.id) {
-            let message = format!("the act {} was done before, and an act is done once: sign a new one", act.id);
+            let message = format!(
+                "the act {} was done before, and an act is done once: sign a new one",
+                act.id
+            );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
         if act.size > size {
@@ -135,7 +168,10 @@ impl Operators {
         if keys.any(|key| act.check(&self.origin, key).is_ok()) {
             return Ok(());
         }
-        let message = format!("the act {} is not signed by the key that {name} was enrolled with", act.id);
+        let message = format!(
+            "the act {} is not signed by the key that {name} was enrolled with",
+            act.id
+        );
         Err(Error::new(ErrorKind::Invalid, message))
     }
 
@@ -157,7 +193,8 @@ impl Operators {
                     return Err(invalid(format!("{key} is no operator's key in this ledger")));
                 }
                 if self.keys.len() == 1 {
-                    let message = "the last operator cannot be removed, for nobody could act any more: enrol another first";
+                    let message =
+                        "the last operator cannot be removed, for nobody could act any more: enrol another first";
                     return Err(Error::new(ErrorKind::Conflict, message));
                 }
                 Ok(Change::Remove(key))
@@ -201,7 +238,10 @@ pub(crate) fn operator_key(text: &str) -> Result<VerifierKey> {
     let key: VerifierKey = text.parse()?;
     let named = key.name().starts_with("operator:") && quipu_format::Actor::new(key.name()).is_ok();
     if !named {
-        let message = format!("the name of an operator's key begins with operator:, unlike {:?}", key.name());
+        let message = format!(
+            "the name of an operator's key begins with operator:, unlike {:?}",
+            key.name()
+        );
         return Err(Error::new(ErrorKind::Invalid, message));
     }
     Ok(key)
