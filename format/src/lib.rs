@@ -31,6 +31,7 @@ mod unique;
 
 pub use act::{Act, ActId};
 pub use body::{Body, Source};
+pub use canonical::{EnvelopeRef, Links};
 pub use checkpoint::Checkpoint;
 pub use envelope::{Envelope, IdempotencyKey};
 pub use erasure::{Cause, Erasure};
@@ -44,5 +45,5 @@ pub use line::{Line, checksum, encode_line, end_line, line_bytes};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
 pub use proof::InclusionProof;
-pub use seal::{commitment, open, seal, seal_in_place};
+pub use seal::{commitment, open, open_in_place, seal, seal_in_place};
 pub use time::Timestamp;
