@@ -41,7 +41,7 @@ pub use hash::{Hash, leaf_hash};
 pub use id::{Actor, EventId, Kind, RequestId, RunId, Scope};
 pub use keytree::{EntrySecret, KeyNode, KeyPath, KeyTree};
 pub use limits::Limits;
-pub use line::{Line, checksum, encode_line, end_line, line_bytes};
+pub use line::{Line, checksum, encode_line, end_line, line_bytes, push_sealed};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
 pub use proof::InclusionProof;

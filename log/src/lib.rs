@@ -71,6 +71,7 @@ mod share;
 mod sidecar;
 #[cfg(test)]
 mod simulation;
+mod stage;
 mod staging;
 mod stamps;
 mod tree_files;
