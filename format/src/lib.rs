@@ -10,6 +10,7 @@
 mod body;
 mod canonical;
 mod checkpoint;
+mod consistency;
 mod envelope;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod unique;
 
 pub use body::{Body, Source};
 pub use checkpoint::Checkpoint;
+pub use consistency::ConsistencyProof;
 pub use envelope::{Envelope, IdempotencyKey};
 pub use error::{Error, Result};
 pub use event::{Content, Event};
