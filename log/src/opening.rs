@@ -81,7 +81,7 @@ impl Parts {
             copy: false,
         };
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
-        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new())?;
         let stamps = Stamps::new(clock, Ulid::nil());
         let sequencer = Sequencer::new(
             state.clone(),
@@ -118,7 +118,6 @@ impl Parts {
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(folder, origin)?;
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
@@ -136,7 +135,7 @@ impl Parts {
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
         let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
-        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
