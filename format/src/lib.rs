@@ -24,6 +24,7 @@ mod line;
 mod mac;
 mod note;
 mod proof;
+pub mod report;
 mod request;
 mod retention;
 mod seal;

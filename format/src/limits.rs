@@ -32,6 +32,8 @@ pub const KEY_NODES: usize = 100_000;
 pub const GOVERNED: usize = 10_000;
 /// Days that a retention policy may count.
 pub const RETENTION_DAYS: u32 = 36_500;
+/// Stretches of entries that the record of one run names as read, over all its scopes; a stretch takes 24 bytes.
+pub const READ_RANGES: usize = 4_096;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.

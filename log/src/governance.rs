@@ -267,7 +267,7 @@ impl Governance {
         }
     }
 
-    fn check_erasure(&self, erasure: &Erasure) -> Result<()> {
+    pub(crate) fn check_erasure(&self, erasure: &Erasure) -> Result<()> {
         if let Some((state, ranges)) = self.holding(erasure).first() {
             let message = format!(
                 "the hold {} is over {} of {} (ordered by {} at {}): nothing was erased. `quipu hold remove` ends a hold",
