@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
+    keeping,
     keyfile::Keys,
     operators::Operators,
     reader::ReadState,
@@ -165,7 +166,12 @@ impl Stage {
             .zip(&known)
             .filter(|(_, known)| matches!(known, Known::No));
         self.operators
-            .admit(fresh.map(|(draft, _)| &draft.envelope), self.next)?;
+            .admit(fresh.clone().map(|(draft, _)| &draft.envelope), self.next)?;
+        let reader = LedgerReader {
+            state: self.state.clone(),
+        };
+        let erasing = fresh.map(|(draft, _)| &draft.envelope);
+        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), erasing)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
