@@ -125,6 +125,22 @@ identifier!(
     "a kind"
 );
 
+identifier!(
+    /// A person's request to be forgotten, as the operator names it: an opaque name, `dsr-2026-117`.
+    RequestId,
+    "a request"
+);
+identifier!(
+    /// The person whom a request is about, as the operator names them: an opaque handle, `person:4711`.
+    Subject,
+    "a subject"
+);
+identifier!(
+    /// A legal hold, as the operator names it: `hold-2026-7`.
+    HoldId,
+    "a hold"
+);
+
 impl Scope {
     /// Name of the scope of ledger-level entries. It is never granted to a guest and never erased.
     pub const LEDGER: &str = "quipu:ledger";
