@@ -22,6 +22,7 @@ use crate::{
     archive::Archive,
     checkpoint,
     disk::{DiskFile, Folder},
+    events::Events,
     follow::Follow,
     index::{Found, Index, SharedIndex},
     key_watch::KeyWatch,
@@ -62,7 +63,7 @@ impl ReadState {
     }
 
     /// Before content is served: what another process has erased meanwhile is not.
-    fn look_at_keys(&self) -> Result<()> {
+    pub(crate) fn look_at_keys(&self) -> Result<()> {
         match self.follow {
             Some(_) => self.watch.look(self),
             None => Ok(()),
@@ -284,11 +285,7 @@ impl LedgerReader {
 
     /// Events of all scopes with positions in `range`, oldest first.
     pub fn events(&self, range: Range<u64>) -> Events {
-        Events {
-            reader: self.clone(),
-            range,
-            paths: KeyPaths::default(),
-        }
+        Events::new(self.clone(), range)
     }
 
     /// All scopes, by name.
@@ -399,7 +396,7 @@ impl LedgerReader {
     }
 
     /// Where entries stand, with all that is known to be durable.
-    fn shown(&self) -> &RwLock<Index> {
+    pub(crate) fn shown(&self) -> &RwLock<Index> {
         self.show_proved();
         &self.state.index
     }
@@ -429,12 +426,24 @@ impl LedgerReader {
         Ok(parse_line(&bytes, &file, place, seq)?.0.envelope.to_vec())
     }
 
-    fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
+    pub(crate) fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
         let Some(Found { file, place }) = self.shown().place(seq)? else {
             return Ok(None);
         };
         let bytes = read_line(&file, place, seq)?;
-        let (line, envelope) = parse_line(&bytes, &file, place, seq)?;
+        self.open_line(&bytes, &file, place, seq, paths).map(Some)
+    }
+
+    /// The event whose line stands in a file.
+    pub(crate) fn open_line(
+        &self,
+        bytes: &[u8],
+        file: &DiskFile,
+        place: Place,
+        seq: u64,
+        paths: &mut KeyPaths,
+    ) -> Result<Event> {
+        let (line, envelope) = parse_line(bytes, file, place, seq)?;
         let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
         if !keys.trees.contains_key(&envelope.scope) {
             // Not erased: an erasure leaves a record with fewer nodes.
@@ -449,19 +458,24 @@ impl LedgerReader {
         let content = match secret {
             None => Content::Erased,
             Some(secret) => {
-                let damaged = |e: quipu_format::Error| damaged(&file, place, seq, &e);
-                let sealed = line.sealed_bytes().map_err(damaged)?;
-                let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
-                    .map_err(damaged)?;
-                Content::Open(Body::parse(&plaintext).map_err(damaged)?)
+                let damaged = |e: quipu_format::Error| damaged(file, place, seq, &e);
+                let mut body = line.sealed_bytes().map_err(damaged)?;
+                let Envelope {
+                    scope,
+                    nth,
+                    body: commitment,
+                    ..
+                } = &envelope;
+                quipu_format::open_in_place(&secret, scope, *nth, commitment, &mut body).map_err(damaged)?;
+                Content::Open(Body::parse(&body).map_err(damaged)?)
             }
         };
         let hash = leaf_hash(line.envelope);
-        Ok(Some(Event {
+        Ok(Event {
             envelope,
             content,
             hash,
-        }))
+        })
     }
 }
 
@@ -495,23 +509,6 @@ fn damaged(file: &DiskFile, place: Place, seq: u64, why: &dyn std::fmt::Display)
         file.name()
     );
     Error::new(ErrorKind::Corrupt, message)
-}
-
-/// Events of all scopes, oldest first. Ends at the end of its range or at the head.
-pub struct Events {
-    reader: LedgerReader,
-    range: Range<u64>,
-    paths: KeyPaths,
-}
-
-impl Iterator for Events {
-    type Item = Result<Event>;
-
-    fn next(&mut self) -> Option<Result<Event>> {
-        let seq = self.range.next()?;
-        let looked = self.reader.state.look_at_keys();
-        looked.and_then(|()| self.reader.load(seq, &mut self.paths)).transpose()
-    }
 }
 
 /// The ways down the key trees of the scopes that were read last, so that entries in order cost little to open.
