@@ -237,10 +237,11 @@ impl Gather {
 /// As many requests as fit one commit, at least one.
 fn take_batch(shared: &Shared) -> Vec<Request> {
     let mut queue = shared.queue();
-    let mut bytes = 0;
+    let (mut bytes, mut entries) = (0, 0);
     let mut count = 0;
     for request in &queue.requests {
-        if count > 0 && bytes + request.bytes() > limits::COMMIT_BYTES {
+        entries += request.drafts.len();
+        if count > 0 && (bytes + request.bytes() > limits::COMMIT_BYTES || entries > limits::COMMIT_ENTRIES) {
             break;
         }
         bytes += request.bytes();

@@ -18,7 +18,7 @@ use crate::{
     lock::Lock,
     manifest::{self},
     opening::{self, Parts},
-    reserve, restore,
+    reserve, restore, scope_roots,
     segment::Filling,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
@@ -235,6 +235,12 @@ impl Ledger {
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
     }
 
+    /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
+    /// scope holds by now can be proved complete as soon as a checkpoint covers that entry.
+    pub fn root_scopes(&self) -> Result<Receipt> {
+        self.append_blocking(scope_roots::draft()?)
+    }
+
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.
     pub fn put_component(&self, bytes: &[u8]) -> Result<Hash> {
         components::put(&self.reader().state.folder, bytes)
@@ -292,8 +298,9 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(parts: Parts, lock: Lock) -> Result<Self> {
+    fn start(mut parts: Parts, lock: Lock) -> Result<Self> {
         let secret = parts.state.secret();
+        parts.sequencer.roots.start()?;
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };

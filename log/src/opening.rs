@@ -29,6 +29,7 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    scope_roots::ScopeRoots,
     segment::{self, ActiveSegment, Filling},
     sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
@@ -81,7 +82,8 @@ impl Parts {
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
         let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
         let stamps = Stamps::new(clock, Ulid::nil());
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let roots = ScopeRoots::resume(state.clone())?;
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default(), roots);
         let mut parts = Self {
             state,
             sequencer,
@@ -128,7 +130,8 @@ impl Parts {
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+        let roots = ScopeRoots::resume(state.clone())?;
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, roots);
         let mut parts = Self {
             state,
             sequencer,

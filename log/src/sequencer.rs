@@ -7,8 +7,8 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, KeyTree, Kind, Scope, leaf_hash, limits};
-use serde_json::json;
+use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, KeyTree, Kind, Scope, ScopeRoot, leaf_hash, limits};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     random,
     reader::ReadState,
     remembered::Remembered,
+    scope_roots::ScopeRoots,
     segment::ActiveSegment,
     staging::{Batch, Chain, Entry},
     stamps::{Disagreement, Stamps},
@@ -38,8 +39,8 @@ impl Request {
     }
 }
 
-/// Bytes of a `quipu.clock` entry, at most.
-const CLOCK_BYTES: usize = 2 << 10;
+/// Bytes of the entries that the host adds to a commit, `quipu.clock` and `quipu.scopes`, at most.
+const HOST_BYTES: usize = 4 << 10;
 /// Scopes whose chain is held ready from one commit to the next; each takes up to 2 KiB.
 const HOT_SCOPES: usize = 4_096;
 
@@ -50,6 +51,7 @@ pub(crate) struct Sequencer {
     active: ActiveSegment,
     stamps: Stamps,
     remembered: Remembered,
+    pub(crate) roots: ScopeRoots,
     /// Which of the chains is a scope's.
     hot: HashMap<Scope, usize>,
     chains: Vec<Chain>,
@@ -94,6 +96,7 @@ impl Sequencer {
         active: ActiveSegment,
         stamps: Stamps,
         remembered: Remembered,
+        roots: ScopeRoots,
     ) -> Self {
         let next = state.index.read().unwrap_or_else(PoisonError::into_inner).next();
         Self {
@@ -102,6 +105,7 @@ impl Sequencer {
             active,
             stamps,
             remembered,
+            roots,
             hot: HashMap::new(),
             chains: Vec::new(),
             next,
@@ -111,8 +115,9 @@ impl Sequencer {
     }
 
     /// Makes requests durable in one commit. Whoever waits for them is told by [`Outcome::answer`].
-    pub(crate) fn commit(&mut self, requests: Vec<Request>) -> Outcome {
-        if let Err(error) = self.prepare(&requests) {
+    pub(crate) fn commit(&mut self, mut requests: Vec<Request>) -> Outcome {
+        let prepared = self.prepare(&requests).and_then(|()| self.root_scopes(&mut requests));
+        if let Err(error) = &prepared {
             return Outcome {
                 answers: requests.into_iter().map(|r| (r.reply, Err(error.clone()))).collect(),
                 leaves: Vec::new(),
@@ -126,6 +131,9 @@ impl Sequencer {
             .into_iter()
             .map(|request| (request.reply, self.place_all(first, request.drafts)))
             .collect();
+        if let Ok(Some(root)) = &prepared {
+            self.place_own(ScopeRoot::KIND, root.to_sys());
+        }
         let written = self.stage().and_then(|()| self.write());
         if let Err(error) = &written {
             self.broken = Some(error.clone());
@@ -161,6 +169,7 @@ impl Sequencer {
 
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
+        self.roots.close();
         self.active.close();
     }
 
@@ -170,7 +179,7 @@ impl Sequencer {
             let message = format!("nothing of this was appended, for the ledger stopped earlier: {error}");
             return Err(Error::new(error.kind(), message));
         }
-        let bytes = CLOCK_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
+        let bytes = HOST_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
         let rotated = self
             .active
             .make_room(bytes as u64, self.next)
@@ -180,6 +189,18 @@ impl Sequencer {
             index.rotate(self.next, self.active.file.clone());
         }
         self.mint(requests).map_err(|e| self.stop_unless_full(e))
+    }
+
+    /// The root of scopes that goes with this commit, if one is due; what asks for a root is given it.
+    fn root_scopes(&mut self, requests: &mut [Request]) -> Result<Option<ScopeRoot>> {
+        let mut entries = 0;
+        for draft in requests.iter_mut().flat_map(|request| &mut request.drafts) {
+            entries += 1;
+            if draft.envelope.kind.as_str() == ScopeRoot::KIND {
+                draft.envelope.sys = Some(self.roots.now(self.next)?.to_sys());
+            }
+        }
+        self.roots.due(self.next, entries)
     }
 
     /// A full disk may have room again later. After any other failure only opening again tells what the disk holds: no
@@ -337,15 +358,16 @@ impl Sequencer {
     }
 
     fn place_clock(&mut self, said: Disagreement) {
+        let clock = json!({"clock": {"wall": said.wall, "expected": said.expected}});
+        self.place_own("quipu.clock", clock);
+    }
+
+    /// Gives an entry of the host's its place.
+    fn place_own(&mut self, kind: &str, sys: Value) {
         let draft = (|| {
             let body = Body::new(None, "{}")?;
-            let mut draft = Draft::new(
-                Scope::ledger(),
-                Actor::new("host:quipu")?,
-                Kind::new("quipu.clock")?,
-                body,
-            );
-            draft.sys = Some(json!({"clock": {"wall": said.wall, "expected": said.expected}}));
+            let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
+            draft.sys = Some(sys);
             let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
             Prepared::new(draft, &keys.secret)
         })();
@@ -354,7 +376,7 @@ impl Sequencer {
                 let chain = self.chain(&Scope::ledger());
                 self.place(draft, chain);
             }
-            Err(error) => tracing::warn!(%error, "a clock disagreement could not be recorded"),
+            Err(error) => tracing::warn!(%error, kind, "an entry of the host's could not be made"),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use quipu_format::{Checkpoint, Envelope, Hash, Scope, tree::Frontier};
+use quipu_format::{Checkpoint, Envelope, Hash, Scope, ScopeState, scope_key, tree::Frontier};
 use serde::Serialize;
 use ulid::Ulid;
 
@@ -27,6 +27,7 @@ use crate::{
     opened::{Opened, opened},
     reader::KeyPaths,
     recovery::read_segment,
+    root_fold::RootFold,
     scan::{self, Tail},
     segment,
 };
@@ -171,6 +172,7 @@ struct Walk<'a> {
     checkpoint_size: u64,
     notes: Vec<String>,
     lineage: Lineage,
+    roots: RootFold,
     gaps: Gaps,
     /// Components that were looked at.
     components: HashSet<Hash>,
@@ -178,6 +180,8 @@ struct Walk<'a> {
 
 /// A scope's chain as far as it was followed.
 struct Chain {
+    /// The scope's in the tree of scopes.
+    key: Hash,
     count: u32,
     last: Hash,
 }
@@ -196,6 +200,7 @@ impl<'a> Walk<'a> {
             checkpoint_size: 0,
             notes: Vec::new(),
             lineage: Lineage::default(),
+            roots: RootFold::default(),
             gaps: Gaps::default(),
             components: HashSet::new(),
         }
@@ -336,6 +341,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.lineage.pass();
+        self.roots.pass();
         Ok(())
     }
 
@@ -360,6 +366,7 @@ impl<'a> Walk<'a> {
             }
         }
         let chain = self.scopes.entry(scope.clone()).or_insert_with(|| Chain {
+            key: scope_key(scope),
             count: 0,
             last: Hash::of_nothing(),
         });
@@ -390,6 +397,13 @@ impl<'a> Walk<'a> {
             .map_err(|why| bad(&why))?;
         chain.count += 1;
         chain.last = found.hash;
+        let state = ScopeState {
+            count: chain.count,
+            last: chain.last,
+        };
+        self.roots
+            .take(&found.envelope, chain.key, state)
+            .map_err(|why| bad(&why))?;
         self.frontier.push(chain.last);
         self.ids.push(id.0);
         self.gaps.end(id.0);
