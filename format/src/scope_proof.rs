@@ -18,9 +18,8 @@ pub struct ScopeProof {
     pub scope: Scope,
     /// From its place in the tree of scopes to the root.
     pub path: ScopePath,
-    /// The envelope of the entry `quipu.scopes` that holds that root: the stored bytes.
-    pub envelope: String,
-    /// That the entry is in the ledger: a C2SP `tlog-proof`.
+    /// That the entry `quipu.scopes` which holds that root is in the ledger: a C2SP `tlog-proof`, whose extra data is the
+    /// entry's envelope.
     pub proof: String,
 }
 
@@ -61,12 +60,11 @@ pub struct ScopeStanding {
 
 impl ScopeProof {
     /// A proof of these parts.
-    pub fn new(scope: Scope, path: ScopePath, envelope: String, proof: &InclusionProof) -> Self {
+    pub fn new(scope: Scope, path: ScopePath, proof: &InclusionProof) -> Self {
         Self {
             version: Version,
             scope,
             path,
-            envelope,
             proof: proof.to_string(),
         }
     }
@@ -74,18 +72,19 @@ impl ScopeProof {
     /// Checks the checkpoint's signature, that the root's entry is in its tree, and that the root says where the scope
     /// stands.
     pub fn verify(&self, key: &VerifierKey) -> Result<ScopeStanding> {
-        let envelope = Envelope::parse(self.envelope.as_bytes())?;
+        let proof: InclusionProof = self.proof.parse()?;
+        let stored = proof.extra.as_deref().unwrap_or_default();
+        let envelope = Envelope::parse(stored)?;
         let root = ScopeRoot::of(&envelope)?.ok_or_else(|| {
             Error::new(format!(
                 "entry {} is of kind {}, and holds no root",
                 envelope.seq, envelope.kind
             ))
         })?;
-        let proof: InclusionProof = self.proof.parse()?;
         if proof.index != envelope.seq {
             return Err(Error::new("the proof is of another entry than the envelope"));
         }
-        let checkpoint = proof.verify(&leaf_hash(self.envelope.as_bytes()), key)?;
+        let checkpoint = proof.verify(&leaf_hash(stored), key)?;
         let state = self.path.verify(&scope_key(&self.scope), &root.root)?;
         Ok(ScopeStanding {
             scope: self.scope.clone(),

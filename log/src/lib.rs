@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod acts;
 mod archive;
 mod backup;
 mod base;
@@ -30,8 +31,10 @@ mod cold;
 mod committer;
 mod components;
 mod copy;
+mod cover;
 mod disk;
 mod draft;
+mod entry;
 mod error;
 mod export;
 mod follow;
@@ -50,8 +53,11 @@ mod manifest;
 mod open_files;
 mod opened;
 mod opening;
+mod operators;
 mod original;
+mod parts;
 mod plan;
+mod prove;
 mod random;
 mod reader;
 mod recent;
@@ -70,12 +76,14 @@ mod share;
 mod sidecar;
 #[cfg(test)]
 mod simulation;
+mod stage;
 mod staging;
 mod stamps;
 mod tree_files;
 mod verify;
 mod wait;
 
+pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
@@ -84,7 +92,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
 pub use immutable::{ImmutableSummary, set_immutable};
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use operators::OperatorChange;
 pub use plan::{RecoveryPlan, plan_recovery};
+pub use prove::Proved;
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use restore::{RestoreOptions, confirm, restore};
 pub use scope_prove::ProvedScope;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Kind, Scope, Signer, limits, tree::Frontier};
+use quipu_format::{Actor, Body, Kind, Scope, Signer, VerifierKey, limits, tree::Frontier};
 use serde_json::{Value, json};
 use ulid::Ulid;
 use zeroize::Zeroizing;
@@ -25,11 +25,11 @@ use crate::{
     lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
+    operators::Operators,
     random,
     reader::ReadState,
     recovery,
     remembered::Remembered,
-    scope_roots::ScopeRoots,
     segment::{self, ActiveSegment, Filling},
     sequencer::{Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
@@ -51,6 +51,7 @@ impl Parts {
         folder: &Folder,
         path: &Path,
         origin: &str,
+        operators: &[VerifierKey],
         filling: Filling,
         clock: Box<dyn Clock>,
     ) -> Result<()> {
@@ -80,17 +81,26 @@ impl Parts {
             copy: false,
         };
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
-        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new())?;
         let stamps = Stamps::new(clock, Ulid::nil());
-        let roots = ScopeRoots::resume(state.clone())?;
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default(), roots);
+        let sequencer = Sequencer::new(
+            state.clone(),
+            keyfile,
+            active,
+            stamps,
+            Remembered::default(),
+            Operators::default(),
+        )?;
         let mut parts = Self {
             state,
             sequencer,
             publisher,
         };
-        let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
-        parts.append_system("quipu.genesis", genesis)?;
+        let mut genesis = json!({"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()});
+        if !operators.is_empty() {
+            genesis["operators"] = operators.iter().map(ToString::to_string).collect();
+        }
+        parts.append_system("quipu.genesis", json!({"genesis": genesis}))?;
         parts.publisher.publish()?;
         Manifest {
             verifier_key,
@@ -108,7 +118,6 @@ impl Parts {
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(folder, origin)?;
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
@@ -126,12 +135,12 @@ impl Parts {
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
         let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
-        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
-        let roots = ScopeRoots::resume(state.clone())?;
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, roots);
+        let operators = Operators::read(&LedgerReader { state: state.clone() })?;
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators)?;
         let mut parts = Self {
             state,
             sequencer,

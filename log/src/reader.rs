@@ -11,8 +11,8 @@ use std::{
 };
 
 use quipu_format::{
-    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, InclusionProof, KeyPath, Line, Scope, Timestamp,
-    VerifierKey, leaf_hash, limits, tree,
+    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyPath, Line, Scope, Timestamp, VerifierKey, leaf_hash,
+    limits,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -27,7 +27,6 @@ use crate::{
     keyfile::Keys,
     manifest::Manifest,
     recent::Place,
-    tree_files::TreeFiles,
 };
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
@@ -286,33 +285,6 @@ impl LedgerReader {
         heads
     }
 
-    /// A proof that the entry is in the tree of the newest checkpoint, checked before it is returned.
-    pub fn prove(&self, seq: u64) -> Result<InclusionProof> {
-        let (note, checkpoint) = self.checkpoint()?;
-        self.refresh()?;
-        if seq >= checkpoint.size {
-            let message = format!(
-                "entry {seq} is not covered by a checkpoint yet (the newest covers {}): ask again in a second",
-                checkpoint.size
-            );
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        let files = TreeFiles::open(&self.state.folder)?;
-        let hashes = tree::inclusion_proof(checkpoint.size, seq, &files)?;
-        let proof = InclusionProof {
-            index: seq,
-            hashes,
-            checkpoint: note,
-        };
-        let Some(event) = self.event(seq)? else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
-        };
-        proof
-            .verify(&event.hash, self.verifier_key())
-            .map_err(|_| TreeFiles::stale())?;
-        Ok(proof)
-    }
-
     /// A proof of where a scope stands, by the newest entry `quipu.scopes` that a checkpoint covers, checked before it is
     /// returned.
     ///
@@ -518,7 +490,7 @@ pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
-    const SCOPES: usize = 1_024;
+    pub(crate) const SCOPES: usize = 1_024;
 
     pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {

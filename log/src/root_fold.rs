@@ -19,15 +19,17 @@ pub(crate) struct RootFold {
 }
 
 impl RootFold {
-    /// Takes the next entry: `key` is its scope's, `state` where that stands with it. Returns what is wrong with it, if it
-    /// holds a root.
-    pub(crate) fn take(&mut self, envelope: &Envelope, key: Hash, state: ScopeState) -> Result<(), String> {
-        let root = ScopeRoot::of(envelope).map_err(|e| e.to_string())?;
+    /// Takes the next entry: `key` is its scope's, `state` where that stands with it; its envelope is needed where it may
+    /// hold a root. Returns what is wrong with it, if it does.
+    pub(crate) fn take(&mut self, envelope: Option<&Envelope>, key: Hash, state: ScopeState) -> Result<(), String> {
+        if let Some(envelope) = envelope
+            && let Some(root) = ScopeRoot::of(envelope).map_err(|e| e.to_string())?
+            && !self.gap
+        {
+            self.check(envelope.seq, root)?;
+        }
         if self.gap {
             return Ok(());
-        }
-        if let Some(root) = root {
-            self.check(envelope.seq, root)?;
         }
         self.behind.push((key, state));
         if self.behind.len() as u64 >= 2 * REACH {
@@ -121,10 +123,10 @@ mod tests {
         let mut fold = RootFold::default();
         for seq in 0..entries {
             let (key, state) = state(seq);
-            fold.take(&envelope(seq, "note", None), key, state)?;
+            fold.take(None, key, state)?;
         }
         let (key, state) = state(entries);
-        fold.take(&envelope(entries, ScopeRoot::KIND, Some(last)), key, state)
+        fold.take(Some(&envelope(entries, ScopeRoot::KIND, Some(last))), key, state)
     }
 
     #[test]
@@ -160,7 +162,7 @@ mod tests {
         let mut fold = RootFold::default();
         fold.pass();
         let (key, state) = state(9);
-        fold.take(&envelope(9, ScopeRoot::KIND, Some(root(4))), key, state)
+        fold.take(Some(&envelope(9, ScopeRoot::KIND, Some(root(4)))), key, state)
             .unwrap();
     }
 }

@@ -51,10 +51,8 @@ pub(crate) fn prove(reader: &LedgerReader, scope: &Scope) -> Result<ProvedScope>
         );
         return Err(Error::new(ErrorKind::Tampered, message));
     }
-    let envelope = String::from_utf8(reader.envelope_bytes(seq)?)
-        .map_err(|_| Error::new(ErrorKind::Corrupt, format!("entry {seq} is not text")))?;
     let inclusion = reader.prove(seq)?;
-    let proof = ScopeProof::new(scope.clone(), tree.path(&scope_key(scope)), envelope, &inclusion);
+    let proof = ScopeProof::new(scope.clone(), tree.path(&scope_key(scope)), &inclusion);
     let standing = proof.verify(reader.verifier_key())?;
     Ok(ProvedScope {
         proof,

@@ -70,10 +70,10 @@ impl ScopeRoots {
         Ok(())
     }
 
-    /// The root that goes behind the next `entries` entries, which have positions from `seq` on. None: it is early yet.
-    pub(crate) fn due(&mut self, seq: u64, entries: usize) -> Result<Option<ScopeRoot>> {
-        let without = seq.saturating_sub(self.since) + entries as u64;
-        // A commit is not larger than the other half.
+    /// The root that goes to position `seq`, behind a commit. None: it is early yet.
+    pub(crate) fn due(&mut self, seq: u64) -> Result<Option<ScopeRoot>> {
+        let without = seq.saturating_sub(self.since);
+        // The next commit is not larger than the other half.
         let latest = without >= every() / 2;
         if without < every() / 4 {
             return Ok(None);
@@ -83,12 +83,12 @@ impl ScopeRoots {
             Next::Made(root) => {
                 *next = Next::NotYet;
                 drop(next);
-                self.since = seq + entries as u64 + 1;
+                self.since = seq + 1;
                 Ok(Some(root))
             }
             _ if latest || self.thread.is_none() => {
                 drop(next);
-                self.now(seq + entries as u64).map(Some)
+                self.now(seq).map(Some)
             }
             Next::NotYet => {
                 *next = Next::Asked;

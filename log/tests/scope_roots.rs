@@ -2,8 +2,8 @@
 
 use std::{path::Path, time::Instant};
 
-use quipu_format::{Actor, Body, Kind, Scope, ScopeRoot, limits};
-use quipu_log::{CreateOptions, Draft, Ledger, LedgerReader, OpenOptions, verify};
+use quipu_format::{Actor, Body, Kind, Scope, ScopeProof, ScopeRoot, limits};
+use quipu_log::{CreateOptions, Direction, Draft, Ledger, LedgerReader, OpenOptions, verify};
 
 fn draft(scope: &str) -> Draft {
     let body = Body::new(None, r#"{"text":"x"}"#).unwrap();
@@ -143,4 +143,59 @@ fn cost_of_a_root() {
         println!("root after {changed} scopes have changed: {:?}", begun.elapsed());
     }
     println!("{} bytes a scope", tree.bytes() / 100_000);
+}
+
+#[test]
+fn a_scope_is_proved_complete_and_others_are_proved_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = create(folder.path());
+    let reader = ledger.reader();
+    let scope = |name: &str| Scope::new(name).unwrap();
+    let error = reader.prove_scope(&scope("a")).unwrap_err();
+    assert!(error.to_string().contains("--fresh"), "{error}");
+    for n in 0..40 {
+        ledger.append_blocking(draft(&format!("s:{}", n % 8))).unwrap();
+    }
+    let root = ledger.root_scopes().unwrap();
+    ledger.append_blocking(draft("s:3")).unwrap();
+    ledger.append_blocking(draft("new")).unwrap();
+    ledger.prove_blocking(root.seq).unwrap();
+    let envelopes = |name: &str| -> Vec<Vec<u8>> {
+        let page = reader.page(&scope(name), 0..u64::MAX, Direction::Forward, 100).unwrap();
+        let seqs = page.events.iter().map(|event| event.envelope.seq);
+        seqs.map(|seq| {
+            reader
+                .prove(seq)
+                .or_else(|_| ledger.prove_blocking(seq))
+                .unwrap()
+                .extra
+                .unwrap()
+        })
+        .collect()
+    };
+    let key = reader.verifier_key();
+    for (name, count, later) in [("s:3", 5, 1), ("s:4", 5, 0), ("new", 0, 1), ("nobody", 0, 0)] {
+        let proved = reader.prove_scope(&scope(name)).unwrap();
+        assert_eq!(
+            (proved.state.map_or(0, |s| s.count), proved.later, proved.size),
+            (count, later, 41)
+        );
+        let read: ScopeProof = proved.proof.to_string().parse().unwrap();
+        assert_eq!(read, proved.proof);
+        let standing = read.verify(key).unwrap();
+        let all = envelopes(name);
+        let slices = || all.iter().map(Vec::as_slice);
+        assert_eq!(standing.check(slices()).unwrap(), later, "{name}");
+        if count > 0 {
+            let why = standing
+                .check(slices().take(count as usize - 1))
+                .unwrap_err()
+                .to_string();
+            assert!(why.contains("4 entries are here"), "{why}");
+            standing.check(slices().skip(1)).unwrap_err();
+            let mut other = read.clone();
+            other.scope = scope("s:1");
+            other.verify(key).unwrap_err();
+        }
+    }
 }
