@@ -20,7 +20,7 @@ use crate::{
     manifest::{self},
     opening::{self, Parts},
     operators::operator_key,
-    reserve, restore,
+    reserve, restore, scope_roots,
     segment::Filling,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
@@ -258,6 +258,12 @@ impl Ledger {
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
     }
 
+    /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
+    /// scope holds by now can be proved complete as soon as a checkpoint covers that entry.
+    pub fn root_scopes(&self) -> Result<Receipt> {
+        self.append_blocking(scope_roots::draft()?)
+    }
+
     /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
     /// process has signed it, and the newest one on disk covers the entry.
     pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
@@ -326,8 +332,9 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(parts: Parts, lock: Lock) -> Result<Self> {
+    fn start(mut parts: Parts, lock: Lock) -> Result<Self> {
         let secret = parts.state.secret();
+        parts.sequencer.start()?;
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };

@@ -91,7 +91,7 @@ impl Parts {
             stamps,
             Remembered::default(),
             Operators::default(),
-        );
+        )?;
         let mut parts = Self {
             state,
             sequencer,
@@ -143,7 +143,7 @@ impl Parts {
         log.erasures
             .done_below(state.keys.read().unwrap_or_else(PoisonError::into_inner).applied);
         let operators = Operators::read(&LedgerReader { state: state.clone() })?;
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators);
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators)?;
         let mut parts = Self {
             state,
             sequencer,

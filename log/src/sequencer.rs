@@ -19,8 +19,9 @@ use crate::{
     reader::ReadState,
     remembered::Remembered,
     reserve,
+    scope_roots::ScopeRoots,
     segment::ActiveSegment,
-    stage::{CLOCK_BYTES, Made, Stage},
+    stage::{HOST_BYTES, Made, Stage},
     staging::Entry,
     stamps::Stamps,
 };
@@ -96,16 +97,22 @@ impl Sequencer {
         stamps: Stamps,
         remembered: Remembered,
         operators: Operators,
-    ) -> Self {
-        let stage = Arc::new(Mutex::new(Stage::new(state.clone(), stamps, remembered, operators)));
-        Self {
+    ) -> Result<Self> {
+        let roots = ScopeRoots::resume(state.clone())?;
+        let stage = Stage::new(state.clone(), stamps, remembered, operators, roots);
+        Ok(Self {
             state,
             keyfile,
             active,
-            stage,
+            stage: Arc::new(Mutex::new(stage)),
             spare: Made::default(),
             broken: None,
-        }
+        })
+    }
+
+    /// From now on threads work beside the commits.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.stage().roots.start()
     }
 
     /// Where others may stage ahead.
@@ -218,6 +225,7 @@ impl Sequencer {
 
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
+        self.stage().roots.close();
         self.active.close();
     }
 
@@ -233,7 +241,7 @@ impl Sequencer {
         }
         let mut bytes = staged;
         if !requests.is_empty() {
-            bytes += CLOCK_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
+            bytes += HOST_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
         }
         let rotated = self
             .active
