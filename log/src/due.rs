@@ -143,7 +143,7 @@ impl LedgerReader {
         let nodes = keys.trees.get(scope).map_or(&[][..], |tree| tree.nodes());
         let mut alive: Vec<[u32; 2]> = Vec::new();
         for node in nodes {
-            let leaves = u64::from(u32::MAX) + 1 >> node.depth;
+            let leaves = (u64::from(u32::MAX) + 1) >> node.depth;
             let first = u64::from(node.index) * leaves;
             let last = u32::try_from(first + leaves - 1).unwrap_or(u32::MAX);
             let first = u32::try_from(first).unwrap_or(u32::MAX).max(*within.start());

@@ -112,11 +112,7 @@ fn a_hold_and_an_erasure_in_one_append_are_refused() {
     let ledger = create(folder.path());
     write(&ledger, json!({"text": "said"}));
     let head = ledger.reader().head();
-    let hold = signed(
-        &ledger,
-        "hold",
-        json!({"id": "hold-1", "over": [{"scope": scope()}]}),
-    );
+    let hold = signed(&ledger, "hold", json!({"id": "hold-1", "over": [{"scope": scope()}]}));
     let erasing = signed(&ledger, "erase", json!(erasure(0, 0)));
     let refused = ledger.act_blocking(vec![hold.clone(), erasing.clone()]).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Held);
@@ -203,12 +199,7 @@ fn a_policy_keeps_what_is_young() {
     assert_eq!(refused.kind(), ErrorKind::Held);
     assert!(refused.to_string().contains("customer:*"), "{refused}");
     let now = ledger.reader().event(2).unwrap().unwrap().envelope.ts.as_ms();
-    let refusal = |ms: u64| {
-        ledger
-            .reader()
-            .refusal(&erasure(0, 1), Timestamp::from_ms(ms))
-            .unwrap()
-    };
+    let refusal = |ms: u64| ledger.reader().refusal(&erasure(0, 1), Timestamp::from_ms(ms)).unwrap();
     assert!(refusal(now + 30 * DAY_MS - 1).is_some());
     assert!(refusal(now + 30 * DAY_MS).is_none());
     // Its own scope's policy stands in for the wider one.
@@ -222,7 +213,10 @@ fn what_is_due_is_a_prefix_without_what_is_held() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = create(folder.path());
     for ttl in [None, Some(1), Some(1), None, Some(1), Some(90)] {
-        write(&ledger, ttl.map_or(json!({"text": "said"}), |days| json!({"ttlDays": days})));
+        write(
+            &ledger,
+            ttl.map_or(json!({"text": "said"}), |days| json!({"ttlDays": days})),
+        );
     }
     let reader = ledger.reader();
     let written = |nth: u32| {
@@ -249,10 +243,16 @@ fn what_is_due_is_a_prefix_without_what_is_held() {
     // Expiry: entry 0 has no end, so that all behind it waits; nothing before the minimum age.
     let set = json!({"set": {"of": "*", "eraseExpired": true, "keepDays": 2}});
     act(&ledger, RetentionChange::MEMBER, set).unwrap();
-    let first = reader.event(reader.seq_of(&scope(), 0).unwrap().unwrap()).unwrap().unwrap();
+    let first = reader
+        .event(reader.seq_of(&scope(), 0).unwrap().unwrap())
+        .unwrap()
+        .unwrap();
     let waiting = due(last + 3 * DAY_MS);
     assert!(waiting[0].erasures.is_empty());
-    assert_eq!((waiting[0].waiting, waiting[0].waiting_for), (3, Some(first.envelope.id)));
+    assert_eq!(
+        (waiting[0].waiting, waiting[0].waiting_for),
+        (3, Some(first.envelope.id))
+    );
 }
 
 #[test]
@@ -266,7 +266,11 @@ fn what_has_expired_is_due_up_to_the_first_that_has_not() {
     act(&ledger, RetentionChange::MEMBER, set).unwrap();
     let reader = ledger.reader();
     let last = reader.event(4).unwrap().unwrap().envelope.ts.as_ms();
-    let due = |days: u64| reader.due(Timestamp::from_ms(last + days * DAY_MS), &mut |_, _| {}).unwrap();
+    let due = |days: u64| {
+        reader
+            .due(Timestamp::from_ms(last + days * DAY_MS), &mut |_, _| {})
+            .unwrap()
+    };
     // Expired, and kept for its minimum age.
     assert!(due(3)[0].erasures.is_empty());
     let due = due(5);
