@@ -141,14 +141,8 @@ fn over(reader: &LedgerReader, scopes: Vec<Scope>, events: &[EventId]) -> Result
                 .push([envelope.nth, envelope.nth]);
         }
     }
-    over.extend(
-        nths.into_iter()
-            .map(|(scope, nths)| (scope, Some(Erasure::join(nths)))),
-    );
-    Ok(over
-        .into_iter()
-        .map(|(scope, ranges)| Held { ranges, scope })
-        .collect())
+    over.extend(nths.into_iter().map(|(scope, nths)| (scope, Some(Erasure::join(nths)))));
+    Ok(over.into_iter().map(|(scope, ranges)| Held { ranges, scope }).collect())
 }
 
 fn list(args: &List, ledger: &LedgerDir) -> Outcome {

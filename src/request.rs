@@ -243,7 +243,11 @@ fn text(out: &mut Out, report: &Report, origin: &str) -> std::io::Result<()> {
     writeln!(out, "\nErased: {} entries", report.entries)?;
     for erased in &report.erased {
         let ranges = ranges_text(&erased.ranges);
-        writeln!(out, "  {}  {}: {ranges}, by {}", erased.ts, erased.scope, erased.operator)?;
+        writeln!(
+            out,
+            "  {}  {}: {ranges}, by {}",
+            erased.ts, erased.scope, erased.operator
+        )?;
         writeln!(out, "    entry {} at position {}", erased.id, erased.seq)?;
     }
     writeln!(out, "\nScopes now")?;

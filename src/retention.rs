@@ -169,7 +169,10 @@ fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
         }
     }
     if none && !args.json {
-        writeln!(out, "no retention policy is set: nothing is kept for a minimum, and nothing is due")?;
+        writeln!(
+            out,
+            "no retention policy is set: nothing is kept for a minimum, and nothing is due"
+        )?;
     }
     out.flush()?;
     good()

@@ -69,15 +69,15 @@ impl Erasure {
             .sum()
     }
 
-    /// Joins `nth`s, sorted or not, repeated or not, into ranges as an [`Erasure`] has them.
-    pub fn join(nths: impl IntoIterator<Item = u32>) -> Vec<[u32; 2]> {
-        let mut nths: Vec<_> = nths.into_iter().collect();
-        nths.sort_unstable();
+    /// Joins pairs of first and last `nth`, in any order, into ranges as an erasure has them.
+    pub fn join(pairs: impl IntoIterator<Item = [u32; 2]>) -> Vec<[u32; 2]> {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        pairs.sort_unstable();
         let mut ranges: Vec<[u32; 2]> = Vec::new();
-        for nth in nths {
+        for [first, last] in pairs {
             match ranges.last_mut() {
-                Some([_, last]) if nth <= last.saturating_add(1) => *last = nth,
-                _ => ranges.push([nth, nth]),
+                Some([_, before]) if first <= before.saturating_add(1) => *before = last.max(*before),
+                _ => ranges.push([first, last]),
             }
         }
         ranges
@@ -144,13 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn nths_join_into_ranges() {
+    fn pairs_join_into_ranges() {
+        let one = |nth| [nth, nth];
         assert_eq!(
-            Erasure::join([7, 1, 2, 3, 3, 9, u32::MAX, 8]),
+            Erasure::join([7, 1, 2, 3, 3, 9, u32::MAX, 8].map(one)),
             [[1, 3], [7, 9], [u32::MAX, u32::MAX]]
         );
         assert!(Erasure::join([]).is_empty());
-        let erasure = erasure(&Erasure::join([1, 2, 3, 7]));
+        let erasure = erasure(&Erasure::join([[2, 3], [1, 3], [7, 7]]));
         assert_eq!(
             (0..9).filter(|&nth| erasure.covers(nth)).collect::<Vec<_>>(),
             [1, 2, 3, 7]

@@ -34,6 +34,10 @@ pub const GOVERNED: usize = 10_000;
 pub const RETENTION_DAYS: u32 = 36_500;
 /// Stretches of entries that the record of one run names as read, over all its scopes; a stretch takes 24 bytes.
 pub const READ_RANGES: usize = 4_096;
+/// Bytes of the reason that an operator gives for an act.
+pub const REASON_BYTES: usize = 4_096;
+/// Entries that a reason is compared with: the newest of those that are erased.
+pub const REASON_ENTRIES: usize = 10_000;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.

@@ -86,6 +86,11 @@ impl Publisher {
         reserve::backed(&folder, || self.publish())
     }
 
+    /// Entries that the newest checkpoint on disk covers.
+    pub(crate) fn published(&self) -> u64 {
+        self.published
+    }
+
     fn sign(&mut self) -> Result<()> {
         let origin = self.signer.verifier_key().name().to_owned();
         let checkpoint = Checkpoint {

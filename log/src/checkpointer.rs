@@ -9,7 +9,7 @@ use std::{
 
 use quipu_format::Hash;
 
-use crate::{Error, Result, checkpoint::Publisher};
+use crate::{Error, ErrorKind, Result, checkpoint::Publisher};
 
 /// How long an entry may wait for a checkpoint.
 const LATEST: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ pub(crate) struct Checkpointer {
 struct Shared {
     pending: Mutex<Pending>,
     changed: Condvar,
+    /// Publishing has succeeded or failed.
+    attempted: Condvar,
 }
 
 #[derive(Default)]
@@ -32,6 +34,13 @@ struct Pending {
     /// Leaf hashes of durable entries that no checkpoint covers.
     leaves: Vec<Hash>,
     closing: bool,
+    /// Size of a checkpoint that somebody waits for.
+    wanted: u64,
+    /// Size of the newest checkpoint on disk.
+    published: u64,
+    /// How often publishing was begun, and the last time that it failed.
+    attempts: u64,
+    failure: Option<(u64, Error)>,
 }
 
 impl Checkpointer {
@@ -59,6 +68,30 @@ impl Checkpointer {
         }
     }
 
+    /// Returns when a checkpoint on disk covers the entry at `seq`, which was added. Whoever asks meanwhile is served by
+    /// the same checkpoint.
+    pub(crate) fn cover(&self, seq: u64) -> Result<()> {
+        let mut pending = self.shared.pending();
+        pending.wanted = pending.wanted.max(seq + 1);
+        let attempt = pending.attempts + 1;
+        self.shared.changed.notify_one();
+        loop {
+            if pending.published > seq {
+                return Ok(());
+            }
+            if let Some((failed, error)) = &pending.failure
+                && *failed >= attempt
+            {
+                return Err(error.clone());
+            }
+            pending = self
+                .shared
+                .attempted
+                .wait(pending)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Publishes what is pending and ends.
     pub(crate) fn close(&self) -> Result<()> {
         self.shared.pending().closing = true;
@@ -67,7 +100,7 @@ impl Checkpointer {
         thread.map_or(Ok(()), |thread| {
             thread.join().unwrap_or_else(|_| {
                 Err(Error::new(
-                    crate::ErrorKind::Io,
+                    ErrorKind::Io,
                     "the checkpointing thread has failed: open the ledger again",
                 ))
             })
@@ -75,7 +108,23 @@ impl Checkpointer {
     }
 }
 
+impl Pending {
+    fn is_wanted(&self) -> bool {
+        self.wanted > self.published
+    }
+}
+
 impl Shared {
+    /// Tells those who wait how an attempt ended.
+    fn tell(&self, published: &Result<u64>) {
+        let mut pending = self.pending();
+        match published {
+            Ok(size) => pending.published = *size,
+            Err(error) => pending.failure = Some((pending.attempts, error.clone())),
+        }
+        self.attempted.notify_all();
+    }
+
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,21 +132,22 @@ impl Shared {
 
 fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
     let mut failed = false;
+    let _nobody_waits_in_vain = FailOnDrop(shared);
     loop {
         let mut pending = shared.pending();
-        if failed {
+        if failed && !pending.is_wanted() {
             pending = shared
                 .changed
                 .wait_timeout(pending, LATEST)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        while pending.leaves.is_empty() && !pending.closing && !failed {
+        while pending.leaves.is_empty() && !pending.closing && !failed && !pending.is_wanted() {
             pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
         }
         let latest = Instant::now() + LATEST;
         let mut seen = 0;
-        while pending.leaves.len() > seen && !pending.closing && Instant::now() < latest {
+        while pending.leaves.len() > seen && !pending.closing && !pending.is_wanted() && Instant::now() < latest {
             seen = pending.leaves.len();
             pending = shared
                 .changed
@@ -107,16 +157,33 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
         }
         let closing = pending.closing;
         let leaves = std::mem::take(&mut pending.leaves);
+        pending.attempts += 1;
+        pending.wanted = 0;
         drop(pending);
         leaves.into_iter().for_each(|leaf| publisher.push(leaf));
         if closing {
-            return publisher.publish_last();
+            let published = publisher.publish_last();
+            shared.tell(&published.clone().map(|()| publisher.published()));
+            return published;
         }
         let published = publisher.publish();
+        shared.tell(&published.clone().map(|()| publisher.published()));
         failed = published.is_err();
         if let Err(error) = published {
             // The entries are durable all the same; a disk that is full may have room again later.
             tracing::warn!(%error, "the checkpoint was not advanced; trying again");
         }
+    }
+}
+
+/// However the thread ends, nobody is left waiting.
+struct FailOnDrop<'a>(&'a Shared);
+
+impl Drop for FailOnDrop<'_> {
+    fn drop(&mut self) {
+        let message = "the checkpointing thread has ended: open the ledger again";
+        let mut pending = self.0.pending();
+        pending.failure = Some((u64::MAX, Error::new(ErrorKind::Unavailable, message)));
+        self.0.attempted.notify_all();
     }
 }

@@ -134,9 +134,12 @@ impl Shared {
     /// Commits and answers. Returns how many wrote at the time: those of this commit and those who came meanwhile.
     fn commit(&self, mut sequencer: MutexGuard<'_, Sequencer>, batch: Vec<Request>) -> usize {
         let answered = batch.len();
-        let outcome = sequencer.commit(batch);
+        let mut outcome = sequencer.commit(batch);
         // In the order of the commits, so before the next one can begin.
         self.checkpointer.add(&outcome.leaves);
+        if let Some(seq) = outcome.erasure {
+            outcome.erased(sequencer.carry_out(self.checkpointer.cover(seq)));
+        }
         drop(sequencer);
         let writers = answered + self.queue().requests.len();
         outcome.answer();

@@ -1,4 +1,6 @@
-use quipu_format::{Actor, Body, Envelope, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits};
+use quipu_format::{
+    Actor, Body, Envelope, Erasure, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
@@ -151,6 +153,11 @@ impl Prepared {
             key_text: draft.key,
             line_bytes,
         })
+    }
+
+    /// Whether it is an erasure, which is carried out before its receipt is given.
+    pub(crate) fn erases(&self) -> bool {
+        self.envelope.kind.as_str() == Erasure::KIND
     }
 
     /// Whether a caller who repeats an idempotency key repeats what was said, too.

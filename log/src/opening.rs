@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -17,9 +17,11 @@ use crate::{
     checkpoint::{self, Publisher},
     components,
     disk::{Access, Folder},
+    erasure::Erasures,
     follow::Follow,
     index::Index,
     intake,
+    key_watch::KeyWatch,
     keyfile::{self, KeyFile, Keys},
     ledger::{one, unanswered},
     lock::Lock,
@@ -90,6 +92,7 @@ impl Parts {
             stamps,
             Remembered::default(),
             Operators::default(),
+            Erasures::default(),
         );
         let mut parts = Self {
             state,
@@ -140,13 +143,28 @@ impl Parts {
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
+        log.erasures
+            .done_below(state.keys.read().unwrap_or_else(PoisonError::into_inner).applied);
+        let unfinished = !log.erasures.is_empty();
         let operators = Operators::read(&LedgerReader { state: state.clone() })?;
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators);
+        let sequencer = Sequencer::new(
+            state.clone(),
+            keyfile,
+            active,
+            stamps,
+            remembered,
+            operators,
+            log.erasures,
+        );
         let mut parts = Self {
             state,
             sequencer,
             publisher,
         };
+        if unfinished {
+            // A checkpoint covers them: it was just written.
+            parts.sequencer.carry_out(Ok(()))?;
+        }
         for recovered in recovery::unnamed_torn(&parts.reader())? {
             parts.append_system("quipu.recovered", recovered)?;
         }
@@ -172,6 +190,9 @@ impl Parts {
         std::mem::take(&mut outcome.leaves)
             .into_iter()
             .for_each(|leaf| self.publisher.push(leaf));
+        if outcome.erasure.is_some() {
+            outcome.erased(self.sequencer.carry_out(self.publisher.publish()));
+        }
         outcome.answer();
     }
 
@@ -228,6 +249,7 @@ pub(crate) fn read_state(
         index: RwLock::new(index),
         keys: RwLock::new(keys),
         follow,
+        watch: KeyWatch::default(),
         proved: AtomicU64::new(0),
     })
 }

@@ -14,12 +14,14 @@ use tokio::sync::oneshot;
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
+    erasure::Erasures,
     keeping,
     keyfile::KeyFile,
     operators::Operators,
     random,
     reader::ReadState,
     remembered::Remembered,
+    reserve,
     segment::ActiveSegment,
     staging::{Batch, Chain, Entry},
     stamps::{Disagreement, Stamps},
@@ -53,6 +55,8 @@ pub(crate) struct Sequencer {
     stamps: Stamps,
     remembered: Remembered,
     operators: Operators,
+    /// Erasures of the commit that is being made, and of those that a crash kept from being carried out.
+    erasures: Erasures,
     /// Which of the chains is a scope's.
     hot: HashMap<Scope, usize>,
     chains: Vec<Chain>,
@@ -75,15 +79,27 @@ enum Fate {
 /// What came of a commit.
 #[must_use = "those who wait have not been answered"]
 pub(crate) struct Outcome {
-    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// Who waits, for what, and whether it has an erasure in it.
+    answers: Vec<(oneshot::Sender<Answer>, Answer, bool)>,
+    /// Position of an erasure that came to be, the last one: it is to be carried out, by [`Sequencer::carry_out`], before
+    /// anybody is answered.
+    pub(crate) erasure: Option<u64>,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
 }
 
 impl Outcome {
+    /// Whoever was to be told of an erasure is told that it was not carried out.
+    pub(crate) fn erased(&mut self, done: Result<()>) {
+        if let Err(error) = done {
+            let erasing = self.answers.iter_mut().filter(|(.., erases)| *erases);
+            erasing.for_each(|(_, answer, _)| *answer = Err(error.clone()));
+        }
+    }
+
     /// Tells those who wait.
     pub(crate) fn answer(self) {
-        for (reply, answer) in self.answers {
+        for (reply, answer, _) in self.answers {
             // Whoever waited may have gone: the entry stays.
             let _ = reply.send(answer);
         }
@@ -98,6 +114,7 @@ impl Sequencer {
         stamps: Stamps,
         remembered: Remembered,
         operators: Operators,
+        erasures: Erasures,
     ) -> Self {
         let next = state.index.read().unwrap_or_else(PoisonError::into_inner).next();
         Self {
@@ -107,6 +124,7 @@ impl Sequencer {
             stamps,
             remembered,
             operators,
+            erasures,
             hot: HashMap::new(),
             chains: Vec::new(),
             next,
@@ -119,7 +137,11 @@ impl Sequencer {
     pub(crate) fn commit(&mut self, requests: Vec<Request>) -> Outcome {
         if let Err(error) = self.prepare(&requests) {
             return Outcome {
-                answers: requests.into_iter().map(|r| (r.reply, Err(error.clone()))).collect(),
+                answers: requests
+                    .into_iter()
+                    .map(|r| (r.reply, Err(error.clone()), false))
+                    .collect(),
+                erasure: None,
                 leaves: Vec::new(),
             };
         }
@@ -129,22 +151,26 @@ impl Sequencer {
         }
         let placed: Vec<_> = requests
             .into_iter()
-            .map(|request| (request.reply, self.place_all(first, request.drafts)))
+            .map(|request| {
+                let erases = request.drafts.iter().any(Prepared::erases);
+                (request.reply, self.place_all(first, request.drafts), erases)
+            })
             .collect();
         let written = self.stage().and_then(|()| self.write());
         if let Err(error) = &written {
             self.broken = Some(error.clone());
         }
         let entries = &self.batch.entries;
-        let answers = placed.into_iter().map(|(reply, fates)| {
+        let answers = placed.into_iter().map(|(reply, fates, erases)| {
             let answer = fates.and_then(|fates| {
                 written.clone()?;
                 Ok(fates.into_iter().map(|fate| receipt(entries, fate)).collect())
             });
-            (reply, answer)
+            (reply, answer, erases)
         });
         let outcome = Outcome {
             answers: answers.collect(),
+            erasure: self.erasures.end().checked_sub(1).filter(|_| written.is_ok()),
             leaves: written.map_or_else(|_| Vec::new(), |()| entries.iter().map(|entry| entry.hash).collect()),
         };
         self.batch.clear();
@@ -153,6 +179,38 @@ impl Sequencer {
             self.chains.clear();
         }
         outcome
+    }
+
+    /// Carries out the erasures that are in the log, after a checkpoint that covers them has been synced: the key file is
+    /// written anew without the secrets, and nothing that this process holds serves them any more.
+    ///
+    /// If any of it fails the ledger takes no more, and opening it again finishes what is in the log.
+    pub(crate) fn carry_out(&mut self, covered: Result<()>) -> Result<()> {
+        let done = covered.and_then(|()| self.destroy()).map_err(|e| {
+            let message = format!(
+                "{e}. The erasure is in the log and was not carried out: open the ledger again, which finishes it"
+            );
+            Error::new(ErrorKind::Unavailable, message)
+        });
+        if let Err(error) = &done {
+            self.broken = Some(error.clone());
+        }
+        done
+    }
+
+    fn destroy(&mut self) -> Result<()> {
+        let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
+        let count = |scope: &Scope| index.scopes.get(scope).map_or(0, |head| head.count);
+        let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
+        self.erasures.carry_out(&mut keys, count)?;
+        drop((keys, index));
+        self.erasures = Erasures::default();
+        // They hold secrets on the way to what was erased.
+        self.hot.clear();
+        self.chains.clear();
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        self.keyfile = reserve::backed(&self.state.folder, || KeyFile::replace(&self.state.folder, &keys))?;
+        Ok(())
     }
 
     /// Writes the key file anew, as an erasure does.
@@ -234,13 +292,13 @@ impl Sequencer {
             .iter()
             .zip(&known)
             .filter(|(_, known)| matches!(known, Known::No));
-        self.operators
-            .admit(fresh.clone().map(|(draft, _)| &draft.envelope), self.next)?;
+        let fresh = fresh.map(|(draft, _)| &draft.envelope);
+        self.operators.admit(fresh.clone(), self.next)?;
+        self.erasures.admit(fresh.clone(), &self.state)?;
         let reader = LedgerReader {
             state: self.state.clone(),
         };
-        let erasing = fresh.map(|(draft, _)| &draft.envelope);
-        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), erasing)?;
+        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), fresh)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -342,11 +400,12 @@ impl Sequencer {
         if let Some(key) = envelope.key {
             self.remembered.insert(key, envelope.seq);
         }
-        if envelope.kind.is_reserved()
-            && let Err(error) = self.operators.take(&envelope)
-        {
-            // It was admitted just now.
-            tracing::error!(%error, "an act was appended that does not count");
+        if envelope.kind.is_reserved() {
+            if let Err(error) = self.operators.take(&envelope) {
+                // It was admitted just now.
+                tracing::error!(%error, "an act was appended that does not count");
+            }
+            self.erasures.take(&envelope);
         }
         self.batch.entries.push(Entry {
             envelope,
