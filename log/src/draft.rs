@@ -1,6 +1,4 @@
-use quipu_format::{
-    Actor, Body, Envelope, Erasure, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits,
-};
+use quipu_format::{Actor, Body, Envelope, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ulid::Ulid;
@@ -60,6 +58,16 @@ pub struct Receipt {
     pub hash: Hash,
     /// The idempotency key was used before with the same content: this is the receipt of that entry.
     pub repeated: bool,
+}
+
+impl Receipt {
+    /// What is told to whoever repeats the idempotency key.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            repeated: true,
+            ..self.clone()
+        }
+    }
 }
 
 /// Bytes of `sys`.
@@ -153,11 +161,6 @@ impl Prepared {
             key_text: draft.key,
             line_bytes,
         })
-    }
-
-    /// Whether it is an erasure, which is carried out before its receipt is given.
-    pub(crate) fn erases(&self) -> bool {
-        self.envelope.kind.as_str() == Erasure::KIND
     }
 
     /// Whether a caller who repeats an idempotency key repeats what was said, too.

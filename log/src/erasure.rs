@@ -35,10 +35,9 @@ impl Erasures {
         self.0.is_empty()
     }
 
-    /// Position behind the last of their entries.
-    pub(crate) fn end(&self) -> u64 {
-        let seqs = self.0.values().flatten().map(|(seq, _)| seq + 1);
-        seqs.max().unwrap_or(0)
+    /// Position of the last of their entries.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.0.values().flatten().map(|(seq, _)| *seq).max()
     }
 
     /// Forgets those in entries below `applied`: they have been carried out.
@@ -72,7 +71,7 @@ impl Erasures {
                 tree.renew(count(scope), *random::secret()?).map_err(Error::from)?;
             }
         }
-        keys.applied = keys.applied.max(self.end());
+        keys.applied = keys.applied.max(self.last().map_or(0, |seq| seq + 1));
         keys.generation += 1;
         Ok(())
     }

@@ -10,6 +10,7 @@ use quipu_format::{Hash, Signer, VerifierKey, limits};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
+    checkpoint::Signed,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
@@ -255,6 +256,17 @@ impl Ledger {
     pub fn append_all_blocking(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
         let answer = self.queue(drafts, By::Caller)?;
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
+    }
+
+    /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
+    /// process has signed it, and the newest one on disk covers the entry.
+    pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
+        let writer = match &self.role {
+            Role::Writer(writer) => writer,
+            Role::Client(client) => return Box::pin(client.cover(seq)).await,
+        };
+        let signed = writer.checkpointer.cover(seq).await;
+        signed.unwrap_or_else(|_| Err(unanswered())).map(Some)
     }
 
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.

@@ -17,7 +17,6 @@ use crate::{
     checkpoint::{self, Publisher},
     components,
     disk::{Access, Folder},
-    erasure::Erasures,
     follow::Follow,
     index::Index,
     intake,
@@ -83,7 +82,7 @@ impl Parts {
             copy: false,
         };
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
-        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new())?;
         let stamps = Stamps::new(clock, Ulid::nil());
         let sequencer = Sequencer::new(
             state.clone(),
@@ -92,7 +91,6 @@ impl Parts {
             stamps,
             Remembered::default(),
             Operators::default(),
-            Erasures::default(),
         );
         let mut parts = Self {
             state,
@@ -121,7 +119,6 @@ impl Parts {
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(folder, origin)?;
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
@@ -139,31 +136,22 @@ impl Parts {
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
         let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
-        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
         log.erasures
             .done_below(state.keys.read().unwrap_or_else(PoisonError::into_inner).applied);
-        let unfinished = !log.erasures.is_empty();
         let operators = Operators::read(&LedgerReader { state: state.clone() })?;
-        let sequencer = Sequencer::new(
-            state.clone(),
-            keyfile,
-            active,
-            stamps,
-            remembered,
-            operators,
-            log.erasures,
-        );
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators);
         let mut parts = Self {
             state,
             sequencer,
             publisher,
         };
-        if unfinished {
+        if !log.erasures.is_empty() {
             // A checkpoint covers them: it was just written.
-            parts.sequencer.carry_out(Ok(()))?;
+            parts.sequencer.carry_out(&log.erasures, Ok(()))?;
         }
         for recovered in recovery::unnamed_torn(&parts.reader())? {
             parts.append_system("quipu.recovered", recovered)?;
@@ -190,8 +178,9 @@ impl Parts {
         std::mem::take(&mut outcome.leaves)
             .into_iter()
             .for_each(|leaf| self.publisher.push(leaf));
-        if outcome.erasure.is_some() {
-            outcome.erased(self.sequencer.carry_out(self.publisher.publish()));
+        if !outcome.erasures.is_empty() {
+            let erasures = std::mem::take(&mut outcome.erasures);
+            outcome.carried_out(self.sequencer.carry_out(&erasures, self.publisher.publish()));
         }
         outcome.answer();
     }

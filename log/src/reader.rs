@@ -11,8 +11,8 @@ use std::{
 };
 
 use quipu_format::{
-    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, InclusionProof, KeyPath, Line, Scope, Timestamp,
-    VerifierKey, leaf_hash, limits, tree,
+    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyPath, Line, Scope, Timestamp, VerifierKey, leaf_hash,
+    limits,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -28,7 +28,6 @@ use crate::{
     keyfile::Keys,
     manifest::Manifest,
     recent::Place,
-    tree_files::TreeFiles,
 };
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
@@ -309,33 +308,6 @@ impl LedgerReader {
         heads
     }
 
-    /// A proof that the entry is in the tree of the newest checkpoint, checked before it is returned.
-    pub fn prove(&self, seq: u64) -> Result<InclusionProof> {
-        let (note, checkpoint) = self.checkpoint()?;
-        self.refresh()?;
-        if seq >= checkpoint.size {
-            let message = format!(
-                "entry {seq} is not covered by a checkpoint yet (the newest covers {}): ask again in a second",
-                checkpoint.size
-            );
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        let files = TreeFiles::open(&self.state.folder)?;
-        let hashes = tree::inclusion_proof(checkpoint.size, seq, &files)?;
-        let proof = InclusionProof {
-            index: seq,
-            hashes,
-            checkpoint: note,
-        };
-        let Some(event) = self.event(seq)? else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
-        };
-        proof
-            .verify(&event.hash, self.verifier_key())
-            .map_err(|_| TreeFiles::stale())?;
-        Ok(proof)
-    }
-
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
         checkpoint::read(&self.state.folder, self.verifier_key())
@@ -548,7 +520,7 @@ pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
-    const SCOPES: usize = 1_024;
+    pub(crate) const SCOPES: usize = 1_024;
 
     pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {
