@@ -9,8 +9,10 @@
 
 mod body;
 mod canonical;
+mod check;
 mod checkpoint;
 mod consistency;
+mod disclosure;
 mod envelope;
 mod error;
 mod event;
@@ -22,6 +24,7 @@ mod line;
 mod mac;
 mod note;
 mod proof;
+mod scope_export;
 mod seal;
 mod text;
 mod time;
@@ -29,8 +32,10 @@ pub mod tree;
 mod unique;
 
 pub use body::{Body, Source};
+pub use check::{Finding, Given, check, is_scope_export};
 pub use checkpoint::Checkpoint;
 pub use consistency::ConsistencyProof;
+pub use disclosure::Disclosure;
 pub use envelope::{Envelope, IdempotencyKey};
 pub use error::{Error, Result};
 pub use event::{Content, Event};
@@ -42,5 +47,6 @@ pub use line::{Line, checksum, encode_line, end_line, line_bytes};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
 pub use proof::InclusionProof;
+pub use scope_export::{ScopeCheck, ScopeHeader, ScopeLine, ScopeShown};
 pub use seal::{commitment, open, seal, seal_in_place};
 pub use time::Timestamp;
