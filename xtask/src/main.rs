@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod guests;
 mod mutants;
+mod strangers;
 mod test;
 mod wasm;
 
