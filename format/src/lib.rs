@@ -7,10 +7,12 @@
 //! are hashed, and a sealed [`Body`], which can be erased. An [`Event`] is what people and agents see: the
 //! envelope and the opened body together.
 
+mod act;
 mod body;
 mod canonical;
 mod checkpoint;
 mod envelope;
+mod erasure;
 mod error;
 mod event;
 mod hash;
@@ -27,18 +29,21 @@ mod time;
 pub mod tree;
 mod unique;
 
+pub use act::{Act, ActId};
 pub use body::{Body, Source};
+pub use canonical::{EnvelopeRef, Links};
 pub use checkpoint::Checkpoint;
 pub use envelope::{Envelope, IdempotencyKey};
+pub use erasure::{Cause, Erasure};
 pub use error::{Error, Result};
 pub use event::{Content, Event};
 pub use hash::{Hash, leaf_hash};
-pub use id::{Actor, EventId, Kind, RunId, Scope};
+pub use id::{Actor, EventId, Kind, RequestId, RunId, Scope};
 pub use keytree::{EntrySecret, KeyNode, KeyPath, KeyTree};
 pub use limits::Limits;
 pub use line::{Line, checksum, encode_line, end_line, line_bytes};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
 pub use proof::InclusionProof;
-pub use seal::{commitment, open, seal, seal_in_place};
+pub use seal::{commitment, open, open_in_place, seal, seal_in_place};
 pub use time::Timestamp;

@@ -109,11 +109,11 @@ impl Follow {
                 written(file, self.at as u64, length as usize)?
             };
             let mut whole = Vec::new();
-            let Ok(tail) = scan::commits(&bytes, 0, index.next(), &|(): &mut (), _| (), |found, ()| {
+            let Ok(tail) = scan::commits(&bytes, 0, index.next(), |found| {
                 whole.push(found);
                 Ok::<_, Infallible>(())
             });
-            scan::refuse_newer(&bytes, tail.end, file)?;
+            scan::refuse_newer(&bytes[tail.end..], self.at + tail.end, file)?;
             if !whole_file && floor > tail.next {
                 // Something durable is missing: what stands behind the damage is looked for everywhere.
                 whole_file = true;
@@ -126,8 +126,8 @@ impl Follow {
             } else {
                 (tail.last_commit.start, tail.last_first)
             };
-            let behind = || scan::authentic(&bytes, tail.end).filter(|found| found.line.first != tail.next);
-            let newest = behind().map(|found| found.line.first).max();
+            let behind = || scan::authentic(&bytes, tail.end).filter(|found| found.first != tail.next);
+            let newest = behind().map(|found| found.first).max();
             if newest.is_none() && (tail.rest.is_empty() || !sealed && floor <= tail.next) {
                 whole.retain(|found| found.envelope.seq < next);
                 self.serve(index, state, whole);
@@ -153,7 +153,7 @@ impl Follow {
         }
     }
 
-    fn serve(&mut self, index: &mut Index, state: &ReadState, found: Vec<Found<'_>>) {
+    fn serve(&mut self, index: &mut Index, state: &ReadState, found: Vec<Found>) {
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
         for mut found in found {
             if found.envelope.seq < index.next() {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Hash, Signer, limits};
+use quipu_format::{Hash, Signer, VerifierKey, limits};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
@@ -18,6 +18,7 @@ use crate::{
     lock::Lock,
     manifest::{self},
     opening::{self, Parts},
+    operators::operator_key,
     reserve, restore,
     segment::Filling,
     share::{self, Client, Server, Way},
@@ -33,6 +34,8 @@ pub struct CreateOptions {
     pub origin: String,
     /// Bytes after which a segment file is sealed and the next one begun, from 64 KiB; 64 MiB unless said otherwise.
     pub segment_bytes: u64,
+    /// The keys of those who may erase, from the first entry on.
+    operators: Vec<VerifierKey>,
 }
 
 impl CreateOptions {
@@ -41,7 +44,18 @@ impl CreateOptions {
         Self {
             origin: origin.into(),
             segment_bytes: limits::SEGMENT_BYTES,
+            operators: Vec::new(),
         }
+    }
+
+    /// Enrols an operator, who may erase: the verifier key of a pair whose secret stays outside the ledger, and whose name
+    /// begins with `operator:`.
+    ///
+    /// # Errors
+    /// `Invalid` where the key's name does not.
+    pub fn operator(mut self, key: &VerifierKey) -> Result<Self> {
+        self.operators.push(operator_key(&key.to_string())?);
+        Ok(self)
     }
 }
 
@@ -119,7 +133,15 @@ impl Ledger {
         }
         let lock = Lock::take(&folder, Duration::ZERO)?;
         let filling = Filling::new(options.segment_bytes);
-        Parts::create(&folder, path, &options.origin, filling, Box::new(SystemClock::new()))?;
+        let operators = &options.operators;
+        Parts::create(
+            &folder,
+            path,
+            &options.origin,
+            operators,
+            filling,
+            Box::new(SystemClock::new()),
+        )?;
         drop(lock);
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod acts;
 mod archive;
 mod backup;
 mod base;
@@ -32,6 +33,7 @@ mod components;
 mod copy;
 mod disk;
 mod draft;
+mod entry;
 mod error;
 mod export;
 mod follow;
@@ -50,7 +52,9 @@ mod manifest;
 mod open_files;
 mod opened;
 mod opening;
+mod operators;
 mod original;
+mod parts;
 mod plan;
 mod random;
 mod reader;
@@ -73,6 +77,7 @@ mod tree_files;
 mod verify;
 mod wait;
 
+pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
@@ -81,6 +86,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::ExportSummary;
 pub use immutable::{ImmutableSummary, set_immutable};
 pub use ledger::{CreateOptions, Ledger, OpenOptions};
+pub use operators::OperatorChange;
 pub use plan::{RecoveryPlan, plan_recovery};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use restore::{RestoreOptions, confirm, restore};

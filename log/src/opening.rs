@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Kind, Scope, Signer, limits, tree::Frontier};
+use quipu_format::{Actor, Body, Kind, Scope, Signer, VerifierKey, limits, tree::Frontier};
 use serde_json::{Value, json};
 use ulid::Ulid;
 use zeroize::Zeroizing;
@@ -25,6 +25,7 @@ use crate::{
     lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
+    operators::Operators,
     random,
     reader::ReadState,
     recovery,
@@ -50,6 +51,7 @@ impl Parts {
         folder: &Folder,
         path: &Path,
         origin: &str,
+        operators: &[VerifierKey],
         filling: Filling,
         clock: Box<dyn Clock>,
     ) -> Result<()> {
@@ -81,14 +83,24 @@ impl Parts {
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
         let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
         let stamps = Stamps::new(clock, Ulid::nil());
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let sequencer = Sequencer::new(
+            state.clone(),
+            keyfile,
+            active,
+            stamps,
+            Remembered::default(),
+            Operators::default(),
+        );
         let mut parts = Self {
             state,
             sequencer,
             publisher,
         };
-        let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
-        parts.append_system("quipu.genesis", genesis)?;
+        let mut genesis = json!({"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()});
+        if !operators.is_empty() {
+            genesis["operators"] = operators.iter().map(ToString::to_string).collect();
+        }
+        parts.append_system("quipu.genesis", json!({"genesis": genesis}))?;
         parts.publisher.publish()?;
         Manifest {
             verifier_key,
@@ -128,7 +140,8 @@ impl Parts {
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+        let operators = Operators::read(&LedgerReader { state: state.clone() })?;
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators);
         let mut parts = Self {
             state,
             sequencer,

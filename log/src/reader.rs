@@ -509,7 +509,7 @@ pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
-    const SCOPES: usize = 1_024;
+    pub(crate) const SCOPES: usize = 1_024;
 
     pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {

@@ -152,7 +152,7 @@ impl Log {
                 self.index.rotate(first, file.clone());
             }
             let mut contradiction = None;
-            let tail = scan::commits(&bytes, 0, next, &|(): &mut (), _| (), |found, ()| {
+            let tail = scan::commits(&bytes, 0, next, |found| {
                 if contradiction.is_none() {
                     contradiction = self.take(&found, &file);
                 }
@@ -165,7 +165,7 @@ impl Log {
                 }
                 Ok::<_, Error>(())
             })?;
-            scan::refuse_newer(&bytes, tail.end, &file)?;
+            scan::refuse_newer(&bytes[tail.end..], tail.end, &file)?;
             if let Some(why) = contradiction {
                 self.findings.contradiction.get_or_insert(why);
             }
@@ -182,7 +182,7 @@ impl Log {
     }
 
     /// Takes an entry in. Returns why it contradicts those before it, if it does.
-    fn take(&mut self, found: &Found<'_>, file: &DiskFile) -> Option<String> {
+    fn take(&mut self, found: &Found, file: &DiskFile) -> Option<String> {
         let Envelope {
             seq,
             id,
@@ -213,7 +213,7 @@ impl Log {
     }
 
     fn look_behind(&mut self, bytes: &[u8], tail: &Tail, file: &DiskFile, newest: bool) {
-        let stray = scan::authentic(bytes, tail.end).find(|found| found.line.first != tail.next);
+        let stray = scan::authentic(bytes, tail.end).find(|found| found.first != tail.next);
         let place = format!("{}, byte {}: entry {} is damaged", file.name(), tail.end, tail.next);
         if let Some(stray) = stray {
             let why = format!(

@@ -15,6 +15,7 @@ use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
     keyfile::KeyFile,
+    operators::Operators,
     random,
     reader::ReadState,
     remembered::Remembered,
@@ -50,6 +51,7 @@ pub(crate) struct Sequencer {
     active: ActiveSegment,
     stamps: Stamps,
     remembered: Remembered,
+    operators: Operators,
     /// Which of the chains is a scope's.
     hot: HashMap<Scope, usize>,
     chains: Vec<Chain>,
@@ -94,6 +96,7 @@ impl Sequencer {
         active: ActiveSegment,
         stamps: Stamps,
         remembered: Remembered,
+        operators: Operators,
     ) -> Self {
         let next = state.index.read().unwrap_or_else(PoisonError::into_inner).next();
         Self {
@@ -102,6 +105,7 @@ impl Sequencer {
             active,
             stamps,
             remembered,
+            operators,
             hot: HashMap::new(),
             chains: Vec::new(),
             next,
@@ -225,6 +229,12 @@ impl Sequencer {
     /// Gives all drafts of a request their places or none.
     fn place_all(&mut self, first: u64, drafts: Vec<Prepared>) -> Result<Vec<Fate>> {
         let known = self.known(first, &drafts)?;
+        let fresh = drafts
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| matches!(known, Known::No));
+        self.operators
+            .admit(fresh.map(|(draft, _)| &draft.envelope), self.next)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -325,6 +335,12 @@ impl Sequencer {
         *count += 1;
         if let Some(key) = envelope.key {
             self.remembered.insert(key, envelope.seq);
+        }
+        if envelope.kind.is_reserved()
+            && let Err(error) = self.operators.take(&envelope)
+        {
+            // It was admitted just now.
+            tracing::error!(%error, "an act was appended that does not count");
         }
         self.batch.entries.push(Entry {
             envelope,

@@ -161,7 +161,7 @@ impl World {
             }
             let folder = process.folder();
             let made = Lock::take(&folder, Duration::ZERO)
-                .and_then(|_lock| Parts::create(&folder, Path::new(""), ORIGIN, self.filling, self.clock()));
+                .and_then(|_lock| Parts::create(&folder, Path::new(""), ORIGIN, &[], self.filling, self.clock()));
             let ended = self.after(&process);
             let folder = self.disk.process(false).folder();
             let there = folder
