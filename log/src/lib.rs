@@ -73,6 +73,7 @@ mod sidecar;
 mod simulation;
 mod staging;
 mod stamps;
+mod tree_check;
 mod tree_files;
 mod verify;
 mod wait;
