@@ -89,6 +89,7 @@ mod simulation;
 mod stage;
 mod staging;
 mod stamps;
+mod tree_check;
 mod tree_files;
 mod verify;
 mod wait;
