@@ -10,6 +10,7 @@ use std::{
 
 use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, leaf_hash, limits};
 use serde_json::json;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     keyfile::Keys,
     reader::ReadState,
     remembered::Remembered,
-    sequencer::{Answer, Request},
+    sequencer::{Answer, Receipts, Request},
     staging::{Batch, Chain},
     stamps::{Disagreement, Stamps},
 };
@@ -155,7 +156,7 @@ impl Stage {
         self.room = room.saturating_sub(self.made.bytes);
     }
 
-    fn place_all(&mut self, drafts: Vec<Prepared>) -> Answer {
+    fn place_all(&mut self, drafts: SmallVec<[Prepared; 1]>) -> Answer {
         let known = self.known(&drafts)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
@@ -163,7 +164,7 @@ impl Stage {
                 "the ledger holds 2^53 entries and takes no more",
             ));
         }
-        let mut chains = Vec::with_capacity(drafts.len());
+        let mut chains: SmallVec<[usize; 1]> = SmallVec::with_capacity(drafts.len());
         for Prepared { envelope, .. } in &drafts {
             let chain = self.chain(&envelope.scope);
             if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
@@ -174,7 +175,7 @@ impl Stage {
         }
         let state = self.state.clone();
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut receipts: Vec<Receipt> = Vec::with_capacity(drafts.len());
+        let mut receipts = Receipts::with_capacity(drafts.len());
         for ((draft, chain), known) in drafts.into_iter().zip(chains).zip(known) {
             receipts.push(match known {
                 Known::No => self.place(&keys, draft, chain)?,
@@ -186,8 +187,8 @@ impl Stage {
     }
 
     /// What is known of each draft by its idempotency key.
-    fn known(&self, drafts: &[Prepared]) -> Result<Vec<Known>> {
-        let mut known = Vec::with_capacity(drafts.len());
+    fn known(&self, drafts: &[Prepared]) -> Result<SmallVec<[Known; 1]>> {
+        let mut known = SmallVec::with_capacity(drafts.len());
         for (i, draft) in drafts.iter().enumerate() {
             let Some(key) = draft.envelope.key else {
                 known.push(Known::No);
