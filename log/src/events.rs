@@ -84,7 +84,7 @@ impl Events {
         };
         let event = self.reader.open_line(line, &ahead.file, place, seq, &mut self.paths);
         ahead.at += line.len();
-        event.ok()
+        event.ok().map(|(event, ..)| event)
     }
 }
 
