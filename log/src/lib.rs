@@ -92,6 +92,7 @@ mod staging;
 mod stamps;
 mod tree_check;
 mod tree_files;
+mod verdicts;
 mod verify;
 mod wait;
 
@@ -116,4 +117,5 @@ pub use prove::Proved;
 pub use reader::{Direction, LedgerReader, Page, ScopeHead, ScopeKeys, Stats};
 pub use restore::{RestoreOptions, confirm, restore};
 pub use scope_prove::ProvedScope;
-pub use verify::{Fault, Verification, VerifyProgress, verify};
+pub use verdicts::{Erased, Finding, Verdict};
+pub use verify::{Fault, Verification, VerifyProgress, verify, verify_since};
