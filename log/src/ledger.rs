@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Hash, Signer, limits};
+use quipu_format::{Hash, Signer, VerifierKey, limits};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
@@ -19,7 +19,8 @@ use crate::{
     lock::Lock,
     manifest::{self},
     opening::{self, Parts},
-    reserve, restore,
+    operators::operator_key,
+    reserve, restore, scope_roots,
     segment::Filling,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
@@ -34,6 +35,8 @@ pub struct CreateOptions {
     pub origin: String,
     /// Bytes after which a segment file is sealed and the next one begun, from 64 KiB; 64 MiB unless said otherwise.
     pub segment_bytes: u64,
+    /// The keys of those who may erase, from the first entry on.
+    operators: Vec<VerifierKey>,
 }
 
 impl CreateOptions {
@@ -42,7 +45,18 @@ impl CreateOptions {
         Self {
             origin: origin.into(),
             segment_bytes: limits::SEGMENT_BYTES,
+            operators: Vec::new(),
         }
+    }
+
+    /// Enrols an operator, who may erase: the verifier key of a pair whose secret stays outside the ledger, and whose name
+    /// begins with `operator:`.
+    ///
+    /// # Errors
+    /// `Invalid` where the key's name does not.
+    pub fn operator(mut self, key: &VerifierKey) -> Result<Self> {
+        self.operators.push(operator_key(&key.to_string())?);
+        Ok(self)
     }
 }
 
@@ -120,7 +134,15 @@ impl Ledger {
         }
         let lock = Lock::take(&folder, Duration::ZERO)?;
         let filling = Filling::new(options.segment_bytes);
-        Parts::create(&folder, path, &options.origin, filling, Box::new(SystemClock::new()))?;
+        let operators = &options.operators;
+        Parts::create(
+            &folder,
+            path,
+            &options.origin,
+            operators,
+            filling,
+            Box::new(SystemClock::new()),
+        )?;
         drop(lock);
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,
@@ -236,6 +258,12 @@ impl Ledger {
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
     }
 
+    /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
+    /// scope holds by now can be proved complete as soon as a checkpoint covers that entry.
+    pub fn root_scopes(&self) -> Result<Receipt> {
+        self.append_blocking(scope_roots::draft()?)
+    }
+
     /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
     /// process has signed it, and the newest one on disk covers the entry.
     pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
@@ -304,8 +332,9 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(parts: Parts, lock: Lock) -> Result<Self> {
+    fn start(mut parts: Parts, lock: Lock) -> Result<Self> {
         let secret = parts.state.secret();
+        parts.sequencer.start()?;
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };
