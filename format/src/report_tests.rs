@@ -41,7 +41,6 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
     let proof = InclusionProof {
         index: 0,
         hashes: Vec::new(),
-        extra: None,
         checkpoint: checkpoint.sign(&ledger()),
         extra: None,
     };
