@@ -22,6 +22,7 @@ mod stats;
 mod terminal;
 mod verify;
 mod why;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,7 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Witness(witness::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
@@ -95,6 +97,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Witness(args) => witness::execute(args, ledger),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),

@@ -32,6 +32,8 @@ pub const KEY_NODES: usize = 100_000;
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.
 pub const NOTE_BYTES: usize = 1_000_000;
+/// Bytes of a witness's answer: a few lines of signatures.
+pub const WITNESS_ANSWER_BYTES: u64 = 16 << 10;
 /// Signatures on a signed note.
 pub const NOTE_SIGNATURES: usize = 100;
 /// Events in one page.

@@ -77,6 +77,7 @@ mod tree_check;
 mod tree_files;
 mod verify;
 mod wait;
+mod witness;
 
 pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
@@ -92,3 +93,4 @@ pub use plan::{RecoveryPlan, plan_recovery};
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, Stats};
 pub use restore::{RestoreOptions, confirm, restore};
 pub use verify::{Fault, Verification, VerifyProgress, verify};
+pub use witness::{Cosigned, Submission, Witnessed};
