@@ -4,7 +4,9 @@
 
 use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
 
-use quipu_format::{Checkpoint, Envelope, Hash, KeyPath, Line, Scope, leaf_hash, tree::Frontier};
+use quipu_format::{
+    Checkpoint, Envelope, Hash, KeyPath, Line, Scope, ScopeState, leaf_hash, scope_key, tree::Frontier,
+};
 use serde::Serialize;
 use ulid::Ulid;
 
@@ -22,6 +24,7 @@ use crate::{
     manifest::{self, Manifest},
     opened::{Opened, opened},
     parts::{self, Parts, Place, Source, Work},
+    root_fold::RootFold,
     scan::{self, Tail},
     segment,
     tree_check::{TreeCheck, WrongHash},
@@ -170,6 +173,7 @@ struct Walk<'a> {
     checkpoint_size: u64,
     notes: Vec<String>,
     lineage: Lineage,
+    roots: RootFold,
     gaps: Gaps,
     tree: TreeCheck,
     /// Components that were looked at.
@@ -179,6 +183,8 @@ struct Walk<'a> {
 /// A scope's chain as far as it was followed.
 struct Chain {
     scope: Scope,
+    /// Its key in the tree of scopes.
+    key: Hash,
     count: u32,
     last: Hash,
 }
@@ -198,6 +204,7 @@ impl<'a> Walk<'a> {
             checkpoint_size: 0,
             notes: Vec::new(),
             lineage: Lineage::default(),
+            roots: RootFold::default(),
             gaps: Gaps::default(),
             tree: TreeCheck::default(),
             components: HashSet::new(),
@@ -311,6 +318,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.lineage.pass();
+        self.roots.pass();
         Ok(())
     }
 
@@ -394,10 +402,14 @@ impl<'a> Walk<'a> {
         if number >= self.chains.len() {
             self.chains.resize_with(number + 1, || None);
         }
-        let chain = self.chains[number].get_or_insert_with(|| Chain {
-            scope: self.scopes.name(entry.scope),
-            count: 0,
-            last: Hash::of_nothing(),
+        let chain = self.chains[number].get_or_insert_with(|| {
+            let scope = self.scopes.name(entry.scope);
+            Chain {
+                key: scope_key(&scope),
+                scope,
+                count: 0,
+                last: Hash::of_nothing(),
+            }
         });
         if self.gaps.may_precede(entry.nth, &entry.prev, chain.count) {
             chain.count = entry.nth;
@@ -409,6 +421,10 @@ impl<'a> Walk<'a> {
         }
         chain.count += 1;
         chain.last = entry.hash;
+        let (count, last) = (chain.count, chain.last);
+        self.roots
+            .take(entry.whole.as_deref(), chain.key, ScopeState { count, last })
+            .map_err(|why| bad(&why))?;
         let opened = match entry.opened {
             Opened::Unknown => self.open_again(place, &entry, file)?,
             opened => opened,
