@@ -95,6 +95,7 @@ mod tree_files;
 mod verdicts;
 mod verify;
 mod wait;
+mod witness;
 
 pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
@@ -119,3 +120,4 @@ pub use restore::{RestoreOptions, confirm, restore};
 pub use scope_prove::ProvedScope;
 pub use verdicts::{Erased, Finding, Verdict};
 pub use verify::{Fault, Verification, VerifyProgress, verify, verify_since};
+pub use witness::{Cosigned, Submission, Witnessed};
