@@ -45,14 +45,7 @@ impl Erasure {
         if self.scope == Scope::ledger() {
             return Err(Error::new("the scope quipu:ledger is never erased"));
         }
-        let apart = |pair: &[[u32; 2]]| matches!(pair, [a, b] if a[1] < b[0] && b[0] - a[1] > 1);
-        let ordered = self.ranges.iter().all(|[first, last]| first <= last);
-        if self.ranges.is_empty() || !ordered || !self.ranges.windows(2).all(apart) {
-            return Err(Error::new(
-                "an erasure's ranges are pairs of first and last nth, rising, at least one, and none touches the next",
-            ));
-        }
-        Ok(())
+        check_ranges(&self.ranges)
     }
 
     /// Reads the member, and checks it.
@@ -89,6 +82,18 @@ impl Erasure {
         }
         ranges
     }
+}
+
+/// Checks that stretches of `nth` are in order, none touching the next, and that there is one.
+pub(crate) fn check_ranges(ranges: &[[u32; 2]]) -> Result<()> {
+    let apart = |pair: &[[u32; 2]]| matches!(pair, [a, b] if a[1] < b[0] && b[0] - a[1] > 1);
+    let ordered = ranges.iter().all(|[first, last]| first <= last);
+    if ranges.is_empty() || !ordered || !ranges.windows(2).all(apart) {
+        return Err(Error::new(
+            "ranges are pairs of first and last nth, rising, at least one, and none touches the next",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -130,6 +130,16 @@ identifier!(
     RequestId,
     "a request"
 );
+identifier!(
+    /// The person whom a request is about, as the operator names them: an opaque handle, `person:4711`.
+    Subject,
+    "a subject"
+);
+identifier!(
+    /// A legal hold, as the operator names it: `hold-2026-7`.
+    HoldId,
+    "a hold"
+);
 
 impl Scope {
     /// Name of the scope of ledger-level entries. It is never granted to a guest and never erased.

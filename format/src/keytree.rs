@@ -218,6 +218,12 @@ impl KeyTree {
         Ok(())
     }
 
+    /// Whether any secret of entries `first..=last` can be derived.
+    pub fn holds_any(&self, first: u32, last: u32) -> bool {
+        let at = self.nodes.partition_point(|node| node.last() < first);
+        self.nodes.get(at).is_some_and(|node| node.first() <= last)
+    }
+
     /// Whether the secret of entry `nth` can be derived.
     pub fn holds(&self, nth: u32) -> bool {
         self.covering(nth).is_some()

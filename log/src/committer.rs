@@ -185,9 +185,15 @@ impl Shared {
         self.held.store(true, Ordering::Relaxed);
         let staged = sequencer.hold();
         self.held.store(false, Ordering::Relaxed);
-        let outcome = sequencer.commit(self.take_batch(staged));
+        let mut outcome = sequencer.commit(self.take_batch(staged));
         // In the order of the commits, so before the next one can begin.
         self.checkpointer.add(&outcome.leaves);
+        if let Some(seq) = outcome.erasures.last() {
+            let covered = crate::wait::block_on(self.checkpointer.cover(seq));
+            let covered = covered.unwrap_or_else(|_| Err(closed())).map(drop);
+            let erasures = mem::take(&mut outcome.erasures);
+            outcome.carried_out(sequencer.carry_out(&erasures, covered));
+        }
         drop(sequencer);
         let writers = outcome.len() + self.queue().waiting();
         outcome.answer();

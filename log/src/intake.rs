@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result, committer::Committer, draft::Prepared, scope_roots,
-    sequencer::Request,
+    Draft, Error, ErrorKind, LedgerReader, Receipt, Result, committer::Committer, draft::Prepared, erasure::Erasures,
+    scope_roots, sequencer::Request,
 };
 
 /// What becomes of drafts that were queued; it ends unanswered if the ledger does.
@@ -82,7 +82,10 @@ fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Resu
         }
     }
     let ours = drafts.into_iter().map(scope_roots::as_ours);
-    ours.map(|draft| Prepared::new(draft?, secret)).collect()
+    let drafts: Result<Vec<_>> = ours.map(|draft| Prepared::new(draft?, secret)).collect();
+    let drafts = drafts?;
+    Erasures::default().admit(drafts.iter().map(|draft| &draft.envelope), &reader.state)?;
+    Ok(drafts)
 }
 
 /// Refuses a number of drafts that cannot be appended together.

@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     follow::Follow,
     index::Index,
     intake,
+    key_watch::KeyWatch,
     keyfile::{self, KeyFile, Keys},
     ledger::{one, unanswered},
     lock::Lock,
@@ -139,6 +140,8 @@ impl Parts {
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
+        log.erasures
+            .done_below(state.keys.read().unwrap_or_else(PoisonError::into_inner).applied);
         let operators = Operators::read(&LedgerReader { state: state.clone() })?;
         let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators)?;
         let mut parts = Self {
@@ -146,6 +149,10 @@ impl Parts {
             sequencer,
             publisher,
         };
+        if !log.erasures.is_empty() {
+            // A checkpoint covers them: it was just written.
+            parts.sequencer.carry_out(&log.erasures, Ok(()))?;
+        }
         for recovered in recovery::unnamed_torn(&parts.reader())? {
             parts.append_system("quipu.recovered", recovered)?;
         }
@@ -171,6 +178,10 @@ impl Parts {
         std::mem::take(&mut outcome.leaves)
             .into_iter()
             .for_each(|leaf| self.publisher.push(leaf));
+        if !outcome.erasures.is_empty() {
+            let erasures = std::mem::take(&mut outcome.erasures);
+            outcome.carried_out(self.sequencer.carry_out(&erasures, self.publisher.publish()));
+        }
         outcome.answer();
     }
 
@@ -227,6 +238,7 @@ pub(crate) fn read_state(
         index: RwLock::new(index),
         keys: RwLock::new(keys),
         follow,
+        watch: KeyWatch::default(),
         proved: AtomicU64::new(0),
     })
 }

@@ -7,7 +7,10 @@ use quipu_format::{Act, ActId, Envelope, Erasure, Scope, VerifierKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, LedgerReader, Result, index::SharedIndex, lineage::FORK, reader::Direction};
+use crate::{
+    Error, ErrorKind, Governance, LedgerReader, Result, governance::Order, index::SharedIndex, lineage::FORK,
+    reader::Direction,
+};
 
 /// Kind of the entry that enrols or removes an operator.
 pub(crate) const KIND: &str = "quipu.operator";
@@ -42,6 +45,8 @@ pub(crate) struct Operators {
     done: HashSet<ActId>,
     /// Entries that may have enrolled or removed somebody could not be read.
     gap: bool,
+    /// What they have ordered.
+    governance: Governance,
 }
 
 impl Operators {
@@ -67,6 +72,8 @@ impl Operators {
     /// can have are refused without one.
     pub(crate) fn admit<'a>(&self, drafts: impl Iterator<Item = &'a Envelope>, size: u64) -> Result<()> {
         let (mut ids, mut changes) = (HashSet::new(), 0);
+        // What is ordered counts for the drafts behind it.
+        let mut ordered = None;
         for envelope in drafts.filter(|envelope| envelope.kind.is_reserved()) {
             match Act::of(envelope)? {
                 Some(act) => {
@@ -75,8 +82,14 @@ impl Operators {
                         return Err(Error::new(ErrorKind::Conflict, message));
                     }
                     changes += usize::from(self.check(&act, size)?.is_some());
+                    match ordered.as_ref().unwrap_or(&self.governance).check(&act)? {
+                        Order::Other => {}
+                        order => ordered
+                            .get_or_insert_with(|| self.governance.clone())
+                            .take(order, envelope),
+                    }
                 }
-                None if SIGNED.contains(&envelope.kind.as_str()) => {
+                None if SIGNED.contains(&envelope.kind.as_str()) || Governance::is_signed(&envelope.kind) => {
                     let message = format!("an entry of kind {} needs an operator's signature", envelope.kind);
                     return Err(Error::new(ErrorKind::Invalid, message));
                 }
@@ -93,6 +106,11 @@ impl Operators {
     /// Passes over entries that cannot be read.
     pub(crate) fn pass(&mut self) {
         self.gap = true;
+    }
+
+    /// What they have ordered.
+    pub(crate) fn governance(&self) -> &Governance {
+        &self.governance
     }
 
     /// The keys that are enrolled.
@@ -115,6 +133,10 @@ impl Operators {
             Some(act) => self.check(act, envelope.seq)?,
             None => self.first(envelope)?,
         };
+        if let Some(act) = &act {
+            let order = self.governance.check(act)?;
+            self.governance.take(order, envelope);
+        }
         match change {
             Some(Change::Enrol(key)) => {
                 self.keys.push(key);

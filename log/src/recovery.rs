@@ -11,6 +11,7 @@ use crate::{
     Error, ErrorKind, LedgerReader, Result,
     base::Base,
     disk::{Access, DiskFile, Folder},
+    erasure::Erasures,
     index::{Index, SharedIndex},
     lines::Found,
     open_files::OpenFiles,
@@ -79,6 +80,9 @@ pub(crate) struct Log {
     pub(crate) frontier: Frontier,
     pub(crate) leaves: Vec<Hash>,
     pub(crate) last_id: Ulid,
+    /// Erasures that the keys have not carried out.
+    pub(crate) erasures: Erasures,
+    applied: u64,
     findings: Findings,
     /// The last whole commit of the newest segment.
     last_commit: Vec<u8>,
@@ -117,12 +121,14 @@ impl Log {
             Err(e) => return Err(e),
         };
         let firsts = files.segments()?;
-        let base = Base::find(ledger, files, &firsts, secret, checkpoint.as_ref())?;
+        let base = Base::find(ledger, files, &firsts, secret, checkpoint.as_ref(), applied)?;
         let start = base.size();
         let mut this = Self {
             frontier: base.frontier.clone(),
             leaves: Vec::new(),
             last_id: base.last_id,
+            erasures: Erasures::default(),
+            applied,
             index: base.into_index(files.clone()),
             findings,
             last_commit: Vec::new(),
@@ -197,6 +203,9 @@ impl Log {
             .scopes
             .get(scope)
             .map_or((0, Hash::of_nothing()), |head| (head.count, head.last));
+        if *seq >= self.applied {
+            self.erasures.take(&found.envelope);
+        }
         let rises = id.0 > self.last_id || *seq == 0;
         let hash = found.hash;
         self.index.push(&found.envelope, hash, found.range.clone());

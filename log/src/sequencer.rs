@@ -12,11 +12,13 @@ use tokio::sync::oneshot;
 use crate::{
     Error, ErrorKind, Receipt, Result,
     draft::Prepared,
+    erasure::Erasures,
     keyfile::KeyFile,
     operators::Operators,
     random,
     reader::ReadState,
     remembered::Remembered,
+    reserve,
     scope_roots::ScopeRoots,
     segment::ActiveSegment,
     stage::{HOST_BYTES, Made, Stage},
@@ -57,11 +59,22 @@ pub(crate) struct Sequencer {
 #[must_use = "those who wait have not been answered"]
 pub(crate) struct Outcome {
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// Erasures that came to be: to be carried out by [`Sequencer::carry_out`] before anybody is answered.
+    pub(crate) erasures: Erasures,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
 }
 
 impl Outcome {
+    /// Tells those who wait that what is in the log was not carried out, if so.
+    pub(crate) fn carried_out(&mut self, done: Result<()>) {
+        if let Err(error) = done {
+            for (_, answer) in self.answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
+                *answer = Err(error.clone());
+            }
+        }
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.answers.len()
@@ -151,14 +164,54 @@ impl Sequencer {
             Ok(()) => made.batch.entries.iter().map(|entry| entry.hash).collect(),
             Err(_) => Vec::new(),
         };
+        let erasures = match &written {
+            Ok(()) => mem::take(&mut made.erasures),
+            Err(_) => Erasures::default(),
+        };
         let mut answers = mem::take(&mut made.waiting);
         answers.extend(refused);
         made.clear();
         self.spare = made;
-        if self.broken.is_none() {
+        // What comes after an erasure is sealed once that is carried out.
+        if self.broken.is_none() && erasures.is_empty() {
             self.stage().open(self.active.room(), None);
         }
-        Outcome { answers, leaves }
+        Outcome {
+            answers,
+            erasures,
+            leaves,
+        }
+    }
+
+    /// Carries out erasures that are in the log, after a checkpoint that covers them has been synced: the key file is
+    /// written anew without the secrets, and nothing that this process holds serves them any more.
+    ///
+    /// If any of it fails the ledger takes no more, and opening it again finishes what is in the log.
+    pub(crate) fn carry_out(&mut self, erasures: &Erasures, covered: Result<()>) -> Result<()> {
+        let done = covered.and_then(|()| self.destroy(erasures)).map_err(|e| {
+            let message = format!(
+                "{e}. An erasure is in the log and was not carried out: open the ledger again, which finishes it"
+            );
+            Error::new(ErrorKind::Unavailable, message)
+        });
+        match &done {
+            Ok(()) => self.stage().open(self.active.room(), None),
+            Err(error) => self.broken = Some(error.clone()),
+        }
+        done
+    }
+
+    fn destroy(&mut self, erasures: &Erasures) -> Result<()> {
+        // The ways to entries hold secrets of what was erased.
+        self.stage().forget_ways();
+        let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
+        let count = |scope: &Scope| index.scopes.get(scope).map_or(0, |head| head.count);
+        let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
+        erasures.carry_out(&mut keys, count)?;
+        drop((keys, index));
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        self.keyfile = reserve::backed(&self.state.folder, || KeyFile::replace(&self.state.folder, &keys))?;
+        Ok(())
     }
 
     /// Writes the key file anew, as an erasure does.

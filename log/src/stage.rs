@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
+    erasure::Erasures,
+    keeping,
     keyfile::Keys,
     operators::Operators,
     reader::ReadState,
@@ -57,6 +59,8 @@ pub(crate) struct Made {
     pub(crate) batch: Batch,
     /// Whoever waits for it, and what is to be answered once it is durable.
     pub(crate) waiting: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// What it erases.
+    pub(crate) erasures: Erasures,
     /// Upper bound of the bytes of its requests.
     pub(crate) bytes: usize,
     /// The ledger contradicts itself: nothing of this may be written.
@@ -68,6 +72,7 @@ impl Made {
     pub(crate) fn clear(&mut self) {
         self.batch.clear();
         self.waiting.clear();
+        self.erasures = Erasures::default();
         (self.bytes, self.failed) = (0, None);
     }
 
@@ -157,6 +162,12 @@ impl Stage {
         mem::replace(&mut self.made, spare)
     }
 
+    /// Forgets how far scopes have come, all of which is written, and with it secrets on the way there.
+    pub(crate) fn forget_ways(&mut self) {
+        self.hot.clear();
+        self.chains.clear();
+    }
+
     /// Lets others stage ahead within so many bytes, while `commit` is written. What an act does to keys is done when it
     /// is durable, and what comes after it is sealed then.
     pub(crate) fn open(&mut self, room: u64, commit: Option<&Made>) {
@@ -183,7 +194,13 @@ impl Stage {
             .zip(&known)
             .filter(|(_, known)| matches!(known, Known::No));
         self.operators
-            .admit(fresh.map(|(draft, _)| &draft.envelope), self.next)?;
+            .admit(fresh.clone().map(|(draft, _)| &draft.envelope), self.next)?;
+        let reader = LedgerReader {
+            state: self.state.clone(),
+        };
+        let erasing = fresh.map(|(draft, _)| &draft.envelope);
+        self.made.erasures.admit(erasing.clone(), &self.state)?;
+        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), erasing)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -286,11 +303,12 @@ impl Stage {
         if let Some(key) = envelope.key {
             self.remembered.insert(key, envelope.seq);
         }
-        if envelope.kind.is_reserved()
-            && let Err(error) = self.operators.take(&envelope)
-        {
-            // It was admitted just now.
-            tracing::error!(%error, "an act was appended that does not count");
+        if envelope.kind.is_reserved() {
+            if let Err(error) = self.operators.take(&envelope) {
+                // It was admitted just now.
+                tracing::error!(%error, "an act was appended that does not count");
+            }
+            self.made.erasures.take(&envelope);
         }
         let staged = self.made.batch.stage(keys, chain, envelope, plaintext);
         if let Err(error) = &staged {
