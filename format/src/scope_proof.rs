@@ -7,13 +7,16 @@ use crate::{
     leaf_hash, scope_key,
 };
 
+/// What every proof of a scope begins with.
+pub(crate) const BEGINNING: &str = r#"{"quipu":"scope-proof@v1","#;
+const NAME: &str = "scope-proof@v1";
+
 /// Proof of where a scope stood at one size of a ledger, or that it had no entry: with it, the scope's chain is shown to be
 /// complete. It needs nothing but itself and the ledger's verifier key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeProof {
-    #[serde(rename = "scopeProof")]
-    version: Version,
+    quipu: String,
     /// The scope.
     pub scope: Scope,
     /// From its place in the tree of scopes to the root.
@@ -21,28 +24,6 @@ pub struct ScopeProof {
     /// That the entry `quipu.scopes` which holds that root is in the ledger: a C2SP `tlog-proof`, whose extra data is the
     /// entry's envelope.
     pub proof: String,
-}
-
-/// The number 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
-struct Version;
-
-impl TryFrom<u64> for Version {
-    type Error = Error;
-
-    fn try_from(version: u64) -> Result<Self> {
-        match version {
-            1 => Ok(Self),
-            other => Err(Error::new(format!("scopeProof is {other}, and this release knows 1"))),
-        }
-    }
-}
-
-impl From<Version> for u64 {
-    fn from(_: Version) -> Self {
-        1
-    }
 }
 
 /// What a proof says, once it is verified.
@@ -62,7 +43,7 @@ impl ScopeProof {
     /// A proof of these parts.
     pub fn new(scope: Scope, path: ScopePath, proof: &InclusionProof) -> Self {
         Self {
-            version: Version,
+            quipu: NAME.to_owned(),
             scope,
             path,
             proof: proof.to_string(),
@@ -141,7 +122,7 @@ impl ScopeStanding {
 
 impl fmt::Display for ScopeProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?;
+        let text = serde_json::to_string(self).map_err(|_| fmt::Error)?;
         writeln!(f, "{text}")
     }
 }
@@ -150,6 +131,11 @@ impl FromStr for ScopeProof {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::new(format!("the text is no proof of a scope: {e}")))
+        let refused = |why: &dyn fmt::Display| Error::new(format!("the text is no proof of a scope: {why}"));
+        let proof: Self = serde_json::from_str(text).map_err(|e| refused(&e))?;
+        if proof.quipu != NAME {
+            return Err(refused(&format_args!("it says {:?} and not {NAME:?}", proof.quipu)));
+        }
+        Ok(proof)
     }
 }
