@@ -1,5 +1,6 @@
 //! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
 
+mod acting;
 mod append;
 mod archive;
 mod backup;
@@ -10,6 +11,7 @@ mod drafts;
 mod event_name;
 mod export;
 mod failure;
+mod hold;
 mod import;
 mod init;
 mod ledger;
@@ -17,7 +19,9 @@ mod log;
 mod prove;
 mod recover;
 mod render;
+mod request;
 mod restore;
+mod retention;
 mod run;
 mod seal;
 mod search;
@@ -84,6 +88,9 @@ enum Command {
     Restore(restore::Args),
     Confirm(confirm::Args),
     Archive(archive::Args),
+    Hold(hold::Args),
+    Retention(retention::Args),
+    Request(request::Args),
 }
 
 fn main() -> ExitCode {
@@ -113,5 +120,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Restore(args) => restore::execute(args, ledger),
         Command::Confirm(args) => confirm::execute(args, ledger),
         Command::Archive(args) => archive::execute(args, ledger),
+        Command::Hold(args) => hold::execute(args, ledger),
+        Command::Retention(args) => retention::execute(args, ledger),
+        Command::Request(args) => request::execute(args, ledger),
     }
 }

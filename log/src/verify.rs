@@ -27,6 +27,7 @@ use crate::{
     root_fold::RootFold,
     scan::{self, Tail},
     segment,
+    tree_check::{TreeCheck, WrongHash},
 };
 
 /// How far a verification has come.
@@ -174,6 +175,7 @@ struct Walk<'a> {
     lineage: Lineage,
     roots: RootFold,
     gaps: Gaps,
+    tree: TreeCheck,
     /// Components that were looked at.
     components: HashSet<Hash>,
 }
@@ -204,6 +206,7 @@ impl<'a> Walk<'a> {
             lineage: Lineage::default(),
             roots: RootFold::default(),
             gaps: Gaps::default(),
+            tree: TreeCheck::default(),
             components: HashSet::new(),
         }
     }
@@ -238,6 +241,7 @@ impl<'a> Walk<'a> {
             Err(e) => return Err(e.into()),
         };
         self.checkpoint_size = checkpoint.size;
+        self.tree = TreeCheck::open(self.ledger, checkpoint.size)?;
         // After the keys: what they say is durable is then in the bytes that are read.
         let mut lengths = Vec::with_capacity(files.len());
         for (_, segment) in files {
@@ -293,11 +297,14 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end as u64, Some(next), &what));
         }
-        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key, self.checkpoint_size) {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
-        Ok(())
+        match self.tree.wrong() {
+            Some(wrong) => Err(fault(&wrong.file, wrong.offset, Some(wrong.seq), &WrongHash::WHAT)),
+            None => Ok(()),
+        }
     }
 
     /// Passes over a segment that is not here: the tree's hashes stand for its entries.
@@ -305,6 +312,7 @@ impl<'a> Walk<'a> {
         let after = self.ids.last().copied().unwrap_or_default();
         for leaf in self.gaps.begin(self.ledger, absent, self.frontier.size(), after)? {
             self.frontier.push(leaf);
+            self.tree.see(leaf);
             if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
                 self.gaps.refuse_root()?;
             }
@@ -431,6 +439,7 @@ impl<'a> Walk<'a> {
             self.lineage.take(envelope, &self.frontier).map_err(|why| bad(&why))?;
         }
         self.frontier.push(entry.hash);
+        self.tree.see(entry.hash);
         self.ids.push(id);
         self.gaps.end(id);
         if let Some(envelope) = &entry.whole {
