@@ -65,7 +65,7 @@ pub use proof::InclusionProof;
 pub use request::{Closing, Request, RequestChange, RequestOutcome};
 pub use retention::{Policy, RetentionChange, ScopePattern};
 pub use scope_export::{ScopeCheck, ScopeHeader, ScopeLine, ScopeShown};
-pub use scope_proof::{ScopeProof, ScopeStanding};
+pub use scope_proof::{ScopeFollow, ScopeProof, ScopeStanding};
 pub use scope_root::ScopeRoot;
 pub use scope_tree::{PathEnd, ScopePath, ScopeState, ScopeTree, scope_key};
 pub use seal::{commitment, open, open_in_place, seal, seal_in_place};

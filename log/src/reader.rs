@@ -321,7 +321,7 @@ impl LedgerReader {
 
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
-        checkpoint::read(&self.state.folder, self.verifier_key())
+        checkpoint::read(&self.state.folder, &self.state.manifest.verifier_key)
     }
 
     /// Name of the ledger.

@@ -373,7 +373,7 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end as u64, Some(next), &what));
         }
-        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key, self.checkpoint_size) {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
