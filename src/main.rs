@@ -4,8 +4,11 @@ mod acting;
 mod append;
 mod archive;
 mod backup;
+mod check;
 mod confirm;
+mod disclose;
 mod drafts;
+mod event_name;
 mod export;
 mod failure;
 mod hold;
@@ -13,6 +16,7 @@ mod import;
 mod init;
 mod ledger;
 mod log;
+mod prove;
 mod recover;
 mod render;
 mod request;
@@ -73,6 +77,9 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Prove(prove::Args),
+    Disclose(disclose::Args),
+    Check(check::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
@@ -102,6 +109,9 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Prove(args) => prove::execute(args, ledger),
+        Command::Disclose(args) => disclose::execute(args, ledger),
+        Command::Check(args) => check::execute(args),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),

@@ -44,6 +44,9 @@ pub const ORIGIN_BYTES: usize = 255;
 pub const NOTE_BYTES: usize = 1_000_000;
 /// Signatures on a signed note.
 pub const NOTE_SIGNATURES: usize = 100;
+/// Bytes of a disclosure, and of a line of a scope's export: a body and an envelope of which every byte is escaped, and a
+/// proof.
+pub const DISCLOSURE_BYTES: usize = 4 << 20;
 /// Events in one page.
 pub const PAGE_EVENTS: usize = 1_000;
 /// Bytes of the bodies in one page (the page's last event may go past it, so that every event fits some page).
