@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Checkpoint, ConsistencyProof, Disclosure, Envelope, Error, Hash, InclusionProof, Result, ScopeCheck, ScopeShown,
-    VerifierKey, consistency, disclosure, leaf_hash, scope_export,
+    VerifierKey, consistency, disclosure, leaf_hash,
+    report::{self, Report},
+    scope_export,
 };
 
 /// What a check is made with.
@@ -59,6 +61,10 @@ const KINDS: &[Kind] = &[
     Kind {
         begins: scope_export::BEGINNING,
         check: scope,
+    },
+    Kind {
+        begins: report::BEGINNING,
+        check: completion_report,
     },
 ];
 
@@ -124,6 +130,22 @@ fn disclosed_event(text: &str, given: &Given<'_>) -> Result<Finding> {
         vec![("event", json!(event))],
         &checkpoint,
     ))
+}
+
+fn completion_report(text: &str, given: &Given<'_>) -> Result<Finding> {
+    let report = Report::open(text.as_bytes(), given.key)?;
+    let shows = format!(
+        "the ledger {} reports on request {}: {} entries were erased, by {} acts that are in it",
+        given.key.name(),
+        report.request.id,
+        report.entries,
+        report.erased.len()
+    );
+    Ok(Finding {
+        kind: "completion report",
+        shows,
+        facts: vec![("report", json!(report))],
+    })
 }
 
 fn scope(text: &str, given: &Given<'_>) -> Result<Finding> {
