@@ -111,7 +111,7 @@ pub(crate) fn forget_scope(args: ForgetScope, dir: &LedgerDir) -> Outcome {
 impl Erasing {
     /// Resolves, signs and does it; all or none.
     fn erase(self, ledger: Ledger, target: &Target) -> Outcome {
-        let signer = self.acting.signer()?;
+        let signer = self.acting.operator.signer()?;
         let reader = ledger.reader();
         let plan = ErasurePlan::new(reader, target, self.request).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Failure::no(error.to_string()),

@@ -5,10 +5,10 @@ use quipu_log::{Due, ErrorKind, Ledger, LedgerReader, PolicyState, SignedAct};
 use serde::Serialize;
 
 use crate::{
-    acting::{self, Acting},
+    acting::{self, Acting, Operator},
     failure::{Failure, Outcome, Verdict, good, verdict},
     hold::ranges_text,
-    ledger::LedgerDir,
+    ledger::{LedgerDir, Wait},
     render::{DIM, GOOD, ID, json_line},
     terminal::{self, Out, escaped},
 };
@@ -92,7 +92,9 @@ struct Run {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    acting: Option<Acting>,
+    operator: Option<Operator>,
+    #[command(flatten)]
+    wait: Wait,
     /// Print what is due of each scope as one line of JSON
     #[arg(long)]
     json: bool,
@@ -190,13 +192,13 @@ fn run(args: &Run, dir: &LedgerDir) -> Outcome {
         out.flush()?;
         return good();
     }
-    let Some(acting) = &args.acting else {
+    let Some(operator) = &args.operator else {
         return Err(Failure::cannot(
             "an operator erases: name one with --operator and --key, or look with --dry-run",
         ));
     };
-    let signer = acting.signer()?;
-    let ledger = acting.open(dir)?;
+    let signer = operator.signer()?;
+    let ledger = dir.write(&args.wait)?;
     ledger.reader().refresh()?;
     let mut all = true;
     let due = due(ledger.reader())?;
