@@ -22,10 +22,10 @@ const KEY_FILE_BYTES: u64 = 64 << 10;
 pub(crate) struct Operator {
     /// The operator who acts: `kim` or `operator:kim`
     #[arg(long, value_name = "NAME")]
-    operator: String,
+    pub(crate) operator: String,
     /// The file with the operator's key
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// An operator who acts on a ledger.

@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use quipu_format::{Erasure, Policy, RetentionChange, ScopePattern, Signer};
 use quipu_log::{Due, ErrorKind, Ledger, LedgerReader, PolicyState, SignedAct};
@@ -91,8 +91,12 @@ struct Run {
     /// Print what is due, and erase nothing
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    operator: Option<Operator>,
+    /// The operator who erases: `kim` or `operator:kim`
+    #[arg(long, value_name = "NAME", requires = "key")]
+    operator: Option<String>,
+    /// The file with the operator's key
+    #[arg(long, value_name = "FILE", requires = "operator")]
+    key: Option<PathBuf>,
     #[command(flatten)]
     wait: Wait,
     /// Print what is due of each scope as one line of JSON
@@ -192,10 +196,14 @@ fn run(args: &Run, dir: &LedgerDir) -> Outcome {
         out.flush()?;
         return good();
     }
-    let Some(operator) = &args.operator else {
+    let (Some(operator), Some(key)) = (&args.operator, &args.key) else {
         return Err(Failure::cannot(
             "an operator erases: name one with --operator and --key, or look with --dry-run",
         ));
+    };
+    let operator = Operator {
+        operator: operator.clone(),
+        key: key.clone(),
     };
     let signer = operator.signer()?;
     let ledger = dir.write(&args.wait)?;
