@@ -4,7 +4,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Error, Result, limits};
+use crate::{Erasure, Error, Result, limits};
 
 /// HKDF `info` that turns a node's secret into its two children's: 64 bytes, left ‖ right.
 const CHILDREN: &[u8] = b"quipu 1 children";
@@ -216,6 +216,13 @@ impl KeyTree {
         check_count(self.nodes.len() + fresh.nodes.len())?;
         self.nodes.append(&mut fresh.nodes);
         Ok(())
+    }
+
+    /// The stretches of a range whose secrets can be derived, rising and apart.
+    pub fn held_within(&self, [first, last]: [u32; 2]) -> Vec<[u32; 2]> {
+        let from = self.nodes.partition_point(|node| node.last() < first);
+        let held = self.nodes[from..].iter().take_while(|node| node.first() <= last);
+        Erasure::join(held.map(|node| [node.first().max(first), node.last().min(last)]))
     }
 
     /// Whether any secret of entries `first..=last` can be derived.

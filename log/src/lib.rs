@@ -87,6 +87,7 @@ mod stage;
 mod staging;
 mod stamps;
 mod tree_files;
+mod verdicts;
 mod verify;
 mod wait;
 
@@ -109,4 +110,5 @@ pub use plan::{RecoveryPlan, plan_recovery};
 pub use prove::Proved;
 pub use reader::{Direction, Events, LedgerReader, Page, ScopeHead, ScopeKeys, Stats};
 pub use restore::{RestoreOptions, confirm, restore};
-pub use verify::{Fault, Verification, VerifyProgress, verify};
+pub use verdicts::{Erased, Finding, Verdict};
+pub use verify::{Fault, Verification, VerifyProgress, verify, verify_since};
