@@ -283,6 +283,7 @@ fn what_descends_is_listed_and_then_redacted_too() {
         assert!(it.erased(id), "{id}");
     }
     assert!(!it.erased(&apart) && !it.erased(&of_run("memory.write", 2)));
+    it.ledger.verify().good();
 }
 
 #[test]

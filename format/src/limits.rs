@@ -7,6 +7,10 @@ pub const ENVELOPE_BYTES: usize = 65_535;
 pub const BODY_BYTES: usize = 1 << 20;
 /// Bytes of a commit, all its lines together.
 pub const COMMIT_BYTES: usize = 16 << 20;
+/// Entries of a commit; more than that wait for the next one.
+pub const COMMIT_ENTRIES: usize = 4_096;
+/// Entries in a row among which there is one of kind `quipu.scopes`.
+pub const SCOPE_ROOT_ENTRIES: u64 = 10_000;
 /// Bytes of the lines of all appends that wait for a commit; further ones wait for room.
 pub const QUEUED_BYTES: usize = 4 * COMMIT_BYTES;
 /// Bytes of a segment file.

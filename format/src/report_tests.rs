@@ -43,6 +43,7 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
         hashes: Vec::new(),
         extra: None,
         checkpoint: checkpoint.sign(&ledger()),
+        extra: None,
     };
     Erased::of(&envelope, proof).unwrap()
 }

@@ -313,6 +313,15 @@ impl LedgerReader {
         heads
     }
 
+    /// A proof of where a scope stands, by the newest entry `quipu.scopes` that a checkpoint covers, checked before it is
+    /// returned.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such entry yet: see [`Ledger::root_scopes`](crate::Ledger::root_scopes).
+    pub fn prove_scope(&self, scope: &Scope) -> Result<crate::ProvedScope> {
+        crate::scope_prove::prove(self, scope)
+    }
+
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
         checkpoint::read(&self.state.folder, self.verifier_key())
