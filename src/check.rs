@@ -19,8 +19,8 @@ use crate::{
 
 /// Check what a ledger handed out, without the ledger
 ///
-/// A tlog-proof or a consistency proof from `quipu prove`, an event from `quipu disclose`, or a scope from `quipu export
-/// scope`. What it is shows from its content. All that is needed is the ledger's verifier key, from somebody you trust:
+/// A tlog-proof or a consistency proof from `quipu prove`, an event from `quipu disclose`, the report of
+/// `quipu request report`, or a scope from `quipu export scope`. What it is shows from its content. All that is needed is the ledger's verifier key, from somebody you trust:
 /// `quipu stats` prints it.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -90,7 +90,7 @@ fn read(path: &Path, given: &Given<'_>) -> Result<Result<Finding, String>, Failu
     match check(&text, given) {
         Some(finding) => Ok(finding.map_err(|why| why.to_string())),
         None => Err(Failure::cannot(format!(
-            "{} is nothing that can be checked: no tlog-proof, consistency proof, disclosure or exported scope",
+            "{} is nothing that can be checked: no tlog-proof, consistency proof, disclosure, completion report or exported scope",
             path.display()
         ))),
     }

@@ -4,6 +4,7 @@ mod acting;
 mod append;
 mod archive;
 mod backup;
+mod cascade;
 mod check;
 mod confirm;
 mod disclose;
@@ -18,6 +19,7 @@ mod ledger;
 mod log;
 mod prove;
 mod recover;
+mod redact;
 mod render;
 mod request;
 mod restore;
@@ -90,6 +92,9 @@ enum Command {
     Restore(restore::Args),
     Confirm(confirm::Args),
     Archive(archive::Args),
+    Redact(redact::Redact),
+    Retain(redact::Retain),
+    ForgetScope(redact::ForgetScope),
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
@@ -123,6 +128,9 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Restore(args) => restore::execute(args, ledger),
         Command::Confirm(args) => confirm::execute(args, ledger),
         Command::Archive(args) => archive::execute(args, ledger),
+        Command::Redact(args) => redact::redact(args, ledger),
+        Command::Retain(args) => redact::retain(args, ledger),
+        Command::ForgetScope(args) => redact::forget_scope(args, ledger),
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),

@@ -6,9 +6,33 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 17] = [
-    "init", "import", "append", "run", "log", "show", "search", "why", "verify", "recover", "seal", "stats", "export",
-    "backup", "restore", "confirm", "archive",
+const COMMANDS: [&str; 26] = [
+    "init",
+    "import",
+    "append",
+    "run",
+    "log",
+    "show",
+    "search",
+    "why",
+    "verify",
+    "prove",
+    "disclose",
+    "check",
+    "recover",
+    "seal",
+    "stats",
+    "export",
+    "backup",
+    "restore",
+    "confirm",
+    "archive",
+    "redact",
+    "retain",
+    "forget-scope",
+    "hold",
+    "retention",
+    "request",
 ];
 
 #[test]

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Checkpoint, ConsistencyProof, Disclosure, Envelope, Error, Hash, InclusionProof, Result, ScopeCheck, ScopeProof,
-    ScopeShown, ScopeStanding, VerifierKey, consistency, disclosure, leaf_hash, scope_export, scope_proof,
+    ScopeShown, ScopeStanding, VerifierKey, consistency, disclosure, leaf_hash,
+    report::{self, Report},
+    scope_export, scope_proof,
 };
 
 /// What a check is made with.
@@ -63,6 +65,10 @@ const KINDS: &[Kind] = &[
     Kind {
         begins: scope_proof::BEGINNING,
         check: scope_proof,
+    },
+    Kind {
+        begins: report::BEGINNING,
+        check: completion_report,
     },
 ];
 
@@ -128,6 +134,22 @@ fn disclosed_event(text: &str, given: &Given<'_>) -> Result<Finding> {
         vec![("event", json!(event))],
         &checkpoint,
     ))
+}
+
+fn completion_report(text: &str, given: &Given<'_>) -> Result<Finding> {
+    let report = Report::open(text.as_bytes(), given.key)?;
+    let shows = format!(
+        "the ledger {} reports on request {}: {} entries were erased, by {} acts that are in it",
+        given.key.name(),
+        report.request.id,
+        report.entries,
+        report.erased.len()
+    );
+    Ok(Finding {
+        kind: "completion report",
+        shows,
+        facts: vec![("report", json!(report))],
+    })
 }
 
 fn scope(text: &str, given: &Given<'_>) -> Result<Finding> {

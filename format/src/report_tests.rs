@@ -44,7 +44,7 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
         checkpoint: checkpoint.sign(&ledger()),
         extra: None,
     };
-    Erased::of(&envelope, &proof).unwrap()
+    Erased::of(&envelope, proof).unwrap()
 }
 
 fn report(erased: Vec<Erased>) -> Report {
