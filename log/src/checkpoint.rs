@@ -11,6 +11,7 @@ use crate::{
     Error, ErrorKind, Result,
     disk::{Access, Folder},
     heads::Heads,
+    merging::Merger,
     reader::ReadState,
     recent::Recent,
     reserve,
@@ -46,6 +47,7 @@ pub(crate) struct Publisher {
     tree: TreeWriter,
     /// Size of the newest checkpoint on disk.
     published: u64,
+    merger: Merger,
 }
 
 impl Publisher {
@@ -58,6 +60,7 @@ impl Publisher {
             frontier,
             tree,
             published,
+            merger: Merger::default(),
         })
     }
 
@@ -82,8 +85,20 @@ impl Publisher {
 
     /// The same, on a full disk too: the last one before the ledger is closed.
     pub(crate) fn publish_last(&mut self) -> Result<()> {
+        if let Err(error) = self.merger.stop(&self.state) {
+            tracing::warn!(%error, "a merged sidecar that was not finished is still there");
+        }
         let folder = self.state.folder.clone();
         reserve::backed(&folder, || self.publish())
+    }
+
+    /// Goes on merging sidecars for a moment. Returns whether there may be more to do.
+    pub(crate) fn merge(&mut self) -> bool {
+        self.merger.step(&self.state).unwrap_or_else(|error| {
+            // What would be merged answers all the same, and after the next checkpoint it is tried again.
+            tracing::warn!(%error, "sidecars are not merged yet");
+            false
+        })
     }
 
     fn sign(&mut self) -> Result<()> {
@@ -104,28 +119,41 @@ impl Publisher {
         let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
         let sealed = index.sealed();
         drop(index);
+        let (mut written, mut outcome) = (Vec::new(), Ok(()));
         for segment in sealed.iter().filter(|segment| segment.end() <= self.published) {
             let Some(recent) = segment.recent() else {
                 continue;
             };
-            Sidecar::write(&self.state.log, &recent)?;
-            self.tree.sync()?;
-            self.advance_heads(&recent)?;
-            segment.adopt_sidecar()?;
+            outcome = Sidecar::write(&self.state.log, &recent);
+            if outcome.is_err() {
+                break;
+            }
+            written.push((segment, recent));
         }
-        Ok(())
+        if !written.is_empty() {
+            self.tree.sync()?;
+            self.advance_heads(written.iter().map(|(_, recent)| &**recent))?;
+            written.iter().try_for_each(|(segment, _)| segment.adopt_sidecar())?;
+        }
+        outcome
     }
 
-    fn advance_heads(&self, segment: &Recent) -> Result<()> {
+    fn advance_heads<'a>(&self, segments: impl Iterator<Item = &'a Recent>) -> Result<()> {
         let secret = self.state.secret();
-        let mut heads = match segment.first {
-            0 => Heads::none(),
-            _ => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+        let mut segments = segments.peekable();
+        let mut heads = match segments.peek() {
+            Some(segment) if segment.first > 0 => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+            _ => Heads::none(),
         };
+        let before = heads.size;
         // Where a sidecar was lost later than the heads were written, the heads are ahead already.
-        if heads.size == segment.first {
-            let end = segment.first + u64::from(segment.len());
-            heads.take(segment, tree::root(end, &TreeFiles::open(&self.state.folder)?)?);
+        segments.for_each(|segment| {
+            if heads.size == segment.first {
+                heads.take(segment);
+            }
+        });
+        if heads.size > before {
+            heads.root = tree::root(heads.size, &TreeFiles::open(&self.state.folder)?)?;
             heads.write(&self.state.folder, &secret)?;
         }
         Ok(())

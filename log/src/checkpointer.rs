@@ -83,6 +83,8 @@ impl Shared {
 
 fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
     let mut failed = false;
+    // Sidecars may be due to be merged, which is done while nothing else is.
+    let mut merging = true;
     loop {
         let mut pending = shared.pending();
         if failed {
@@ -93,17 +95,30 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
                 .0;
         }
         while pending.leaves.is_empty() && !pending.closing && !failed {
-            pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            if merging {
+                drop(pending);
+                merging = publisher.merge();
+                pending = shared.pending();
+            } else {
+                pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            }
         }
         let latest = Instant::now() + LATEST;
         let mut seen = 0;
         while pending.leaves.len() > seen && !pending.closing && Instant::now() < latest {
             seen = pending.leaves.len();
-            pending = shared
-                .changed
-                .wait_timeout(pending, IDLE)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            if merging {
+                drop(pending);
+                merging = publisher.merge();
+                pending = shared.pending();
+            }
+            if !merging {
+                pending = shared
+                    .changed
+                    .wait_timeout(pending, IDLE)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
         }
         let closing = pending.closing;
         let leaves = std::mem::take(&mut pending.leaves);
@@ -114,6 +129,7 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
         }
         let published = publisher.publish();
         failed = published.is_err();
+        merging = !failed;
         if let Err(error) = published {
             // The entries are durable all the same; a disk that is full may have room again later.
             tracing::warn!(%error, "the checkpoint was not advanced; trying again");

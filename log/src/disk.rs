@@ -46,6 +46,8 @@ pub(crate) trait FileBackend: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// May read less than asked, 0 at the end.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// These bytes will be read soon; whether they are fetched meanwhile is not known.
+    fn prefetch(&self, _offset: u64, _length: u64) {}
     /// May write less than given.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     fn sync_data(&self) -> io::Result<()>;
@@ -315,6 +317,11 @@ impl DiskFile {
         }
         bytes.truncate(have);
         Ok(bytes)
+    }
+
+    /// Says that these bytes will be read soon, and does not wait for them.
+    pub(crate) fn prefetch(&self, offset: u64, length: u64) {
+        self.file.prefetch(offset, length);
     }
 
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Result, archive, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found,
-    open_files::OpenFiles, reader::ReadState, scan, segment,
+    open_files::OpenFiles, parts, reader::ReadState, scan, segment,
 };
 
 /// How far the files have been read.
@@ -56,6 +56,7 @@ impl Follow {
             self.fresh = false;
         }
         let mut index = state.index.write().unwrap_or_else(PoisonError::into_inner);
+        let before = index.sealed().len();
         let from = firsts.partition_point(|&first| first < index.newest_first());
         for (number, &first) in firsts.iter().enumerate().skip(from) {
             let file = match index.newest_file() {
@@ -78,6 +79,12 @@ impl Follow {
         // The writer gives a full segment its sidecar soon after; what is held in memory until then is freed.
         for segment in index.sealed().iter().filter(|segment| segment.recent().is_some()) {
             segment.adopt_sidecar()?;
+        }
+        // So it merges sidecars, from time to time.
+        let sealed = index.sealed();
+        if sealed.len() > before {
+            let merged = parts::find(index.files(), &sealed)?;
+            index.set_merged(merged);
         }
         if self.keys_behind {
             // Before anybody sees the entries: a scope's record was durable before its first entry was.

@@ -78,6 +78,22 @@ impl OpenFiles {
         Ok(file)
     }
 
+    /// The folder `log`.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The names in it.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        self.folder.list()
+    }
+
+    /// Removes the file of that name.
+    pub(crate) fn discard(&self, name: &str) -> Result<()> {
+        self.forget(name);
+        self.folder.remove(name)
+    }
+
     /// Forgets the file of that name: another one has it by now.
     pub(crate) fn forget(&self, name: &str) {
         self.used

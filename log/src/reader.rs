@@ -117,7 +117,7 @@ pub struct Stats {
     pub archived_segments: u64,
     /// Bytes of the archived segments' files.
     pub archived_bytes: u64,
-    /// Bytes of the sidecars of full segments, which are derived.
+    /// Bytes of the sidecars of full segments, merged ones among them, which are derived.
     pub sidecar_bytes: u64,
     /// Entries that the newest checkpoint covers.
     pub checkpoint_size: u64,
@@ -175,14 +175,15 @@ impl LedgerReader {
     /// Other scopes' entries are not touched.
     pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, limits::PAGE_EVENTS);
-        let mut seqs = self.shown().select(scope, range.clone(), direction, limit + 1)?;
-        let mut more = seqs.len() > limit;
-        seqs.truncate(limit);
+        let mut found = self.shown().select(scope, range.clone(), direction, limit + 1)?;
+        let mut more = found.len() > limit;
+        found.truncate(limit);
+        self.prefetch(&found)?;
         let mut paths = KeyPaths::default();
-        let mut events: Vec<Event> = Vec::with_capacity(seqs.len());
+        let mut events: Vec<Event> = Vec::with_capacity(found.len());
         let (mut bytes, mut damaged) = (0, 0);
-        for seq in seqs {
-            let event = match self.load(seq, &mut paths) {
+        for (seq, place) in found {
+            let event = match self.load_at(seq, place, &mut paths) {
                 Ok(Some(event)) if event.envelope.scope == *scope => event,
                 Ok(Some(_)) => {
                     let message = format!("the index takes entry {seq} for one of {scope}, which it is not");
@@ -240,8 +241,13 @@ impl LedgerReader {
         let to = match newest {
             Some(newest) if more && forward => newest.envelope.nth.saturating_add(1),
             _ if range.end > head.last_seq => head.count,
-            Some(newest) => newest.envelope.nth.saturating_add(1),
-            None => from,
+            // One that leads past entries shows in the number of what comes behind them.
+            newest => match self.count_up_to(scope, range.end, head.count) {
+                Err(e) if e.kind() == ErrorKind::NotHere => {
+                    newest.map_or(from, |newest| newest.envelope.nth.saturating_add(1))
+                }
+                count => count?,
+            },
         };
         Ok(to.saturating_sub(from).saturating_sub(events.len() as u32))
     }
@@ -249,7 +255,7 @@ impl LedgerReader {
     /// Entries of the scope up to its last one before `seq` that is not damaged.
     fn count_before(&self, scope: &Scope, seq: u64) -> Result<u32> {
         let mut end = seq;
-        while let [before] = self.shown().select(scope, 0..end, Direction::Backward, 1)?[..] {
+        while let [(before, _)] = self.shown().select(scope, 0..end, Direction::Backward, 1)?[..] {
             match self.envelope(before) {
                 Ok(Some(envelope)) => return Ok(envelope.nth.saturating_add(1)),
                 Ok(None) => break,
@@ -258,6 +264,39 @@ impl LedgerReader {
             }
         }
         Ok(0)
+    }
+
+    /// Number in the scope of its first entry from `seq` on that is not damaged; its count where there is none.
+    fn count_up_to(&self, scope: &Scope, seq: u64, count: u32) -> Result<u32> {
+        let mut start = seq;
+        while let [(behind, _)] = self.shown().select(scope, start..u64::MAX, Direction::Forward, 1)?[..] {
+            match self.envelope(behind) {
+                Ok(Some(envelope)) => return Ok(envelope.nth),
+                Ok(None) => break,
+                Err(e) if e.kind() == ErrorKind::Corrupt => start = behind + 1,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Lets the disk fetch the lines of a page at once, and not one after the other.
+    fn prefetch(&self, found: &[(u64, Place)]) -> Result<()> {
+        let mut bytes = 0;
+        for (seq, place) in found {
+            // Base64, and the envelope.
+            bytes += place.length as usize;
+            if bytes > 2 * limits::PAGE_BYTES {
+                break;
+            }
+            match self.shown().file(*seq) {
+                Ok(Some(file)) => file.prefetch(u64::from(place.offset), u64::from(place.length)),
+                Ok(None) => {}
+                Err(e) if e.kind() == ErrorKind::NotHere => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// Events of all scopes with positions in `range`, oldest first.
@@ -350,7 +389,7 @@ impl LedgerReader {
         let index = self.index();
         let (entries, scopes, sealed) = (index.next(), index.scopes.len() as u64, index.sealed());
         let mut entry_bytes = index.recent().entry_bytes;
-        let newest = index.newest_file().cloned();
+        let (newest, merged) = (index.newest_file().cloned(), index.merged().to_vec());
         drop(index);
         let (mut segment_bytes, mut sidecar_bytes, mut segments) = (0, 0, sealed.len() as u64);
         if let Some(file) = newest {
@@ -368,6 +407,13 @@ impl LedgerReader {
             }
             sidecar_bytes += segment.sidecar_bytes()?;
             entry_bytes += segment.entry_bytes();
+        }
+        for merged in merged {
+            match merged.bytes() {
+                // It was merged into a larger one just now.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                bytes => sidecar_bytes += bytes?,
+            }
         }
         Ok(Stats {
             origin: self.origin().to_owned(),
@@ -420,11 +466,25 @@ impl LedgerReader {
     }
 
     fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
-        let Some(Found { file, place }) = self.shown().place(seq)? else {
-            return Ok(None);
-        };
-        let bytes = read_line(&file, place, seq)?;
-        let (line, envelope) = parse_line(&bytes, &file, place, seq)?;
+        match self.shown().place(seq)? {
+            Some(found) => self.load_from(&found, seq, paths).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, where it is known where the line stands.
+    fn load_at(&self, seq: u64, place: Place, paths: &mut KeyPaths) -> Result<Option<Event>> {
+        match self.shown().file(seq)? {
+            Some(file) => self.load_from(&Found { file, place }, seq, paths).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn load_from(&self, found: &Found, seq: u64, paths: &mut KeyPaths) -> Result<Event> {
+        let Found { file, place } = found;
+        let place = *place;
+        let bytes = read_line(file, place, seq)?;
+        let (line, envelope) = parse_line(&bytes, file, place, seq)?;
         let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
         if !keys.trees.contains_key(&envelope.scope) {
             // Not erased: an erasure leaves a record with fewer nodes.
@@ -439,7 +499,7 @@ impl LedgerReader {
         let content = match secret {
             None => Content::Erased,
             Some(secret) => {
-                let damaged = |e: quipu_format::Error| damaged(&file, place, seq, &e);
+                let damaged = |e: quipu_format::Error| damaged(file, place, seq, &e);
                 let sealed = line.sealed_bytes().map_err(damaged)?;
                 let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
                     .map_err(damaged)?;
@@ -447,15 +507,18 @@ impl LedgerReader {
             }
         };
         let hash = leaf_hash(line.envelope);
-        Ok(Some(Event {
+        Ok(Event {
             envelope,
             content,
             hash,
-        }))
+        })
     }
 }
 
 fn read_line(file: &DiskFile, place: Place, seq: u64) -> Result<Vec<u8>> {
+    if place.length as usize > limits::COMMIT_BYTES {
+        return Err(damaged(file, place, seq, &"no commit is so long"));
+    }
     let bytes = file.read_range(u64::from(place.offset), place.length as usize)?;
     if bytes.is_empty() || bytes.len() != place.length as usize {
         return Err(damaged(file, place, seq, &"its line is missing"));

@@ -307,7 +307,7 @@ pub(crate) fn unnamed_torn(reader: &LedgerReader) -> Result<Vec<Value>> {
         return Ok(Vec::new());
     }
     let index = &reader.state.index;
-    for seq in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
+    for (seq, _) in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
         let sys = match reader.envelope(seq) {
             // It may name any that was set aside before it: those are not named again as long as that is not known.
             Err(e) if e.kind() == ErrorKind::NotHere => {
