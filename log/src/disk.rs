@@ -31,6 +31,8 @@ pub(crate) trait FolderBackend: Send + Sync {
     fn exchange(&self, a: &str, b: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     fn list(&self) -> io::Result<Vec<String>>;
+    /// Bytes of a file.
+    fn length(&self, name: &str) -> io::Result<u64>;
     /// Makes names in the folder durable.
     fn sync(&self) -> io::Result<()>;
     fn make_writable(&self, name: &str) -> io::Result<()>;
@@ -240,6 +242,11 @@ impl Folder {
         let mut names = self.backend.list().map_err(|e| self.failed("list", "", &e))?;
         names.sort();
         Ok(names)
+    }
+
+    /// Bytes of a file, which is not opened.
+    pub(crate) fn length(&self, name: &str) -> Result<u64> {
+        self.backend.length(name).map_err(|e| self.failed("look at", name, &e))
     }
 
     /// Makes names in this folder durable.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Result, archive, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found,
-    open_files::OpenFiles, parts, reader::ReadState, scan, segment,
+    Result, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found, parts,
+    reader::ReadState, scan, segment,
 };
 
 /// How far the files have been read.
@@ -48,11 +48,16 @@ impl Follow {
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let floor = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let floor = floor.max(self.proved);
-        let firsts = archive::list(&state.folder, &state.log)?;
+        let files = state
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .files()
+            .clone();
+        let firsts = files.segments()?;
         if self.fresh {
-            let files = Arc::new(OpenFiles::new(state.folder.clone(), state.log.clone()));
             let base = Base::find(&state.folder, &files, &firsts, &state.secret(), checkpoint.as_ref())?;
-            *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files);
+            *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files.clone());
             self.fresh = false;
         }
         let mut index = state.index.write().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +68,7 @@ impl Follow {
                 Some(file) if first == index.newest_first() => file.clone(),
                 before => {
                     let is_first = before.is_none();
-                    let file = Arc::new(archive::open(&state.folder, &state.log, first)?);
+                    let file = Arc::new(files.open_segment(first)?);
                     if is_first && first == index.newest_first() {
                         index.set_newest_file(file.clone());
                     } else {

@@ -97,6 +97,10 @@ impl FolderBackend for Dir {
         Ok(names)
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(self.metadata(name)?.len())
+    }
+
     /// A descriptor of a `Dir` is opened with `O_PATH`, which cannot be synced, so "." is opened in it.
     fn sync(&self) -> io::Result<()> {
         self.open(".")?.sync_all()
