@@ -67,8 +67,16 @@ impl<'a> Line<'a> {
 
     /// The sealed body: ciphertext ‖ tag.
     pub fn sealed_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.sealed_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same, in place of what `bytes` held.
+    pub fn sealed_into(&self, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.clear();
         BASE64_STANDARD
-            .decode(self.sealed)
+            .decode_vec(self.sealed, bytes)
             .map_err(|e| Error::new(format!("the line's body is not base64: {e}")))
     }
 }
@@ -79,18 +87,18 @@ pub fn encode_line(out: &mut Vec<u8>, envelope: &[u8], sealed: &[u8], first: u64
     out.reserve(line_bytes(envelope.len(), sealed.len()));
     let start = out.len();
     out.extend_from_slice(envelope);
-    end_line(out, start, sealed, first, last);
+    push_sealed(out, sealed);
+    end_line(out, start, first, last);
 }
 
-/// As [`encode_line`], where the envelope's bytes are the end of `out` already, from `start` on.
-pub fn end_line(out: &mut Vec<u8>, start: usize, sealed: &[u8], first: u64, last: u64) {
-    out.reserve(line_bytes(0, sealed.len()));
+/// Appends TAB and the sealed body to the envelope's bytes: the part of a line that does not depend on its commit.
+pub fn push_sealed(out: &mut Vec<u8>, sealed: &[u8]) {
     out.push(b'\t');
-    let at = out.len();
-    out.resize(at + base64_bytes(sealed.len()), 0);
-    BASE64_STANDARD
-        .encode_slice(sealed, &mut out[at..])
-        .expect("the room is exactly what base64 needs");
+    base64_simd::STANDARD.encode_append(sealed, out);
+}
+
+/// Ends the line that begins at `start` of `out`, where its envelope and [sealed body](push_sealed) stand already.
+pub fn end_line(out: &mut Vec<u8>, start: usize, first: u64, last: u64) {
     out.push(b'\t');
     push_decimal(out, first);
     out.push(b'-');

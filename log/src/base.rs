@@ -15,8 +15,8 @@ use crate::{
     index::Index,
     merged::Merged,
     open_files::OpenFiles,
-    parts,
     sealed::Sealed,
+    spans,
     tree_files::TreeFiles,
 };
 
@@ -43,15 +43,16 @@ impl Base {
     }
 
     /// The best that there is: nothing is believed that does not fit everything else. `firsts` are the segments' first
-    /// positions.
+    /// positions; the keys have carried out the erasures below `applied`, and where others stand before, all is read.
     pub(crate) fn find(
         ledger: &Folder,
         files: &Arc<OpenFiles>,
         firsts: &[u64],
         secret: &[u8; 32],
         checkpoint: Option<&Checkpoint>,
+        applied: u64,
     ) -> Result<Self> {
-        match Self::from_heads(ledger, files, firsts, secret, checkpoint) {
+        match Self::from_heads(ledger, files, firsts, secret, checkpoint, applied) {
             Ok(Some(base)) => Ok(base),
             Ok(None) => Ok(Self::start()),
             // The tree's files may lack what they should hold.
@@ -77,10 +78,14 @@ impl Base {
         firsts: &[u64],
         secret: &[u8; 32],
         checkpoint: Option<&Checkpoint>,
+        applied: u64,
     ) -> Result<Option<Self>> {
         let (Some(heads), Some(checkpoint)) = (Heads::read(ledger, secret)?, checkpoint) else {
             return Ok(None);
         };
+        if heads.erased > applied {
+            return Ok(None);
+        }
         let Some(number) = firsts.iter().position(|&first| first == heads.size) else {
             return Ok(None);
         };
@@ -102,7 +107,7 @@ impl Base {
             frontier,
             last_id: heads.last_id,
             scopes: heads.scopes,
-            merged: parts::find(files, &sealed)?,
+            merged: spans::find(files, &sealed)?,
             sealed,
         }))
     }

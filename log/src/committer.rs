@@ -2,8 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    hint,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    hint, mem,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -15,6 +18,7 @@ use crate::{
     Error, ErrorKind, Result,
     checkpointer::Checkpointer,
     sequencer::{Request, Sequencer},
+    stage::{Made, Stage},
 };
 
 /// How long a commit waits for the writers of the one before it, which have just been woken, to come back.
@@ -35,6 +39,10 @@ struct Shared {
     /// Bytes that may still be queued.
     room: Semaphore,
     sequencer: Mutex<Sequencer>,
+    /// Where callers make their requests ready while the sequencer is busy.
+    stage: Arc<Mutex<Stage>>,
+    /// The sequencer wants the stage.
+    held: AtomicBool,
     checkpointer: Arc<Checkpointer>,
     /// There is another processor for those who are waited for.
     may_spin: bool,
@@ -43,11 +51,23 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     requests: VecDeque<Request>,
+    /// Requests before these that are staged already, and their bytes.
+    staged: usize,
+    staged_bytes: usize,
     /// Requests at which the committing thread wants to be woken; 0: it is not waiting.
     wanted: usize,
+    /// The committing thread looks at the queue all the time.
+    watched: bool,
     /// The committing thread has nothing to do and expects nobody.
     idle: bool,
     closed: bool,
+}
+
+impl Queue {
+    /// Requests for the next commit.
+    fn waiting(&self) -> usize {
+        self.staged + self.requests.len()
+    }
 }
 
 impl Committer {
@@ -56,6 +76,8 @@ impl Committer {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             room: Semaphore::new(limits::QUEUED_BYTES),
+            stage: sequencer.shared_stage(),
+            held: AtomicBool::new(false),
             sequencer: Mutex::new(sequencer),
             checkpointer,
             may_spin: thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
@@ -85,28 +107,38 @@ impl Committer {
         // The room is given back when a commit takes the request.
         room.forget();
         queue.requests.push_back(request);
-        if queue.wanted > 0 && queue.requests.len() >= queue.wanted {
+        let watched = queue.watched;
+        let enough = queue.wanted > 0 && queue.waiting() >= queue.wanted;
+        if enough {
             queue.wanted = 0;
-            drop(queue);
+        }
+        drop(queue);
+        if enough {
             self.shared.arrived.notify_one();
+        } else if !watched {
+            self.shared.stage_ahead();
         }
         Ok(())
     }
 
     /// Commits a request on the caller's thread where nobody else is committing or about to, else queues it.
     pub(crate) fn submit_inline(&self, request: Request) -> Result<()> {
-        let queue = self.shared.queue();
-        let sequencer = (queue.idle && queue.requests.is_empty() && !queue.closed)
-            .then(|| self.shared.sequencer.try_lock().ok())
-            .flatten();
-        drop(queue);
-        match sequencer {
-            Some(sequencer) => {
-                self.shared.commit(sequencer, vec![request]);
-                Ok(())
+        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX);
+        if let Ok(room) = self.shared.room.try_acquire_many(bytes) {
+            let mut queue = self.shared.queue();
+            if queue.idle
+                && queue.waiting() == 0
+                && !queue.closed
+                && let Ok(sequencer) = self.shared.sequencer.try_lock()
+            {
+                room.forget();
+                queue.requests.push_back(request);
+                drop(queue);
+                self.shared.commit(sequencer);
+                return Ok(());
             }
-            None => crate::wait::block_on(self.submit(request)),
         }
+        crate::wait::block_on(self.submit(request))
     }
 
     /// Commits what is queued and takes no more.
@@ -131,16 +163,63 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits and answers. Returns how many wrote at the time: those of this commit and those who came meanwhile.
-    fn commit(&self, mut sequencer: MutexGuard<'_, Sequencer>, batch: Vec<Request>) -> usize {
-        let answered = batch.len();
-        let outcome = sequencer.commit(batch);
+    /// Makes ready what waits, as far as it can be while another thread commits. Where somebody is at it already, the
+    /// request is his or is left to the committing thread.
+    fn stage_ahead(&self) {
+        let Ok(mut stage) = self.stage.try_lock() else { return };
+        while !self.held.load(Ordering::Relaxed) {
+            let mut queue = self.queue();
+            let Some(request) = queue.requests.pop_front_if(|request| stage.takes(request)) else {
+                return;
+            };
+            queue.staged += 1;
+            queue.staged_bytes += request.bytes();
+            drop(queue);
+            stage.add_ahead(request);
+        }
+    }
+
+    /// Commits what waits, as far as it fits, and answers. Returns how many wrote at the time: those of this commit and
+    /// those who came meanwhile.
+    fn commit(&self, mut sequencer: MutexGuard<'_, Sequencer>) -> usize {
+        self.held.store(true, Ordering::Relaxed);
+        let staged = sequencer.hold();
+        self.held.store(false, Ordering::Relaxed);
+        let mut outcome = sequencer.commit(self.take_batch(staged));
         // In the order of the commits, so before the next one can begin.
         self.checkpointer.add(&outcome.leaves);
+        if let Some(seq) = outcome.erasures.last() {
+            let covered = crate::wait::block_on(self.checkpointer.cover(seq));
+            let covered = covered.unwrap_or_else(|_| Err(closed())).map(drop);
+            let erasures = mem::take(&mut outcome.erasures);
+            outcome.carried_out(sequencer.carry_out(&erasures, covered));
+        }
         drop(sequencer);
-        let writers = answered + self.queue().requests.len();
+        let writers = outcome.len() + self.queue().waiting();
         outcome.answer();
         writers
+    }
+
+    /// As many requests as fit one commit beside the bytes that are staged; at least one, where nothing is.
+    fn take_batch(&self, staged: usize) -> Vec<Request> {
+        let mut queue = self.queue();
+        let (mut bytes, mut count, mut entries) = (0, 0, 0);
+        for request in &queue.requests {
+            let more = bytes + request.bytes();
+            entries += request.drafts.len();
+            let fits = staged + more <= limits::COMMIT_BYTES && entries <= limits::COMMIT_ENTRIES / 2;
+            if count + queue.staged > 0 && !fits {
+                break;
+            }
+            bytes = more;
+            count += 1;
+        }
+        bytes += mem::take(&mut queue.staged_bytes);
+        queue.staged = 0;
+        let batch = queue.requests.drain(..count).collect();
+        drop(queue);
+        self.room.add_permits(bytes);
+        batch
     }
 }
 
@@ -153,6 +232,10 @@ impl Drop for CloseOnDrop<'_> {
         queue.closed = true;
         queue.requests.clear();
         self.0.room.close();
+        drop(queue);
+        let mut stage = self.0.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.hold();
+        drop(stage.take(Made::default()));
     }
 }
 
@@ -163,9 +246,8 @@ fn work(shared: &Shared) {
         let Ok(sequencer) = shared.sequencer.lock() else {
             return;
         };
-        let batch = take_batch(shared);
-        if !batch.is_empty() {
-            gather.expected = shared.commit(sequencer, batch);
+        if shared.queue().waiting() > 0 {
+            gather.expected = shared.commit(sequencer);
         }
     }
 }
@@ -174,14 +256,15 @@ fn work(shared: &Shared) {
 fn wait(shared: &Shared, gather: &mut Gather) -> bool {
     let mut queue = shared.queue();
     if gather.is_worth_while() {
-        let (before, deadline) = (queue.requests.len(), Instant::now() + GATHER);
-        while queue.requests.len() < gather.expected && !queue.closed {
+        let (before, deadline) = (queue.waiting(), Instant::now() + GATHER);
+        while queue.waiting() < gather.expected && !queue.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             queue = if gather.expected == 1 && shared.may_spin {
                 // A lone writer comes back before this thread would be asleep, and is spared waking it.
+                queue.watched = true;
                 drop(queue);
                 (0..SPINS).for_each(|_| hint::spin_loop());
                 shared.queue()
@@ -191,14 +274,15 @@ fn wait(shared: &Shared, gather: &mut Gather) -> bool {
                 waited.unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        gather.learn(before, queue.requests.len());
+        gather.learn(before, queue.waiting());
+        queue.watched = false;
     }
-    while queue.requests.is_empty() && !queue.closed {
+    while queue.waiting() == 0 && !queue.closed {
         (queue.wanted, queue.idle) = (1, true);
         queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
     (queue.wanted, queue.idle) = (0, false);
-    !queue.requests.is_empty()
+    queue.waiting() > 0
 }
 
 /// Whom a commit waits for: one sync for all writers instead of two for halves of them, which would stay halves.
@@ -232,24 +316,6 @@ impl Gather {
             self.pause = (1 << self.in_vain) - 1;
         }
     }
-}
-
-/// As many requests as fit one commit, at least one.
-fn take_batch(shared: &Shared) -> Vec<Request> {
-    let mut queue = shared.queue();
-    let mut bytes = 0;
-    let mut count = 0;
-    for request in &queue.requests {
-        if count > 0 && bytes + request.bytes() > limits::COMMIT_BYTES {
-            break;
-        }
-        bytes += request.bytes();
-        count += 1;
-    }
-    let batch = queue.requests.drain(..count).collect();
-    drop(queue);
-    shared.room.add_permits(bytes);
-    batch
 }
 
 fn closed() -> Error {

@@ -60,6 +60,16 @@ pub struct Receipt {
     pub repeated: bool,
 }
 
+impl Receipt {
+    /// What is told to whoever repeats the idempotency key.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            repeated: true,
+            ..self.clone()
+        }
+    }
+}
+
 /// Bytes of `sys`.
 const SYS_BYTES: usize = 16 << 10;
 /// Bytes by which a sealed body is longer than its plaintext.

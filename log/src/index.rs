@@ -16,10 +16,10 @@ use crate::{
     heads::Head,
     merged::Merged,
     open_files::OpenFiles,
-    parts::{self, Part},
     reader::Direction,
     recent::{Place, Recent},
     sealed::Sealed,
+    spans::{self, Span},
 };
 
 pub(crate) struct Index {
@@ -28,11 +28,13 @@ pub(crate) struct Index {
     sealed: Arc<Vec<Arc<Sealed>>>,
     /// Merged sidecars, in order, and what is asked instead of each full segment.
     merged: Vec<Arc<Merged>>,
-    parts: Arc<Vec<Part>>,
+    parts: Arc<Vec<Span>>,
     /// The newest segment's entries, and its file.
     recent: Recent,
     file: Option<Arc<DiskFile>>,
     pub(crate) scopes: HashMap<Scope, Head>,
+    /// Where somebody takes note of changed scopes: those that have got entries from that position on.
+    changed: Option<(u64, Vec<Scope>)>,
 }
 
 impl Index {
@@ -46,12 +48,13 @@ impl Index {
     ) -> Self {
         Self {
             files,
-            parts: Arc::new(parts::arrange(&sealed, &merged)),
+            parts: Arc::new(spans::arrange(&sealed, &merged)),
             sealed: Arc::new(sealed),
             merged,
             recent: Recent::new(first),
             file: None,
             scopes,
+            changed: None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Index {
         let full = std::mem::replace(&mut self.recent, Recent::new(first));
         let count = first.saturating_sub(full.first);
         let full = Arc::new(Sealed::new(self.files.clone(), full, count));
-        Arc::make_mut(&mut self.parts).push(Part::One(full.clone()));
+        Arc::make_mut(&mut self.parts).push(Span::One(full.clone()));
         Arc::make_mut(&mut self.sealed).push(full);
         self.file = Some(file);
     }
@@ -94,11 +97,40 @@ impl Index {
             last_seq: envelope.seq,
         };
         match self.scopes.get_mut(&envelope.scope) {
-            Some(known) => *known = head,
+            Some(known) => {
+                if let Some((since, changed)) = &mut self.changed
+                    && known.last_seq < *since
+                {
+                    changed.push(envelope.scope.clone());
+                }
+                *known = head;
+            }
             None => {
+                if let Some((_, changed)) = &mut self.changed {
+                    changed.push(envelope.scope.clone());
+                }
                 self.scopes.insert(envelope.scope.clone(), head);
             }
         }
+    }
+
+    /// How many entries there are, and where the scopes stand that have got some since this was asked before; at first,
+    /// all.
+    pub(crate) fn take_changed(&mut self) -> (u64, Vec<(Scope, Head)>) {
+        let next = self.next();
+        let all = || self.scopes.iter().map(|(scope, head)| (scope.clone(), *head));
+        let changed = match self.changed.take() {
+            None => all().collect(),
+            Some((_, changed)) => {
+                let heads = changed.into_iter().filter_map(|scope| {
+                    let head = *self.scopes.get(&scope)?;
+                    Some((scope, head))
+                });
+                heads.collect()
+            }
+        };
+        self.changed = Some((next, Vec::new()));
+        (next, changed)
     }
 
     /// Full segments, in order.
@@ -112,7 +144,7 @@ impl Index {
     }
 
     /// What is asked for a scope's entries in full segments, in order.
-    pub(crate) fn parts(&self) -> Arc<Vec<Part>> {
+    pub(crate) fn parts(&self) -> Arc<Vec<Span>> {
         self.parts.clone()
     }
 
@@ -123,7 +155,7 @@ impl Index {
 
     /// Asks these merged sidecars.
     pub(crate) fn set_merged(&mut self, merged: Vec<Arc<Merged>>) {
-        self.parts = Arc::new(parts::arrange(&self.sealed, &merged));
+        self.parts = Arc::new(spans::arrange(&self.sealed, &merged));
         self.merged = merged;
     }
 
@@ -166,8 +198,18 @@ pub(crate) trait SharedIndex {
     /// First position at or after an instant.
     fn seq_at(&self, ts: Timestamp) -> Result<u64>;
     /// Positions and places of a scope's entries within `range`, at most `limit`, in the direction's order.
-    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize)
-    -> Result<Vec<(u64, Place)>>;
+    fn select_places(
+        &self,
+        scope: &Scope,
+        range: Range<u64>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(u64, Place)>>;
+    /// The same, without the places.
+    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Vec<u64>> {
+        let found = self.select_places(scope, range, direction, limit)?;
+        Ok(found.into_iter().map(|(seq, _)| seq).collect())
+    }
 }
 
 impl SharedIndex for RwLock<Index> {
@@ -247,7 +289,7 @@ impl SharedIndex for RwLock<Index> {
         Ok(sealed.get(low).map_or(in_recent, |segment| segment.first))
     }
 
-    fn select(
+    fn select_places(
         &self,
         scope: &Scope,
         range: Range<u64>,
@@ -279,12 +321,12 @@ impl SharedIndex for RwLock<Index> {
                 Direction::Backward => &within[within.len() - 1 - at],
             };
             match (part.select(scope, &range, direction, limit - found.len()), part) {
-                (Err(error), Part::Many(merged)) if is_useless(&error) => {
+                (Err(error), Span::Many(merged)) if is_useless(&error) => {
                     tracing::warn!(%error, "a merged sidecar is not whole");
                     let mut index = self.write().unwrap_or_else(PoisonError::into_inner);
                     index.drop_merged(merged.range.start);
                     drop(index);
-                    return self.select(scope, range, direction, limit);
+                    return self.select_places(scope, range, direction, limit);
                 }
                 (more, _) => found.extend(more?),
             }

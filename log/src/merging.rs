@@ -11,11 +11,11 @@ use crate::{
     disk::{Access, DiskFile},
     merged::{self, MAGIC, Merged},
     open_files::OpenFiles,
-    parts::{self, Part},
     postings::{SCOPE_BYTES, ScopePostings},
     reader::ReadState,
     recent::Place,
     sidecar::{self, Sidecar},
+    spans::{self, Span},
 };
 
 /// Postings of one step, which takes some 20 ms.
@@ -68,7 +68,7 @@ fn begin(state: &ReadState) -> Result<Option<Merging>> {
     let index = state.index.read().unwrap_or_else(PoisonError::into_inner);
     let (parts, sealed, files) = (index.parts(), index.sealed(), index.files().clone());
     drop(index);
-    let Some(due) = parts::due(&parts, &sealed) else {
+    let Some(due) = spans::due(&parts, &sealed) else {
         return Ok(None);
     };
     discard_others(state)?;
@@ -85,7 +85,7 @@ fn discard_others(state: &ReadState) -> Result<()> {
         let is_used = |range| {
             parts
                 .iter()
-                .any(|part| matches!(part, Part::Many(m) if m.range == range))
+                .any(|part| matches!(part, Span::Many(m) if m.range == range))
         };
         if range.is_some_and(|range| name.ends_with(FRESH) || !is_used(range)) {
             files.discard(&name)?;
@@ -112,7 +112,7 @@ struct Merging {
 }
 
 impl Merging {
-    fn begin(files: Arc<OpenFiles>, parts: Vec<Part>) -> Result<Self> {
+    fn begin(files: Arc<OpenFiles>, parts: Vec<Span>) -> Result<Self> {
         let range = match (parts.first(), parts.last()) {
             (Some(first), Some(last)) => first.range().start..last.range().end,
             _ => 0..0,
@@ -214,8 +214,8 @@ impl Merging {
     fn distrust(&self, state: &ReadState) -> Result<()> {
         match self.suspect.map(|at| &self.sources[at].part) {
             None => Ok(()),
-            Some(Part::One(segment)) => segment.read_again().map(|_| ()),
-            Some(Part::Many(merged)) => {
+            Some(Span::One(segment)) => segment.read_again().map(|_| ()),
+            Some(Span::Many(merged)) => {
                 let mut index = state.index.write().unwrap_or_else(PoisonError::into_inner);
                 index.drop_merged(merged.range.start);
                 drop(index);
@@ -227,7 +227,7 @@ impl Merging {
 
 /// A sidecar, merged or not, that is read from its beginning to its end.
 struct Source {
-    part: Part,
+    part: Span,
     tables: Option<Tables>,
 }
 
@@ -252,7 +252,7 @@ enum Postings {
 }
 
 impl Source {
-    fn new(part: Part) -> Self {
+    fn new(part: Span) -> Self {
         Self { part, tables: None }
     }
 
@@ -262,7 +262,7 @@ impl Source {
             return Ok(());
         }
         let (postings, scopes, in_postings, in_scopes) = match &self.part {
-            Part::One(segment) => {
+            Span::One(segment) => {
                 let Some(sidecar) = segment.sidecar() else {
                     let name = sidecar::file_name(segment.first);
                     return Err(Error::new(ErrorKind::NotFound, format!("log/{name} is not there yet")));
@@ -271,7 +271,7 @@ impl Source {
                 let (in_postings, in_scopes) = (sidecar.cursor()?, sidecar.cursor()?);
                 (Postings::One(sidecar, places), scopes, in_postings, in_scopes)
             }
-            Part::Many(merged) => {
+            Span::Many(merged) => {
                 let (in_postings, in_scopes) = (merged.cursor()?, merged.cursor()?);
                 (Postings::Many(merged.clone()), merged.scopes, in_postings, in_scopes)
             }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use quipu_format::Scope;
 
 use super::*;
-use crate::{disk::Folder, parts::FAN, reader::Direction, recent::Recent, sealed::Sealed, sidecar::tests::segment};
+use crate::{disk::Folder, reader::Direction, recent::Recent, sealed::Sealed, sidecar::tests::segment, spans::FAN};
 
 /// Full segments that have their sidecars.
 struct Written {
@@ -34,11 +34,11 @@ impl Written {
         }
     }
 
-    fn parts(&self) -> Vec<Part> {
-        parts::arrange(&self.sealed, &parts::find(&self.files, &self.sealed).unwrap())
+    fn parts(&self) -> Vec<Span> {
+        spans::arrange(&self.sealed, &spans::find(&self.files, &self.sealed).unwrap())
     }
 
-    fn merge(&self, parts: Vec<Part>, most: u32) -> Result<Merged> {
+    fn merge(&self, parts: Vec<Span>, most: u32) -> Result<Merged> {
         let mut merging = Merging::begin(self.files.clone(), parts)?;
         loop {
             if let Some(merged) = merging.step(most)? {
@@ -48,7 +48,7 @@ impl Written {
     }
 
     fn merge_all(&self, most: u32) {
-        while let Some(due) = parts::due(&self.parts(), &self.sealed) {
+        while let Some(due) = spans::due(&self.parts(), &self.sealed) {
             self.merge(self.parts()[due].to_vec(), most).unwrap();
         }
     }
@@ -106,7 +106,7 @@ proptest! {
         for part in &parts {
             prop_assert_eq!(part.range().start, next);
             next = part.range().end;
-            if let Part::Many(merged) = part {
+            if let Span::Many(merged) = part {
                 written.compare(merged, &(start..start + length), limit).unwrap();
             }
         }
@@ -127,7 +127,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         std::fs::write(&path, bytes).unwrap();
-        if let [Part::Many(merged)] = &written.parts()[..] {
+        if let [Span::Many(merged)] = &written.parts()[..] {
             let error = written.compare(merged, &(0..u64::MAX), 1_000).expect_err("every block is read");
             prop_assert_eq!(error.kind(), ErrorKind::Corrupt);
         } else {

@@ -11,8 +11,8 @@ use std::{
 };
 
 use quipu_format::{
-    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, InclusionProof, KeyPath, Line, Scope, Timestamp,
-    VerifierKey, leaf_hash, limits, tree,
+    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyPath, Line, Scope, Timestamp, VerifierKey, leaf_hash,
+    limits,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -24,10 +24,10 @@ use crate::{
     disk::{DiskFile, Folder},
     follow::Follow,
     index::{Found, Index, SharedIndex},
+    key_watch::KeyWatch,
     keyfile::Keys,
     manifest::Manifest,
     recent::Place,
-    tree_files::TreeFiles,
 };
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
@@ -49,6 +49,8 @@ pub(crate) struct ReadState {
     pub(crate) keys: RwLock<Keys>,
     /// Of a reader that does not write: how far it has followed the files.
     pub(crate) follow: Option<Mutex<Follow>>,
+    /// Of such a reader: the key file, which the writer may replace.
+    pub(crate) watch: KeyWatch,
     /// Of such a reader: entries below it are durable, for the process that writes has said so.
     pub(crate) proved: AtomicU64,
 }
@@ -57,6 +59,14 @@ impl ReadState {
     /// What blinds idempotency keys and vouches for `heads`.
     pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone()
+    }
+
+    /// Before content is served: what another process has erased meanwhile is not.
+    fn look_at_keys(&self) -> Result<()> {
+        match self.follow {
+            Some(_) => self.watch.look(self),
+            None => Ok(()),
+        }
     }
 }
 
@@ -92,6 +102,16 @@ pub struct ScopeHead {
     /// Position of its last entry.
     #[serde(rename = "lastSeq")]
     pub last_seq: u64,
+}
+
+/// What is left of a scope's key tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ScopeKeys {
+    /// Its name.
+    pub scope: Scope,
+    /// Nodes: 1 as long as nothing of it was erased, at most 100,000.
+    pub nodes: usize,
 }
 
 /// Numbers of a ledger.
@@ -149,6 +169,7 @@ impl LedgerReader {
 
     /// The event at a position. None: there is none yet.
     pub fn event(&self, seq: u64) -> Result<Option<Event>> {
+        self.state.look_at_keys()?;
         self.load(seq, &mut KeyPaths::default())
     }
 
@@ -175,10 +196,11 @@ impl LedgerReader {
     /// Other scopes' entries are not touched.
     pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, limits::PAGE_EVENTS);
-        let mut found = self.shown().select(scope, range.clone(), direction, limit + 1)?;
+        let mut found = self.shown().select_places(scope, range.clone(), direction, limit + 1)?;
         let mut more = found.len() > limit;
         found.truncate(limit);
         self.prefetch(&found)?;
+        self.state.look_at_keys()?;
         let mut paths = KeyPaths::default();
         let mut events: Vec<Event> = Vec::with_capacity(found.len());
         let (mut bytes, mut damaged) = (0, 0);
@@ -206,6 +228,11 @@ impl LedgerReader {
         // The index may not know of all that is damaged, and a page without events has no gap that tells of it.
         let missing = self.missing(scope, range, direction, &events, more)?.max(damaged);
         Ok(Page { events, more, missing })
+    }
+
+    /// The first so many positions of the scope's entries in a range, as the index has them.
+    pub(crate) fn positions(&self, scope: &Scope, range: Range<u64>, limit: usize) -> Result<Vec<u64>> {
+        self.shown().select(scope, range, Direction::Forward, limit)
     }
 
     /// A scope's entries count up without a gap: how many are not among the events of a page, nor before or behind it.
@@ -255,7 +282,7 @@ impl LedgerReader {
     /// Entries of the scope up to its last one before `seq` that is not damaged.
     fn count_before(&self, scope: &Scope, seq: u64) -> Result<u32> {
         let mut end = seq;
-        while let [(before, _)] = self.shown().select(scope, 0..end, Direction::Backward, 1)?[..] {
+        while let [before] = self.shown().select(scope, 0..end, Direction::Backward, 1)?[..] {
             match self.envelope(before) {
                 Ok(Some(envelope)) => return Ok(envelope.nth.saturating_add(1)),
                 Ok(None) => break,
@@ -269,7 +296,7 @@ impl LedgerReader {
     /// Number in the scope of its first entry from `seq` on that is not damaged; its count where there is none.
     fn count_up_to(&self, scope: &Scope, seq: u64, count: u32) -> Result<u32> {
         let mut start = seq;
-        while let [(behind, _)] = self.shown().select(scope, start..u64::MAX, Direction::Forward, 1)?[..] {
+        while let [behind] = self.shown().select(scope, start..u64::MAX, Direction::Forward, 1)?[..] {
             match self.envelope(behind) {
                 Ok(Some(envelope)) => return Ok(envelope.nth),
                 Ok(None) => break,
@@ -325,31 +352,13 @@ impl LedgerReader {
         heads
     }
 
-    /// A proof that the entry is in the tree of the newest checkpoint, checked before it is returned.
-    pub fn prove(&self, seq: u64) -> Result<InclusionProof> {
-        let (note, checkpoint) = self.checkpoint()?;
-        self.refresh()?;
-        if seq >= checkpoint.size {
-            let message = format!(
-                "entry {seq} is not covered by a checkpoint yet (the newest covers {}): ask again in a second",
-                checkpoint.size
-            );
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        let files = TreeFiles::open(&self.state.folder)?;
-        let hashes = tree::inclusion_proof(checkpoint.size, seq, &files)?;
-        let proof = InclusionProof {
-            index: seq,
-            hashes,
-            checkpoint: note,
-        };
-        let Some(event) = self.event(seq)? else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
-        };
-        proof
-            .verify(&event.hash, self.verifier_key())
-            .map_err(|_| TreeFiles::stale())?;
-        Ok(proof)
+    /// A proof of where a scope stands, by the newest entry `quipu.scopes` that a checkpoint covers, checked before it is
+    /// returned.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such entry yet: see [`Ledger::root_scopes`](crate::Ledger::root_scopes).
+    pub fn prove_scope(&self, scope: &Scope) -> Result<crate::ProvedScope> {
+        crate::scope_prove::prove(self, scope)
     }
 
     /// The newest checkpoint: the signed note, and what it says.
@@ -377,10 +386,19 @@ impl LedgerReader {
         crate::components::read(&self.state.folder, sha256)
     }
 
-    /// Writes checkpoint, tiles and entry bundles as any tlog-tiles client reads them (`checkpoint`, `tile/…`).
-    /// Bundles hold envelopes and so no content, but all scopes, actors, kinds, times and links.
-    pub fn export_tiles(&self, path: &std::path::Path) -> Result<crate::ExportSummary> {
-        crate::export::tiles(self, path)
+    /// How many nodes of its key tree each scope has left, by name of the scope.
+    pub fn key_nodes(&self) -> Vec<ScopeKeys> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let mut scopes: Vec<_> = keys
+            .trees
+            .iter()
+            .map(|(scope, tree)| ScopeKeys {
+                scope: scope.clone(),
+                nodes: tree.nodes().len(),
+            })
+            .collect();
+        scopes.sort_by(|a, b| a.scope.cmp(&b.scope));
+        scopes
     }
 
     /// Counts and sizes.
@@ -466,21 +484,26 @@ impl LedgerReader {
     }
 
     fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
-        match self.shown().place(seq)? {
-            Some(found) => self.load_from(&found, seq, paths).map(Some),
-            None => Ok(None),
-        }
+        Ok(self.open(seq, paths)?.map(|opened| opened.event))
     }
 
     /// The same, where it is known where the line stands.
     fn load_at(&self, seq: u64, place: Place, paths: &mut KeyPaths) -> Result<Option<Event>> {
-        match self.shown().file(seq)? {
-            Some(file) => self.load_from(&Found { file, place }, seq, paths).map(Some),
+        let Some(file) = self.shown().file(seq)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.open_from(&Found { file, place }, seq, paths)?.event))
+    }
+
+    /// The event at a position with the bytes that it was made of.
+    pub(crate) fn open(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Opened>> {
+        match self.shown().place(seq)? {
+            Some(found) => self.open_from(&found, seq, paths).map(Some),
             None => Ok(None),
         }
     }
 
-    fn load_from(&self, found: &Found, seq: u64, paths: &mut KeyPaths) -> Result<Event> {
+    fn open_from(&self, found: &Found, seq: u64, paths: &mut KeyPaths) -> Result<Opened> {
         let Found { file, place } = found;
         let place = *place;
         let bytes = read_line(file, place, seq)?;
@@ -496,22 +519,45 @@ impl LedgerReader {
         }
         let secret = keys.secret_via(&envelope.scope, envelope.nth, paths.of(&envelope.scope));
         drop(keys);
-        let content = match secret {
-            None => Content::Erased,
+        let (content, body) = match secret {
+            None => (Content::Erased, None),
             Some(secret) => {
                 let damaged = |e: quipu_format::Error| damaged(file, place, seq, &e);
                 let sealed = line.sealed_bytes().map_err(damaged)?;
                 let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
                     .map_err(damaged)?;
-                Content::Open(Body::parse(&plaintext).map_err(damaged)?)
+                let content = Content::Open(Body::parse(&plaintext).map_err(damaged)?);
+                (content, Some((plaintext, secret.salt)))
             }
         };
-        let hash = leaf_hash(line.envelope);
-        Ok(Event {
+        let (hash, envelope_bytes) = (leaf_hash(line.envelope), line.envelope.len());
+        let event = Event {
             envelope,
             content,
             hash,
+        };
+        Ok(Opened {
+            event,
+            line: bytes,
+            envelope_bytes,
+            body,
         })
+    }
+}
+
+/// An event, and the bytes that it was made of.
+pub(crate) struct Opened {
+    pub(crate) event: Event,
+    line: Vec<u8>,
+    envelope_bytes: usize,
+    /// The body's plaintext and its salt, unless it is erased.
+    pub(crate) body: Option<(Vec<u8>, [u8; 32])>,
+}
+
+impl Opened {
+    /// The stored bytes of the envelope.
+    pub(crate) fn envelope(&self) -> &[u8] {
+        &self.line[..self.envelope_bytes]
     }
 }
 
@@ -562,7 +608,8 @@ impl Iterator for Events {
 
     fn next(&mut self) -> Option<Result<Event>> {
         let seq = self.range.next()?;
-        self.reader.load(seq, &mut self.paths).transpose()
+        let looked = self.reader.state.look_at_keys();
+        looked.and_then(|()| self.reader.load(seq, &mut self.paths)).transpose()
     }
 }
 
@@ -572,7 +619,7 @@ pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
-    const SCOPES: usize = 1_024;
+    pub(crate) const SCOPES: usize = 1_024;
 
     pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {

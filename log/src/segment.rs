@@ -141,6 +141,11 @@ impl ActiveSegment {
         Ok(false)
     }
 
+    /// Bytes behind the last commit that can be written without making room.
+    pub(crate) fn room(&self) -> u64 {
+        self.filled.saturating_sub(self.position)
+    }
+
     /// The commit point: the bytes are written where the last commit ended, and synced.
     pub(crate) fn commit(&mut self, bytes: &[u8]) -> Result<Range<u64>> {
         let start = self.position;

@@ -36,10 +36,27 @@ impl TreeFiles {
         Ok(Self { levels })
     }
 
+    /// How many levels there were when they were opened.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels.len()
+    }
+
     /// What is said where the hashes are not those of the log.
     pub(crate) fn stale() -> Error {
         let message = "the files in tree/ are not those of this log: remove that folder and open the ledger for writing, which makes it anew";
         Error::new(ErrorKind::Corrupt, message)
+    }
+}
+
+impl TreeFiles {
+    /// As many hashes of a level from there on as can be read, up to `count`.
+    pub(crate) fn read_most(&self, level: usize, first: u64, count: usize) -> Vec<Hash> {
+        let bytes = self
+            .levels
+            .get(level)
+            .map(|file| file.read_range(first * HASH_BYTES, count * HASH_BYTES as usize));
+        let bytes = bytes.and_then(Result::ok).unwrap_or_default();
+        bytes.as_chunks().0.iter().map(|hash| Hash(*hash)).collect()
     }
 }
 
@@ -103,6 +120,11 @@ impl TreeWriter {
             written /= TILE_WIDTH as u64;
         }
         Ok(Self { folder, levels })
+    }
+
+    /// How many levels the tree has.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels.len()
     }
 
     /// Makes what was written durable.
