@@ -13,6 +13,7 @@ use crate::{
     disk::{Access, Folder},
     heads::Heads,
     manifest::Manifest,
+    merging::Merger,
     reader::ReadState,
     recent::Recent,
     reserve,
@@ -80,6 +81,7 @@ pub(crate) struct Publisher {
     hashes: Option<Arc<TreeFiles>>,
     /// The newest one on disk, there or in the file `cover`, where it was made here or asked for.
     newest: Option<Arc<Signed>>,
+    merger: Merger,
 }
 
 impl Publisher {
@@ -96,6 +98,7 @@ impl Publisher {
             cover: None,
             hashes: None,
             newest: None,
+            merger: Merger::default(),
         })
     }
 
@@ -185,8 +188,20 @@ impl Publisher {
 
     /// The same, on a full disk too: the last one before the ledger is closed.
     pub(crate) fn publish_last(&mut self) -> Result<()> {
+        if let Err(error) = self.merger.stop(&self.state) {
+            tracing::warn!(%error, "a merged sidecar that was not finished is still there");
+        }
         let folder = self.state.folder.clone();
         reserve::backed(&folder, || self.publish())
+    }
+
+    /// Goes on merging sidecars for a moment. Returns whether there may be more to do.
+    pub(crate) fn merge(&mut self) -> bool {
+        self.merger.step(&self.state).unwrap_or_else(|error| {
+            // What would be merged answers all the same, and after the next checkpoint it is tried again.
+            tracing::warn!(%error, "sidecars are not merged yet");
+            false
+        })
     }
 
     /// A checkpoint of all whose hashes are written; it is not on disk yet.
@@ -218,28 +233,41 @@ impl Publisher {
         let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
         let sealed = index.sealed();
         drop(index);
+        let (mut written, mut outcome) = (Vec::new(), Ok(()));
         for segment in sealed.iter().filter(|segment| segment.end() <= self.filed) {
             let Some(recent) = segment.recent() else {
                 continue;
             };
-            Sidecar::write(&self.state.log, &recent)?;
-            self.tree.sync()?;
-            self.advance_heads(&recent)?;
-            segment.adopt_sidecar()?;
+            outcome = Sidecar::write(&self.state.log, &recent);
+            if outcome.is_err() {
+                break;
+            }
+            written.push((segment, recent));
         }
-        Ok(())
+        if !written.is_empty() {
+            self.tree.sync()?;
+            self.advance_heads(written.iter().map(|(_, recent)| &**recent))?;
+            written.iter().try_for_each(|(segment, _)| segment.adopt_sidecar())?;
+        }
+        outcome
     }
 
-    fn advance_heads(&self, segment: &Recent) -> Result<()> {
+    fn advance_heads<'a>(&self, segments: impl Iterator<Item = &'a Recent>) -> Result<()> {
         let secret = self.state.secret();
-        let mut heads = match segment.first {
-            0 => Heads::none(),
-            _ => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+        let mut segments = segments.peekable();
+        let mut heads = match segments.peek() {
+            Some(segment) if segment.first > 0 => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+            _ => Heads::none(),
         };
+        let before = heads.size;
         // Where a sidecar was lost later than the heads were written, the heads are ahead already.
-        if heads.size == segment.first {
-            let end = segment.first + u64::from(segment.len());
-            heads.take(segment, tree::root(end, &TreeFiles::open(&self.state.folder)?)?);
+        segments.for_each(|segment| {
+            if heads.size == segment.first {
+                heads.take(segment);
+            }
+        });
+        if heads.size > before {
+            heads.root = tree::root(heads.size, &TreeFiles::open(&self.state.folder)?)?;
             heads.write(&self.state.folder, &secret)?;
         }
         Ok(())

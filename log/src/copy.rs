@@ -221,22 +221,18 @@ impl Copy {
         let mut bytes = 0;
         let mut left_out = Vec::new();
         for segment in &segments {
-            let leaves = match (held(&log, original, segment)?, original.open_segment(segment.first)?) {
-                (Some(leaves), _) => {
-                    summary.segments_held += 1;
-                    leaves
-                }
-                (None, Some(file)) => {
-                    let (leaves, copied) = take_segment(&log, segment, &file)?;
-                    summary.segments_copied += 1;
-                    summary.bytes_copied += copied;
-                    leaves
-                }
-                (None, None) => {
-                    left_out.push(segment.first);
-                    original.hashes()?;
-                    original.leaves(segment.first, segment.end)?
-                }
+            let leaves = if let Some(leaves) = held(&log, original, segment)? {
+                summary.segments_held += 1;
+                leaves
+            } else if let Some(file) = original.open_segment(segment.first)? {
+                let (leaves, copied) = take_segment(&log, segment, &file)?;
+                summary.segments_copied += 1;
+                summary.bytes_copied += copied;
+                leaves
+            } else {
+                left_out.push(segment.first);
+                original.hashes()?;
+                original.leaves(segment.first, segment.end)?
             };
             for leaf in leaves {
                 frontier.push(leaf);

@@ -138,7 +138,7 @@ pub struct Stats {
     pub archived_segments: u64,
     /// Bytes of the archived segments' files.
     pub archived_bytes: u64,
-    /// Bytes of the sidecars of full segments, which are derived.
+    /// Bytes of the sidecars of full segments, merged ones among them, which are derived.
     pub sidecar_bytes: u64,
     /// Entries that the newest checkpoint covers.
     pub checkpoint_size: u64,
@@ -197,15 +197,16 @@ impl LedgerReader {
     /// Other scopes' entries are not touched.
     pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, limits::PAGE_EVENTS);
-        let mut seqs = self.shown().select(scope, range.clone(), direction, limit + 1)?;
-        let mut more = seqs.len() > limit;
-        seqs.truncate(limit);
+        let mut found = self.shown().select_places(scope, range.clone(), direction, limit + 1)?;
+        let mut more = found.len() > limit;
+        found.truncate(limit);
+        self.prefetch(&found)?;
         self.state.look_at_keys()?;
         let mut paths = KeyPaths::default();
-        let mut events: Vec<Event> = Vec::with_capacity(seqs.len());
+        let mut events: Vec<Event> = Vec::with_capacity(found.len());
         let (mut bytes, mut damaged) = (0, 0);
-        for seq in seqs {
-            let event = match self.load(seq, &mut paths) {
+        for (seq, place) in found {
+            let event = match self.load_at(seq, place, &mut paths) {
                 Ok(Some(event)) if event.envelope.scope == *scope => event,
                 Ok(Some(_)) => {
                     let message = format!("the index takes entry {seq} for one of {scope}, which it is not");
@@ -268,8 +269,13 @@ impl LedgerReader {
         let to = match newest {
             Some(newest) if more && forward => newest.envelope.nth.saturating_add(1),
             _ if range.end > head.last_seq => head.count,
-            Some(newest) => newest.envelope.nth.saturating_add(1),
-            None => from,
+            // One that leads past entries shows in the number of what comes behind them.
+            newest => match self.count_up_to(scope, range.end, head.count) {
+                Err(e) if e.kind() == ErrorKind::NotHere => {
+                    newest.map_or(from, |newest| newest.envelope.nth.saturating_add(1))
+                }
+                count => count?,
+            },
         };
         Ok(to.saturating_sub(from).saturating_sub(events.len() as u32))
     }
@@ -286,6 +292,39 @@ impl LedgerReader {
             }
         }
         Ok(0)
+    }
+
+    /// Number in the scope of its first entry from `seq` on that is not damaged; its count where there is none.
+    fn count_up_to(&self, scope: &Scope, seq: u64, count: u32) -> Result<u32> {
+        let mut start = seq;
+        while let [behind] = self.shown().select(scope, start..u64::MAX, Direction::Forward, 1)?[..] {
+            match self.envelope(behind) {
+                Ok(Some(envelope)) => return Ok(envelope.nth),
+                Ok(None) => break,
+                Err(e) if e.kind() == ErrorKind::Corrupt => start = behind + 1,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Lets the disk fetch the lines of a page at once, and not one after the other.
+    fn prefetch(&self, found: &[(u64, Place)]) -> Result<()> {
+        let mut bytes = 0;
+        for (seq, place) in found {
+            // Base64, and the envelope.
+            bytes += place.length as usize;
+            if bytes > 2 * limits::PAGE_BYTES {
+                break;
+            }
+            match self.shown().file(*seq) {
+                Ok(Some(file)) => file.prefetch(u64::from(place.offset), u64::from(place.length)),
+                Ok(None) => {}
+                Err(e) if e.kind() == ErrorKind::NotHere => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// Events of all scopes with positions in `range`, oldest first.
@@ -365,7 +404,7 @@ impl LedgerReader {
         let index = self.index();
         let (entries, scopes, sealed) = (index.next(), index.scopes.len() as u64, index.sealed());
         let mut entry_bytes = index.recent().entry_bytes;
-        let newest = index.newest_file().cloned();
+        let (newest, merged) = (index.newest_file().cloned(), index.merged().to_vec());
         drop(index);
         let (mut segment_bytes, mut sidecar_bytes, mut segments) = (0, 0, sealed.len() as u64);
         if let Some(file) = newest {
@@ -383,6 +422,13 @@ impl LedgerReader {
             }
             sidecar_bytes += segment.sidecar_bytes()?;
             entry_bytes += segment.entry_bytes();
+        }
+        for merged in merged {
+            match merged.bytes() {
+                // It was merged into a larger one just now.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                bytes => sidecar_bytes += bytes?,
+            }
         }
         Ok(Stats {
             origin: self.origin().to_owned(),
@@ -438,19 +484,32 @@ impl LedgerReader {
         Ok(self.open(seq, paths)?.map(|opened| opened.event))
     }
 
-    /// The event at a position with the bytes that it was made of.
-    pub(crate) fn open(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Opened>> {
-        let Some(Found { file, place }) = self.shown().place(seq)? else {
+    /// The same, where it is known where the line stands.
+    fn load_at(&self, seq: u64, place: Place, paths: &mut KeyPaths) -> Result<Option<Event>> {
+        let Some(file) = self.shown().file(seq)? else {
             return Ok(None);
         };
-        let line = read_line(&file, place, seq)?;
-        let (event, envelope_bytes, body) = self.open_line(&line, &file, place, seq, paths)?;
-        Ok(Some(Opened {
+        Ok(Some(self.open_from(&Found { file, place }, seq, paths)?.event))
+    }
+
+    /// The event at a position with the bytes that it was made of.
+    pub(crate) fn open(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Opened>> {
+        match self.shown().place(seq)? {
+            Some(found) => self.open_from(&found, seq, paths).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn open_from(&self, found: &Found, seq: u64, paths: &mut KeyPaths) -> Result<Opened> {
+        let Found { file, place } = found;
+        let line = read_line(file, *place, seq)?;
+        let (event, envelope_bytes, body) = self.open_line(&line, file, *place, seq, paths)?;
+        Ok(Opened {
             event,
             line,
             envelope_bytes,
             body,
-        }))
+        })
     }
 
     /// The event whose line stands in a file, how many bytes its envelope has, and what [`Opened`] says of its body.
@@ -514,6 +573,9 @@ impl Opened {
 }
 
 fn read_line(file: &DiskFile, place: Place, seq: u64) -> Result<Vec<u8>> {
+    if place.length as usize > limits::COMMIT_BYTES {
+        return Err(damaged(file, place, seq, &"no commit is so long"));
+    }
     let bytes = file.read_range(u64::from(place.offset), place.length as usize)?;
     if bytes.is_empty() || bytes.len() != place.length as usize {
         return Err(damaged(file, place, seq, &"its line is missing"));

@@ -9,7 +9,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    CopyProgress, CopySummary, Error, ErrorKind, Ledger, Result, archive, checkpoint,
+    CopyProgress, CopySummary, Error, ErrorKind, Ledger, Result,
+    archive::Segments,
+    checkpoint,
     copy::{Copy, Secrets},
     disk::Folder,
     keyfile::Keys,
@@ -242,11 +244,12 @@ fn check_scopes(path: &Path, summary: &CopySummary) -> Result<()> {
 fn check_root(folder: &Folder, wanted: &Checkpoint) -> Result<()> {
     let log = folder.sub(segment::FOLDER)?;
     let mut frontier = Frontier::new();
-    for first in archive::list(folder, &log)? {
+    let segments = Segments::new(folder.clone(), log);
+    for first in segments.list()? {
         if frontier.size() >= wanted.size {
             break;
         }
-        let bytes = read_segment(&archive::open(folder, &log, first)?)?;
+        let bytes = read_segment(&segments.open(first)?)?;
         let next = frontier.size();
         let Ok(_) = scan::commits(&bytes, 0, next, |found| {
             if frontier.size() < wanted.size {

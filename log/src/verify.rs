@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use crate::{
     Absent, Error, ErrorKind, Result,
-    archive::{self, Archive},
+    archive::{Archive, Segments},
     checkpoint, components,
     disk::{DiskFile, Folder},
     entry::{Checks, Entry, Met, Scopes},
@@ -138,8 +138,9 @@ fn verify_all(
     let log = folder.sub(segment::FOLDER)?;
     let mut files = Vec::new();
     let archive = Archive::read(folder)?;
-    for first in archive::list(folder, &log)? {
-        let opened = archive::open(folder, &log, first);
+    let segments = Segments::new(folder.clone(), log);
+    for first in segments.list()? {
+        let opened = segments.open(first);
         let segment = match (opened, archive.find(first)) {
             (Err(e), Some(archived)) if e.kind() == ErrorKind::NotHere => Segment::Absent(archived.absent()),
             // A cold file that is not one: its name is in the message.

@@ -233,6 +233,12 @@ impl World {
                 "no checkpoint on a healthy machine: {e}"
             );
         }
+        // As far as there was time beside the commits.
+        for _ in 0..self.dice.below(8) {
+            if !writer.parts.publisher.merge() {
+                break;
+            }
+        }
         self.witness()
     }
 
