@@ -29,7 +29,7 @@ impl Checkpoint {
             "{}\n{}\n{}\n",
             self.origin,
             self.size,
-            BASE64_STANDARD.encode(self.root.0)
+            hash_to_base64(&self.root)
         ))
     }
 
@@ -62,4 +62,9 @@ impl Checkpoint {
 /// A hash as C2SP's texts have it: padded standard base64.
 pub(crate) fn hash_from_base64(text: &str) -> Option<Hash> {
     BASE64_STANDARD.decode(text).ok()?.try_into().ok().map(Hash)
+}
+
+/// The same, written.
+pub(crate) fn hash_to_base64(hash: &Hash) -> String {
+    BASE64_STANDARD.encode(hash.0)
 }

@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
@@ -19,15 +19,32 @@ fn check_identifier(what: &str, text: &str) -> Result<()> {
             "{what} must not be an e-mail address: identifiers outlive erasure, so use an opaque name such as customer:4711"
         )));
     }
-    let mut bytes = text.bytes();
-    let first_ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
-    if !first_ok || !bytes.all(|b| b.is_ascii_alphanumeric() || b"._:/-".contains(&b)) {
+    if !is_identifier(text) {
         return Err(Error::new(format!(
             "{what} {text:?} must be of ASCII letters, digits and . _ : / - and begin with a letter or digit"
         )));
     }
     Ok(())
 }
+
+/// Whether it is one, of whatever sort.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (1..=limits::IDENTIFIER_BYTES).contains(&bytes.len())
+        && bytes[0].is_ascii_alphanumeric()
+        && bytes.iter().all(|&byte| OF_IDENTIFIERS[usize::from(byte)])
+}
+
+/// Bytes that identifiers are made of.
+const OF_IDENTIFIERS: [bool; 256] = {
+    let mut of = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        of[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-');
+        byte += 1;
+    }
+    of
+};
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -47,6 +64,13 @@ macro_rules! identifier {
 
             /// The text.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// Its text, by which it is found in a map.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }
@@ -99,6 +123,22 @@ identifier!(
     /// What an entry is: `memory.write`. Kinds that begin with `quipu.` are the host's and operators' own.
     Kind,
     "a kind"
+);
+
+identifier!(
+    /// A person's request to be forgotten, as the operator names it: an opaque name, `dsr-2026-117`.
+    RequestId,
+    "a request"
+);
+identifier!(
+    /// The person whom a request is about, as the operator names them: an opaque handle, `person:4711`.
+    Subject,
+    "a subject"
+);
+identifier!(
+    /// A legal hold, as the operator names it: `hold-2026-7`.
+    HoldId,
+    "a hold"
 );
 
 impl Scope {

@@ -74,13 +74,15 @@ impl KeyNode {
         })
     }
 
-    /// Appends to `kept` the nodes that cover what is below this one and outside `nths`.
-    fn keep_outside(&self, nths: &RangeInclusive<u32>, kept: &mut Vec<Self>) {
-        if self.last() < *nths.start() || *nths.end() < self.first() {
-            kept.push(self.clone());
-        } else if self.first() < *nths.start() || *nths.end() < self.last() {
-            for child in self.children() {
-                child.keep_outside(nths, kept);
+    /// Appends to `kept` the nodes that cover what is below this one and outside the ranges.
+    fn keep_outside(self, ranges: &[[u32; 2]], kept: &mut Vec<Self>) {
+        match within(ranges, self.first(), self.last()) {
+            Within::Nothing => kept.push(self),
+            Within::All => {}
+            Within::Some(ranges) => {
+                for child in self.children() {
+                    child.keep_outside(ranges, kept);
+                }
             }
         }
     }
@@ -184,18 +186,47 @@ impl KeyTree {
         if nths.is_empty() {
             return Ok(());
         }
-        let from = self.nodes.partition_point(|node| node.last() < *nths.start());
-        let to = self.nodes.partition_point(|node| node.first() <= *nths.end());
-        let Some(hit) = self.nodes.get(from..to) else {
-            return Ok(());
-        };
+        self.puncture_all(&[[*nths.start(), *nths.end()]])
+    }
+
+    /// As [`puncture`](Self::puncture), of many ranges: first and last `nth` of each, rising and apart.
+    pub fn puncture_all(&mut self, ranges: &[[u32; 2]]) -> Result<()> {
+        check_count(self.nodes_after(ranges))?;
         let mut kept = Vec::new();
-        for node in hit {
-            node.keep_outside(&nths, &mut kept);
+        for node in std::mem::take(&mut self.nodes) {
+            node.keep_outside(ranges, &mut kept);
         }
-        check_count(self.nodes.len() - hit.len() + kept.len())?;
-        self.nodes.splice(from..to, kept);
+        self.nodes = kept;
         Ok(())
+    }
+
+    /// How many nodes would remain after [`puncture_all`](Self::puncture_all); nothing is derived.
+    pub fn nodes_after(&self, ranges: &[[u32; 2]]) -> usize {
+        let count = |node: &KeyNode| count_outside(ranges, node.first(), node.last());
+        self.nodes.iter().map(count).sum()
+    }
+
+    /// Takes the secrets of entries from `next` on from another root. Those before stay.
+    pub fn renew(&mut self, next: u32, root: [u8; 32]) -> Result<()> {
+        let mut fresh = Self::new(root);
+        if let Some(last) = next.checked_sub(1) {
+            fresh.puncture(0..=last)?;
+        }
+        self.puncture(next..=u32::MAX)?;
+        check_count(self.nodes.len() + fresh.nodes.len())?;
+        self.nodes.append(&mut fresh.nodes);
+        Ok(())
+    }
+
+    /// Whether any secret of entries `first..=last` can be derived.
+    pub fn holds_any(&self, first: u32, last: u32) -> bool {
+        let at = self.nodes.partition_point(|node| node.last() < first);
+        self.nodes.get(at).is_some_and(|node| node.first() <= last)
+    }
+
+    /// Whether the secret of entry `nth` can be derived.
+    pub fn holds(&self, nth: u32) -> bool {
+        self.covering(nth).is_some()
     }
 
     fn covering(&self, nth: u32) -> Option<&KeyNode> {
@@ -267,6 +298,36 @@ fn expand(secret: &[u8; 32], info: &[u8], pair: &mut Pair) {
 fn half(pair: &Pair, bit: u32) -> &[u8; 32] {
     let [left, right] = &**pair;
     if bit == 0 { left } else { right }
+}
+
+/// What of the leaves `first..=last` lies in ranges that rise and are apart.
+enum Within<'a> {
+    Nothing,
+    All,
+    /// A part: these touch it.
+    Some(&'a [[u32; 2]]),
+}
+
+fn within(ranges: &[[u32; 2]], first: u32, last: u32) -> Within<'_> {
+    let from = ranges.partition_point(|range| range[1] < first);
+    let to = ranges.partition_point(|range| range[0] <= last);
+    match ranges.get(from..to) {
+        None | Some([]) => Within::Nothing,
+        Some([[start, end]]) if *start <= first && last <= *end => Within::All,
+        Some(touching) => Within::Some(touching),
+    }
+}
+
+/// Nodes that cover what of `first..=last`, the leaves of a node, is outside the ranges.
+fn count_outside(ranges: &[[u32; 2]], first: u32, last: u32) -> usize {
+    match within(ranges, first, last) {
+        Within::Nothing => 1,
+        Within::All => 0,
+        Within::Some(ranges) => {
+            let middle = first + (last - first) / 2;
+            count_outside(ranges, first, middle) + count_outside(ranges, middle + 1, last)
+        }
+    }
 }
 
 fn check_count(nodes: usize) -> Result<()> {

@@ -7,6 +7,10 @@ pub const ENVELOPE_BYTES: usize = 65_535;
 pub const BODY_BYTES: usize = 1 << 20;
 /// Bytes of a commit, all its lines together.
 pub const COMMIT_BYTES: usize = 16 << 20;
+/// Entries of a commit; more than that wait for the next one.
+pub const COMMIT_ENTRIES: usize = 4_096;
+/// Entries in a row among which there is one of kind `quipu.scopes`.
+pub const SCOPE_ROOT_ENTRIES: u64 = 10_000;
 /// Bytes of the lines of all appends that wait for a commit; further ones wait for room.
 pub const QUEUED_BYTES: usize = 4 * COMMIT_BYTES;
 /// Bytes of a segment file.
@@ -28,6 +32,16 @@ pub const RESERVE_BYTES: u64 = 1 << 20;
 pub const SCOPE_ENTRIES: u32 = u32::MAX;
 /// Nodes of one scope's key tree that remain after erasures.
 pub const KEY_NODES: usize = 100_000;
+/// Bytes of the reason that an operator gives for an act.
+pub const REASON_BYTES: usize = 4_096;
+/// Entries that a reason is compared with: the newest of those that are erased.
+pub const REASON_ENTRIES: usize = 10_000;
+/// Legal holds in force, retention policies, and deletion requests that are open: so many of each.
+pub const GOVERNED: usize = 10_000;
+/// Days that a retention policy may count.
+pub const RETENTION_DAYS: u32 = 36_500;
+/// Stretches of entries that the record of one run names as read, over all its scopes; a stretch takes 24 bytes.
+pub const READ_RANGES: usize = 4_096;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.

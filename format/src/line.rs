@@ -67,8 +67,16 @@ impl<'a> Line<'a> {
 
     /// The sealed body: ciphertext ‖ tag.
     pub fn sealed_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.sealed_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same, in place of what `bytes` held.
+    pub fn sealed_into(&self, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.clear();
         BASE64_STANDARD
-            .decode(self.sealed)
+            .decode_vec(self.sealed, bytes)
             .map_err(|e| Error::new(format!("the line's body is not base64: {e}")))
     }
 }

@@ -33,23 +33,36 @@ pub fn seal_in_place(secret: &EntrySecret, scope: &Scope, nth: u32, body: &mut V
 
 /// Opens what [`seal`] sealed. The cipher's tag and the commitment must both be right.
 pub fn open(secret: &EntrySecret, scope: &Scope, nth: u32, commitment: &Hash, sealed: &[u8]) -> Result<Vec<u8>> {
+    let mut body = sealed.to_vec();
+    open_in_place(secret, scope, nth, commitment, &mut body)?;
+    Ok(body)
+}
+
+/// As [`open`]: `body` is ciphertext ‖ tag at first, and the plaintext afterwards.
+pub fn open_in_place(
+    secret: &EntrySecret,
+    scope: &Scope,
+    nth: u32,
+    commitment: &Hash,
+    body: &mut Vec<u8>,
+) -> Result<()> {
     let refused = || Error::new(format!("the sealed body does not open as entry {nth} of scope {scope}"));
-    let (text, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or_else(refused)?;
-    let mut plaintext = text.to_vec();
+    let tag = *body.last_chunk::<TAG_BYTES>().ok_or_else(refused)?;
+    body.truncate(body.len() - TAG_BYTES);
     Aes256Gcm::new((&secret.key).into())
         .decrypt_inout_detached(
             &nonce(commitment),
             &associated(scope, nth),
-            plaintext.as_mut_slice().into(),
-            &Tag::<Aes256Gcm>::from(*tag),
+            body.as_mut_slice().into(),
+            &Tag::<Aes256Gcm>::from(tag),
         )
         .map_err(|_| refused())?;
-    if self::commitment(&secret.salt, &plaintext) != *commitment {
+    if self::commitment(&secret.salt, body) != *commitment {
         return Err(Error::new(format!(
             "the body of entry {nth} of scope {scope} is not the one its envelope commits to"
         )));
     }
-    Ok(plaintext)
+    Ok(())
 }
 
 /// What an envelope says of its body: SHA-256(salt ‖ plaintext). It hides the plaintext once the salt is destroyed, and

@@ -148,6 +148,7 @@ fn example() -> String {
     .sign(&signer());
     let proof = InclusionProof {
         index: 2,
+        extra: None,
         hashes: vec![tree::node_hash(&leaves[0], &leaves[1])],
         checkpoint: checkpoint.clone(),
     };

@@ -137,6 +137,51 @@ fn a_tree_of_too_many_nodes_is_refused_and_stays_as_it_was() {
 }
 
 #[test]
+fn a_long_prefix_leaves_few_nodes_however_long_it_is() {
+    let mut tree = KeyTree::new(ROOT);
+    let start = std::time::Instant::now();
+    tree.puncture(0..=999_999).unwrap();
+    assert!(tree.nodes().len() <= 32, "{}", tree.nodes().len());
+    assert!(start.elapsed().as_secs() < 1);
+    assert!(secret(&tree, 999_999).is_none() && secret(&tree, 1_000_000).is_some());
+}
+
+/// Nothing is derived before the refusal, which would take millions of expansions.
+#[test]
+fn erasing_a_scattered_tenth_of_a_million_is_refused_with_advice() {
+    let mut random = 1_u64;
+    let tenth = (0..1_000_000_u32).filter(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % 10 == 0
+    });
+    let ranges = quipu_format::Erasure::join(tenth.map(|nth| [nth, nth]));
+    let mut tree = KeyTree::new(ROOT);
+    let start = std::time::Instant::now();
+    let refused = tree.puncture_all(&ranges).unwrap_err();
+    assert!(refused.to_string().contains("erase in longer ranges"), "{refused}");
+    assert!(start.elapsed().as_secs() < 1);
+    assert!(tree.is_fresh());
+}
+
+#[test]
+fn after_a_renewal_what_comes_has_other_secrets_and_what_was_keeps_its_own() {
+    let mut tree = KeyTree::new(ROOT);
+    tree.puncture(0..=9).unwrap();
+    tree.renew(12, [9; 32]).unwrap();
+    assert!((0..10).all(|nth| !tree.holds(nth)));
+    for (nth, root) in [(10, ROOT), (11, ROOT), (12, [9; 32]), (u32::MAX, [9; 32])] {
+        assert_eq!(secret(&tree, nth), secret(&KeyTree::new(root), nth), "entry {nth}");
+    }
+    KeyTree::from_nodes(tree.nodes().to_vec()).unwrap();
+    let mut fresh = KeyTree::new(ROOT);
+    fresh.renew(0, [9; 32]).unwrap();
+    assert_eq!(secret(&fresh, 0), secret(&KeyTree::new([9; 32]), 0));
+    let mut last = KeyTree::new(ROOT);
+    last.renew(u32::MAX, [9; 32]).unwrap();
+    assert_eq!(secret(&last, u32::MAX), secret(&KeyTree::new([9; 32]), u32::MAX));
+}
+
+#[test]
 fn no_secret_is_printed() {
     let tree = KeyTree::new([0xab; 32]);
     let mut path = KeyPath::default();
@@ -180,6 +225,12 @@ proptest! {
         for range in &ranges {
             tree.puncture(range.clone()).unwrap();
         }
+        let all_at_once = quipu_format::Erasure::join(ranges.iter().map(|range| [*range.start(), *range.end()]));
+        prop_assert_eq!(whole.nodes_after(&all_at_once), tree.nodes().len());
+        let mut other = whole.clone();
+        other.puncture_all(&all_at_once).unwrap();
+        let places = |tree: &KeyTree| tree.nodes().iter().map(|n| (n.depth, n.index, *n.secret())).collect::<Vec<_>>();
+        prop_assert_eq!(places(&other), places(&tree));
         let erased = |nth: u32| ranges.iter().any(|range| range.contains(&nth));
         let edges = ranges.iter().flat_map(|range| [*range.start(), *range.end()]);
         let edges = edges.flat_map(|n| [n.saturating_sub(1), n, n.saturating_add(1)]);

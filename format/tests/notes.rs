@@ -216,6 +216,7 @@ fn proof() -> (Hash, InclusionProof) {
         right,
         InclusionProof {
             index: 1,
+            extra: None,
             hashes: vec![left],
             checkpoint,
         },
@@ -240,9 +241,23 @@ fn a_proof_needs_nothing_but_itself_and_the_key() {
 fn a_proof_may_carry_extra_data_and_may_have_no_hashes() {
     let (_, proof) = proof();
     let with_extra = proof.to_string().replacen("index", "extra aGVsbG8=\nindex", 1);
-    assert_eq!(with_extra.parse::<InclusionProof>().unwrap(), proof);
+    let read: InclusionProof = with_extra.parse().unwrap();
+    assert_eq!(read.extra.as_deref(), Some(&b"hello"[..]));
+    assert_eq!(read.to_string(), with_extra);
+    let extra = vec![b'x'; limits::ENVELOPE_BYTES + 1];
+    let largest = InclusionProof {
+        extra: Some(extra[1..].to_vec()),
+        ..proof.clone()
+    };
+    assert_eq!(largest.to_string().parse::<InclusionProof>().unwrap(), largest);
+    let too_large = InclusionProof {
+        extra: Some(extra),
+        ..proof
+    };
+    assert!(too_large.to_string().parse::<InclusionProof>().is_err());
     let alone = InclusionProof {
         index: 0,
+        extra: None,
         hashes: Vec::new(),
         checkpoint: checkpoint(1).sign(&signer()),
     };

@@ -11,6 +11,7 @@ use wasmtime::component::ResourceTable;
 
 use crate::{
     Error, ErrorKind, Grant, Memory, Refusal, Result,
+    given::Given,
     limiter::MemoryLimiter,
     record::{Answer, Record},
     run::Stop,
@@ -37,6 +38,8 @@ pub struct QuipuCtx {
     pub(crate) appends: u32,
     pub(crate) head: u64,
     pub(crate) record: Record,
+    /// What readers have given the run.
+    pub(crate) given: Given,
     pub(crate) transcript: Transcript,
     pub(crate) limiter: MemoryLimiter,
     /// Table entries of the handles that the guest has not dropped.
@@ -88,6 +91,7 @@ impl QuipuCtx {
             appends: 0,
             head: 0,
             record: Record::new(limits.told_bytes),
+            given: Given::default(),
             transcript: Transcript::default(),
             limiter: MemoryLimiter::new(limits.memory_bytes),
             open: BTreeSet::new(),

@@ -39,6 +39,13 @@ impl Derived {
     }
 }
 
+/// One way along the links from an event.
+type Walk = fn(
+    &projections::Projections,
+    &projections::View,
+    EventId,
+) -> Result<Option<projections::Trail>, projections::Error>;
+
 impl QuipuCtx {
     pub(crate) async fn search(&mut self, readers: &[Reader], query: Query) -> Result<SearchAnswer, Refusal> {
         let mut question = question(query)?;
@@ -69,9 +76,18 @@ impl QuipuCtx {
     }
 
     pub(crate) async fn why(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {
+        self.trail(readers, id, |derived, view, id| derived.why(view, id)).await
+    }
+
+    pub(crate) async fn impact(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {
+        self.trail(readers, id, |derived, view, id| derived.impact(view, id))
+            .await
+    }
+
+    async fn trail(&mut self, readers: &[Reader], id: &str, walk: Walk) -> Result<Trail, Refusal> {
         let id = convert::event_id(id)?;
         let view = self.view_of(readers)?;
-        let trail = self.ask(move |derived| derived.why(&view, id)).await?;
+        let trail = self.ask(move |derived| walk(derived, &view, id)).await?;
         let trail = trail.filter(|trail| trail.events.first().is_some_and(|event| is_shown(&event.envelope)));
         let Some(trail) = trail else {
             return Err(Refusal::new(Kind::NotFound, NOT_FOUND));

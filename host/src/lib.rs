@@ -94,6 +94,7 @@ mod ctx;
 mod derived;
 mod engine;
 mod error;
+mod given;
 mod grant;
 mod lifecycle;
 mod limiter;

@@ -143,7 +143,7 @@ impl QuipuCtx {
             Outcome::TimedOut => ("error", "the run's deadline passed"),
         };
         // The transcript's hash is sealed: in clear it would let anyone check guesses of what was erased.
-        let mut said = json!({ member: text, "transcript": self.transcript.hash() });
+        let mut said = json!({ member: text, "read": self.given, "transcript": self.transcript.hash() });
         if let (Some(note), Some(said)) = (note, said.as_object_mut()) {
             said.insert("note".into(), note.into());
         }
@@ -180,8 +180,9 @@ impl QuipuCtx {
 /// However long a deadline is set, it stays within what a clock can hold.
 const LONGEST_RUN: Duration = Duration::from_secs(365 * 86_400);
 
-/// Bytes of a body that records an input or output, besides that text.
-const REST_OF_BODY_BYTES: usize = 1 << 10;
+/// Bytes of a body that records an input or output, besides that text: what readers gave, which is at most 4,096
+/// stretches and the names of 1,000 scopes, takes most of it.
+const REST_OF_BODY_BYTES: usize = 256 << 10;
 
 fn payload(value: &Value) -> quipu_log::Result<Body> {
     Ok(Body::new(None, &value.to_string())?)

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use quipu_format::{Envelope, Event, limits};
+use quipu_format::{Envelope, Event, Scope, limits};
 use quipu_log::{Direction, LedgerReader};
 use wasmtime::component::Resource;
 
@@ -42,6 +42,7 @@ impl read::HostReader for QuipuCtxView<'_> {
             .ctx
             .page(at, start.unwrap_or(0)..u64::MAX, limit, Direction::Forward)
             .await;
+        let page = page.map(|(page, nths)| self.ctx.gives(&at.scope, page, &nths));
         self.ctx.answered(page).await
     }
 
@@ -52,13 +53,17 @@ impl read::HostReader for QuipuCtxView<'_> {
             .ctx
             .page(at, 0..end.unwrap_or(u64::MAX), limit, Direction::Backward)
             .await;
+        let page = page.map(|(page, nths)| self.ctx.gives(&at.scope, page, &nths));
         self.ctx.answered(page).await
     }
 
     async fn get(&mut self, reader: Resource<Reader>, id: String) -> Result<types::Event, Refusal> {
         let at = self.table.get(&reader)?;
         self.ctx.called("read.reader.get", (&at.scope, &id))?;
-        let event = self.ctx.event(at, &id).map(convert::event);
+        let event = self.ctx.event(at, &id).map(|event| {
+            let nth = event.envelope.nth;
+            self.ctx.gives(&at.scope, convert::event(event), &[nth])
+        });
         self.ctx.answered(event).await
     }
 
@@ -86,7 +91,14 @@ impl read::HostReader for QuipuCtxView<'_> {
 impl QuipuCtx {
     /// The events of the reader's scope in the range: those below its head, and this run's own past it. `limit` is
     /// the guest's, and clamped here.
-    async fn page(&self, at: &Reader, range: Range<u64>, limit: u32, direction: Direction) -> Result<Page, Refusal> {
+    /// With each event's `nth`.
+    async fn page(
+        &self,
+        at: &Reader,
+        range: Range<u64>,
+        limit: u32,
+        direction: Direction,
+    ) -> Result<(Page, Vec<u32>), Refusal> {
         if limit == 0 {
             return Err(Refusal::new(
                 ErrorKind::Invalid,
@@ -118,10 +130,17 @@ impl QuipuCtx {
                 }
             }
         };
-        Ok(Page {
+        let page = Page {
             events: events.events,
             next,
-        })
+        };
+        Ok((page, events.nths))
+    }
+
+    /// Takes note of what an answer gives to the run, and goes on with the answer.
+    fn gives<T>(&mut self, scope: &Scope, answer: T, nths: &[u32]) -> T {
+        nths.iter().for_each(|nth| self.given.add(scope, *nth));
+        answer
     }
 
     /// Takes events from one end of the range until enough are gathered or the range is empty.
@@ -279,6 +298,7 @@ fn pass(range: &mut Range<u64>, seq: u64, direction: Direction) {
 /// Events of one page.
 struct Gathered {
     events: Vec<types::Event>,
+    nths: Vec<u32>,
     bytes: usize,
     limit: usize,
 }
@@ -289,6 +309,7 @@ impl Gathered {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(limits::PAGE_EVENTS);
         Self {
             events: Vec::new(),
+            nths: Vec::new(),
             bytes: 0,
             limit,
         }
@@ -304,6 +325,7 @@ impl Gathered {
 
     fn push(&mut self, event: Event) {
         if is_shown(&event.envelope) {
+            self.nths.push(event.envelope.nth);
             let event = convert::event(event);
             self.bytes += convert::content_bytes(&event);
             self.events.push(event);
@@ -318,7 +340,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use quipu_format::{Actor, Body, Kind, Limits, Scope};
+    use quipu_format::{Actor, Body, Kind, Limits};
     use quipu_log::{CreateOptions, Draft, Ledger};
 
     use super::*;
@@ -341,8 +363,8 @@ mod tests {
         let mut ctx = QuipuCtx::new(&memory, &Grant::new(actor, scope.clone()), &Limits::default()).unwrap();
         (ctx.stage, ctx.deadline) = (Stage::Running, Instant::now() + Duration::from_secs(600));
         let at = Reader { scope, head };
-        let page = ctx.page(&at, 0..u64::MAX, 10, Direction::Forward).await.unwrap();
-        assert_eq!(page.events.len(), 3);
+        let (page, nths) = ctx.page(&at, 0..u64::MAX, 10, Direction::Forward).await.unwrap();
+        assert_eq!((page.events.len(), &nths[..]), (3, &[0, 1, 2][..]));
 
         // Entry 0 is the ledger's first; the line of entry 2 is the third.
         let segment = path.join("log/00000000000000000000.log");
@@ -361,7 +383,7 @@ mod tests {
                 // The first of three that are wanted one by one is good, and is given; nothing is passed over.
                 let page = ctx.page(&at, 0..u64::MAX, limit, direction).await;
                 match page {
-                    Ok(page) => assert_eq!((limit, page.events.len()), (1, 1)),
+                    Ok((page, _)) => assert_eq!((limit, page.events.len()), (1, 1)),
                     Err(refusal) => {
                         let told = refusal.told().unwrap();
                         assert_eq!((told.kind, told.message.as_str()), (ErrorKind::Unavailable, DAMAGED));

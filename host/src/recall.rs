@@ -1,4 +1,4 @@
-//! Interface `recall`. `search` and `why` are answered from derived state; the others are not answered yet.
+//! Interface `recall`. `search`, `why` and `impact` are answered from derived state; the others are not answered yet.
 
 use wasmtime::component::Resource;
 
@@ -34,7 +34,8 @@ impl recall::Host for QuipuCtxView<'_> {
     async fn impact(&mut self, memory: Vec<Resource<Reader>>, id: String) -> Result<Trail, Refusal> {
         let readers = self.readers(&memory)?;
         self.ctx.called("recall.impact", (scopes(&readers), &id))?;
-        self.ctx.answered(Err(not_yet("impact"))).await
+        let trail = self.ctx.impact(&readers, &id).await;
+        self.ctx.answered(trail).await
     }
 
     async fn compose(
@@ -63,6 +64,7 @@ fn scopes(readers: &[Reader]) -> Vec<&str> {
 }
 
 fn not_yet(function: &str) -> Refusal {
-    let message = format!("this host does not answer recall.{function} yet; search, why and the readers answer");
+    let message =
+        format!("this host does not answer recall.{function} yet; search, why, impact and the readers answer");
     Refusal::new(ErrorKind::Unavailable, message)
 }

@@ -27,7 +27,7 @@ pub(crate) enum Answer {
     /// `search`: events and scores, the best first.
     #[serde(rename_all = "camelCase")]
     Hits { hits: Vec<(EventId, f64)>, as_of: u64 },
-    /// `why`: events, the nearest first.
+    /// `why`, `impact`: events, the nearest first.
     #[serde(rename_all = "camelCase")]
     Trail {
         events: Vec<EventId>,

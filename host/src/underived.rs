@@ -13,6 +13,10 @@ impl QuipuCtx {
         Err(unavailable())
     }
 
+    pub(crate) async fn impact(&mut self, _readers: &[Reader], _id: &str) -> Result<Trail, Refusal> {
+        Err(unavailable())
+    }
+
     pub(crate) async fn why(&mut self, _readers: &[Reader], _id: &str) -> Result<Trail, Refusal> {
         Err(unavailable())
     }

@@ -39,15 +39,16 @@ impl Base {
     }
 
     /// The best that there is: nothing is believed that does not fit everything else. `firsts` are the segments' first
-    /// positions.
+    /// positions; the keys have carried out the erasures below `applied`, and where others stand before, all is read.
     pub(crate) fn find(
         ledger: &Folder,
         files: &Arc<OpenFiles>,
         firsts: &[u64],
         secret: &[u8; 32],
         checkpoint: Option<&Checkpoint>,
+        applied: u64,
     ) -> Result<Self> {
-        match Self::from_heads(ledger, files, firsts, secret, checkpoint) {
+        match Self::from_heads(ledger, files, firsts, secret, checkpoint, applied) {
             Ok(Some(base)) => Ok(base),
             Ok(None) => Ok(Self::start()),
             // The tree's files may lack what they should hold.
@@ -73,10 +74,14 @@ impl Base {
         firsts: &[u64],
         secret: &[u8; 32],
         checkpoint: Option<&Checkpoint>,
+        applied: u64,
     ) -> Result<Option<Self>> {
         let (Some(heads), Some(checkpoint)) = (Heads::read(ledger, secret)?, checkpoint) else {
             return Ok(None);
         };
+        if heads.erased > applied {
+            return Ok(None);
+        }
         let Some(number) = firsts.iter().position(|&first| first == heads.size) else {
             return Ok(None);
         };

@@ -9,6 +9,7 @@ use quipu_format::{
 
 use crate::{
     Error, ErrorKind, Result,
+    cover::{self, Cover},
     disk::{Access, Folder},
     heads::Heads,
     reader::ReadState,
@@ -20,8 +21,15 @@ use crate::{
 
 pub(crate) const FILE: &str = "checkpoint";
 
-/// Reads the newest checkpoint and verifies its signature.
+/// Reads the newest checkpoint and verifies its signature: that of the file `checkpoint`, unless the file `cover` has a
+/// newer one.
 pub(crate) fn read(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)> {
+    let filed = read_filed(folder, key)?;
+    let cover = cover::read(folder, key)?;
+    Ok(cover.filter(|cover| cover.1.size > filed.1.size).unwrap_or(filed))
+}
+
+fn read_filed(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)> {
     let Some(note) = folder.read(FILE, 64 << 10)? else {
         let message = "the file checkpoint is missing, and a ledger has one from its first entry on: restore it from \
                        a backup";
@@ -37,6 +45,16 @@ pub(crate) fn read(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkp
     Ok((note, checkpoint))
 }
 
+/// A checkpoint that is on disk.
+pub(crate) struct Signed {
+    /// The signed note.
+    pub(crate) note: String,
+    /// What it says.
+    pub(crate) checkpoint: Checkpoint,
+    /// The hashes of its tree.
+    pub(crate) hashes: Arc<TreeFiles>,
+}
+
 /// Signs tree heads, and gives full segments their sidecars. A checkpoint leaves the process only after it is synced, so
 /// that no second root is ever signed at one size.
 pub(crate) struct Publisher {
@@ -44,21 +62,51 @@ pub(crate) struct Publisher {
     signer: Signer,
     frontier: Frontier,
     tree: TreeWriter,
-    /// Size of the newest checkpoint on disk.
-    published: u64,
+    /// Size of the one in the file `checkpoint`.
+    filed: u64,
+    cover: Option<Cover>,
+    /// The files of the tree, held open for proofs.
+    hashes: Option<Arc<TreeFiles>>,
+    /// The newest one on disk, there or in the file `cover`, where it was made here or asked for.
+    newest: Option<Arc<Signed>>,
 }
 
 impl Publisher {
-    /// A publisher that goes on from a tree whose hashes are on disk; `published` is the size of the checkpoint there.
-    pub(crate) fn new(state: Arc<ReadState>, signer: Signer, frontier: Frontier, published: u64) -> Result<Self> {
+    /// A publisher that goes on from a tree whose hashes are on disk.
+    pub(crate) fn new(state: Arc<ReadState>, signer: Signer, frontier: Frontier) -> Result<Self> {
         let tree = TreeWriter::resume(&state.folder, frontier.size())?;
+        let filed = read_filed(&state.folder, &state.manifest.verifier_key);
         Ok(Self {
             state,
             signer,
             frontier,
             tree,
-            published,
+            filed: filed.map_or(0, |(_, checkpoint)| checkpoint.size),
+            cover: None,
+            hashes: None,
+            newest: None,
         })
+    }
+
+    /// Entries whose leaf hashes were added.
+    pub(crate) fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The newest checkpoint on disk.
+    pub(crate) fn newest(&mut self) -> Result<Arc<Signed>> {
+        if let Some(newest) = &self.newest {
+            return Ok(newest.clone());
+        }
+        let (note, checkpoint) = read(&self.state.folder, &self.state.manifest.verifier_key)?;
+        let hashes = self.hashes()?;
+        let newest = Arc::new(Signed {
+            note,
+            checkpoint,
+            hashes,
+        });
+        self.newest = Some(newest.clone());
+        Ok(newest)
     }
 
     /// Adds a durable entry's leaf hash. Nothing is written, so nothing can fail and leave a leaf out.
@@ -67,16 +115,60 @@ impl Publisher {
         self.tree.push(leaf);
     }
 
-    /// Writes the tree's hashes and then, if the tree has grown, a checkpoint; returns when it is durable.
-    pub(crate) fn publish(&mut self) -> Result<()> {
+    /// The file `checkpoint` does not cover all.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.filed < self.frontier.size()
+    }
+
+    /// Writes the tree's hashes and then, if it covers less, a new file `checkpoint`; returns when it is durable.
+    pub(crate) fn advance(&mut self) -> Result<()> {
         self.tree.flush()?;
-        if self.frontier.size() > self.published {
-            self.sign()?;
+        if self.is_behind() {
+            let signed = self.sign()?;
+            let bytes = signed.note.as_bytes();
+            self.state.folder.replace(FILE, bytes, Access::Usual)?;
+            self.filed = signed.checkpoint.size;
+            self.newest = Some(Arc::new(signed));
         }
-        if let Err(error) = self.seal() {
+        Ok(())
+    }
+
+    /// Makes a checkpoint of all durable at the least price, for those who wait: `checkpoint` is left to
+    /// [`advance`](Self::advance).
+    pub(crate) fn cover(&mut self) -> Result<()> {
+        // Whatever became of a write to it that failed, the next one goes to another file, behind what is filed.
+        let Some(mut cover) = self.cover.take() else {
+            self.advance()?;
+            self.cover = Some(Cover::create(&self.state.folder)?);
+            return Ok(());
+        };
+        if self.newest()?.checkpoint.size < self.frontier.size() {
+            self.tree.flush()?;
+            let signed = self.sign()?;
+            if !Cover::fits(&signed.note) {
+                return self.advance();
+            }
+            cover.write(&signed.note)?;
+            self.newest = Some(Arc::new(signed));
+        }
+        self.cover = Some(cover);
+        Ok(())
+    }
+
+    /// Gives each full segment that the newest checkpoint covers its sidecar.
+    pub(crate) fn seal(&mut self) {
+        if let Err(error) = self.try_seal() {
             // They stay in memory, and the next time may have room.
             tracing::warn!(%error, "a full segment has no sidecar yet");
         }
+    }
+
+    /// Leaves the newest checkpoint in the file `checkpoint`, and all else in order: when a ledger is opened, and at its end.
+    pub(crate) fn publish(&mut self) -> Result<()> {
+        self.advance()?;
+        self.cover = None;
+        cover::remove(&self.state.folder)?;
+        self.seal();
         Ok(())
     }
 
@@ -86,25 +178,36 @@ impl Publisher {
         reserve::backed(&folder, || self.publish())
     }
 
-    fn sign(&mut self) -> Result<()> {
-        let origin = self.signer.verifier_key().name().to_owned();
+    /// A checkpoint of all whose hashes are written; it is not on disk yet.
+    fn sign(&mut self) -> Result<Signed> {
         let checkpoint = Checkpoint {
-            origin,
+            origin: self.signer.verifier_key().name().to_owned(),
             size: self.frontier.size(),
             root: self.frontier.root(),
         };
-        let note = checkpoint.sign(&self.signer);
-        self.state.folder.replace(FILE, note.as_bytes(), Access::Usual)?;
-        self.published = checkpoint.size;
-        Ok(())
+        Ok(Signed {
+            note: checkpoint.sign(&self.signer),
+            checkpoint,
+            hashes: self.hashes()?,
+        })
+    }
+
+    fn hashes(&mut self) -> Result<Arc<TreeFiles>> {
+        let levels = self.tree.levels();
+        let hashes = match self.hashes.take().filter(|hashes| hashes.levels() == levels) {
+            Some(hashes) => hashes,
+            None => Arc::new(TreeFiles::open(&self.state.folder)?),
+        };
+        self.hashes = Some(hashes.clone());
+        Ok(hashes)
     }
 
     /// Gives each full segment that a checkpoint covers its sidecar, and says in `heads` that all up to there is in order.
-    fn seal(&mut self) -> Result<()> {
+    fn try_seal(&mut self) -> Result<()> {
         let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
         let sealed = index.sealed();
         drop(index);
-        for segment in sealed.iter().filter(|segment| segment.end() <= self.published) {
+        for segment in sealed.iter().filter(|segment| segment.end() <= self.filed) {
             let Some(recent) = segment.recent() else {
                 continue;
             };

@@ -1,5 +1,5 @@
-//! A thread that advances the signed checkpoint: at the latest a second after an entry, sooner when nothing more
-//! comes, and at close. Commits never wait for it.
+//! A thread that advances the signed checkpoint: at once for those who wait for one, at the latest a second after an
+//! entry, sooner when nothing more comes, and at close. Commits never wait for it.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -8,8 +8,12 @@ use std::{
 };
 
 use quipu_format::Hash;
+use tokio::sync::oneshot;
 
-use crate::{Error, Result, checkpoint::Publisher};
+use crate::{
+    Error, ErrorKind, Result,
+    checkpoint::{Publisher, Signed},
+};
 
 /// How long an entry may wait for a checkpoint.
 const LATEST: Duration = Duration::from_secs(1);
@@ -31,16 +35,36 @@ struct Shared {
 struct Pending {
     /// Leaf hashes of durable entries that no checkpoint covers.
     leaves: Vec<Hash>,
+    /// Entries whose leaf hashes have come, covered or not.
+    size: u64,
+    waiting: Vec<Waiting>,
     closing: bool,
+}
+
+/// Somebody who waits for a checkpoint of at least this size.
+struct Waiting {
+    size: u64,
+    reply: oneshot::Sender<Result<Arc<Signed>>>,
+}
+
+impl Pending {
+    /// A checkpoint of all that has come would answer somebody.
+    fn is_awaited(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.size <= self.size)
+    }
 }
 
 impl Checkpointer {
     pub(crate) fn start(publisher: Publisher) -> Result<Self> {
         let shared = Arc::new(Shared::default());
+        shared.pending().size = publisher.size();
         let worker = shared.clone();
         let thread = thread::Builder::new()
             .name("quipu-checkpoint".into())
-            .spawn(move || work(&worker, publisher))
+            .spawn(move || {
+                let ending = CloseOnDrop(&worker);
+                work(ending.0, publisher)
+            })
             .map_err(|e| Error::io("start the checkpointing thread", &e))?;
         Ok(Self {
             shared,
@@ -53,10 +77,30 @@ impl Checkpointer {
         let mut pending = self.shared.pending();
         let was_empty = pending.leaves.is_empty();
         pending.leaves.extend_from_slice(leaves);
-        if was_empty && !pending.leaves.is_empty() {
+        pending.size += leaves.len() as u64;
+        if was_empty && !pending.leaves.is_empty() || pending.is_awaited() {
             drop(pending);
             self.shared.changed.notify_one();
         }
+    }
+
+    /// The checkpoint that covers entry `seq`, once it and its name in the folder are durable. If none does yet, one is
+    /// signed at once: one signature and one sync for all who wait when it begins, and the next for all who come
+    /// meanwhile. Also waits for an entry that is still to come.
+    pub(crate) fn cover(&self, seq: u64) -> oneshot::Receiver<Result<Arc<Signed>>> {
+        let (reply, answer) = oneshot::channel();
+        let mut pending = self.shared.pending();
+        if pending.closing {
+            // Whoever waits is not left waiting: there is nobody else to receive it.
+            let _ = reply.send(Err(closed()));
+            return answer;
+        }
+        pending.waiting.push(Waiting { size: seq + 1, reply });
+        if pending.is_awaited() {
+            drop(pending);
+            self.shared.changed.notify_one();
+        }
+        answer
     }
 
     /// Publishes what is pending and ends.
@@ -81,42 +125,95 @@ impl Shared {
     }
 }
 
+/// However the thread ends, nobody is left waiting.
+struct CloseOnDrop<'a>(&'a Shared);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.0.pending();
+        pending.closing = true;
+        for waiting in pending.waiting.drain(..) {
+            let _ = waiting.reply.send(Err(closed()));
+        }
+    }
+}
+
 fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
     let mut failed = false;
+    // When the file `checkpoint` must be advanced at the latest.
+    let mut due: Option<Instant> = None;
     loop {
         let mut pending = shared.pending();
-        if failed {
-            pending = shared
+        let mut seen = pending.leaves.len();
+        while !pending.is_awaited() && !pending.closing {
+            if pending.leaves.is_empty() && !publisher.is_behind() && !failed {
+                pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let due = *due.get_or_insert_with(|| Instant::now() + LATEST);
+            let left = due.saturating_duration_since(Instant::now());
+            let patience = if failed { left } else { left.min(IDLE) };
+            let (guard, waited) = shared
                 .changed
-                .wait_timeout(pending, LATEST)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        while pending.leaves.is_empty() && !pending.closing && !failed {
-            pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
-        }
-        let latest = Instant::now() + LATEST;
-        let mut seen = 0;
-        while pending.leaves.len() > seen && !pending.closing && Instant::now() < latest {
+                .wait_timeout(pending, patience)
+                .unwrap_or_else(PoisonError::into_inner);
+            pending = guard;
+            let is_idle = waited.timed_out() && pending.leaves.len() == seen && !failed;
+            if is_idle || Instant::now() >= due {
+                break;
+            }
             seen = pending.leaves.len();
-            pending = shared
-                .changed
-                .wait_timeout(pending, IDLE)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
         }
+        // Those who always wait do not put off what is due.
+        let covering = pending.is_awaited() && due.is_none_or(|due| Instant::now() < due);
         let closing = pending.closing;
         let leaves = std::mem::take(&mut pending.leaves);
         drop(pending);
         leaves.into_iter().for_each(|leaf| publisher.push(leaf));
+        let published = if closing {
+            publisher.publish_last()
+        } else if covering {
+            publisher.cover()
+        } else {
+            publisher.advance()
+        };
+        answer(shared, published.clone().and_then(|()| publisher.newest()));
         if closing {
-            return publisher.publish_last();
+            return published;
         }
-        let published = publisher.publish();
         failed = published.is_err();
-        if let Err(error) = published {
+        due = match covering && !failed {
+            true => due.or_else(|| Some(Instant::now() + LATEST)),
+            false => None,
+        };
+        match published {
+            Ok(()) if covering => {}
+            // Those who waited have their checkpoint, and need not wait for this.
+            Ok(()) => publisher.seal(),
             // The entries are durable all the same; a disk that is full may have room again later.
-            tracing::warn!(%error, "the checkpoint was not advanced; trying again");
+            Err(error) => tracing::warn!(%error, "the checkpoint was not advanced; trying again"),
         }
     }
+}
+
+/// Tells those whom the newest checkpoint covers; or all, that there was none.
+fn answer(shared: &Shared, newest: Result<Arc<Signed>>) {
+    let mut pending = shared.pending();
+    let answered: Vec<Waiting> = match &newest {
+        Ok(signed) => {
+            let is_covered = |waiting: &mut Waiting| waiting.size <= signed.checkpoint.size;
+            pending.waiting.extract_if(.., is_covered).collect()
+        }
+        Err(_) => std::mem::take(&mut pending.waiting),
+    };
+    drop(pending);
+    for waiting in answered {
+        // Whoever waited may have gone.
+        let _ = waiting.reply.send(newest.clone());
+    }
+}
+
+fn closed() -> Error {
+    let message = "the ledger was closed before a checkpoint covered the entry: open it again, and ask for its proof";
+    Error::new(ErrorKind::Unavailable, message)
 }

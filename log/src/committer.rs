@@ -185,9 +185,15 @@ impl Shared {
         self.held.store(true, Ordering::Relaxed);
         let staged = sequencer.hold();
         self.held.store(false, Ordering::Relaxed);
-        let outcome = sequencer.commit(self.take_batch(staged));
+        let mut outcome = sequencer.commit(self.take_batch(staged));
         // In the order of the commits, so before the next one can begin.
         self.checkpointer.add(&outcome.leaves);
+        if let Some(seq) = outcome.erasures.last() {
+            let covered = crate::wait::block_on(self.checkpointer.cover(seq));
+            let covered = covered.unwrap_or_else(|_| Err(closed())).map(drop);
+            let erasures = mem::take(&mut outcome.erasures);
+            outcome.carried_out(sequencer.carry_out(&erasures, covered));
+        }
         drop(sequencer);
         let writers = outcome.len() + self.queue().waiting();
         outcome.answer();
@@ -197,10 +203,12 @@ impl Shared {
     /// As many requests as fit one commit beside the bytes that are staged; at least one, where nothing is.
     fn take_batch(&self, staged: usize) -> Vec<Request> {
         let mut queue = self.queue();
-        let (mut bytes, mut count) = (0, 0);
+        let (mut bytes, mut count, mut entries) = (0, 0, 0);
         for request in &queue.requests {
             let more = bytes + request.bytes();
-            if count + queue.staged > 0 && staged + more > limits::COMMIT_BYTES {
+            entries += request.drafts.len();
+            let fits = staged + more <= limits::COMMIT_BYTES && entries <= limits::COMMIT_ENTRIES / 2;
+            if count + queue.staged > 0 && !fits {
                 break;
             }
             bytes = more;

@@ -304,8 +304,15 @@ impl DiskFile {
     /// `length` bytes from `offset`; fewer where the file ends before.
     pub(crate) fn read_range(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length];
+        let have = self.read_into(&mut bytes, offset)?;
+        bytes.truncate(have);
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset` on; returns how many there are before the file ends.
+    pub(crate) fn read_into(&self, bytes: &mut [u8], offset: u64) -> Result<usize> {
         let mut have = 0;
-        while have < length {
+        while have < bytes.len() {
             match self.file.read_at(&mut bytes[have..], offset + have as u64) {
                 Ok(0) => break,
                 Ok(n) => have += n,
@@ -313,8 +320,7 @@ impl DiskFile {
                 Err(e) => return Err(self.failed("read", &e)),
             }
         }
-        bytes.truncate(have);
-        Ok(bytes)
+        Ok(have)
     }
 
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {

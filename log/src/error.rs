@@ -28,6 +28,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The idempotency key was used before with other content. Nothing was appended.
     Conflict,
+    /// A legal hold or a retention policy forbids it. Nothing was erased.
+    Held,
     /// The content that was asked about has been erased.
     Redacted,
     /// Another process writes to the ledger.

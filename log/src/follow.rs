@@ -2,11 +2,12 @@
 
 use std::{
     convert::Infallible,
+    mem,
     sync::{Arc, PoisonError},
 };
 
 use crate::{
-    Result, archive, base::Base, checkpoint, disk::DiskFile, index::Index, keyfile::Keys, lines::Found,
+    Result, archive, base::Base, checkpoint, disk::DiskFile, erasure::Erasures, index::Index, lines::Found,
     open_files::OpenFiles, reader::ReadState, scan, segment,
 };
 
@@ -16,8 +17,10 @@ pub(crate) struct Follow {
     at: usize,
     /// No segment has been read yet.
     fresh: bool,
-    /// Scopes have come whose keys have not been read.
+    /// Scopes have come whose keys have not been read, or erasures.
     keys_behind: bool,
+    /// These.
+    erasures: Erasures,
     /// What was proved durable, otherwise than by the files, when they were last looked at.
     proved: u64,
 }
@@ -28,6 +31,7 @@ impl Follow {
             at: 0,
             fresh: true,
             keys_behind: false,
+            erasures: Erasures::default(),
             proved: 0,
         }
     }
@@ -51,7 +55,9 @@ impl Follow {
         let firsts = archive::list(&state.folder, &state.log)?;
         if self.fresh {
             let files = Arc::new(OpenFiles::new(state.folder.clone(), state.log.clone()));
-            let base = Base::find(&state.folder, &files, &firsts, &state.secret(), checkpoint.as_ref())?;
+            let applied = state.keys.read().unwrap_or_else(PoisonError::into_inner).applied;
+            let secret = state.secret();
+            let base = Base::find(&state.folder, &files, &firsts, &secret, checkpoint.as_ref(), applied)?;
             *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files);
             self.fresh = false;
         }
@@ -81,8 +87,8 @@ impl Follow {
         }
         if self.keys_behind {
             // Before anybody sees the entries: a scope's record was durable before its first entry was.
-            let keys = Keys::read(&state.folder, state.manifest.verifier_key.name())?;
-            *state.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+            // With an erasure its content goes, be the key file written anew already or not.
+            state.watch.read_again(state, mem::take(&mut self.erasures))?;
             self.keys_behind = false;
         }
         Ok(())
@@ -109,11 +115,11 @@ impl Follow {
                 written(file, self.at as u64, length as usize)?
             };
             let mut whole = Vec::new();
-            let Ok(tail) = scan::commits(&bytes, 0, index.next(), &|(): &mut (), _| (), |found, ()| {
+            let Ok(tail) = scan::commits(&bytes, 0, index.next(), |found| {
                 whole.push(found);
                 Ok::<_, Infallible>(())
             });
-            scan::refuse_newer(&bytes, tail.end, file)?;
+            scan::refuse_newer(&bytes[tail.end..], self.at + tail.end, file)?;
             if !whole_file && floor > tail.next {
                 // Something durable is missing: what stands behind the damage is looked for everywhere.
                 whole_file = true;
@@ -126,8 +132,8 @@ impl Follow {
             } else {
                 (tail.last_commit.start, tail.last_first)
             };
-            let behind = || scan::authentic(&bytes, tail.end).filter(|found| found.line.first != tail.next);
-            let newest = behind().map(|found| found.line.first).max();
+            let behind = || scan::authentic(&bytes, tail.end).filter(|found| found.first != tail.next);
+            let newest = behind().map(|found| found.first).max();
             if newest.is_none() && (tail.rest.is_empty() || !sealed && floor <= tail.next) {
                 whole.retain(|found| found.envelope.seq < next);
                 self.serve(index, state, whole);
@@ -153,7 +159,7 @@ impl Follow {
         }
     }
 
-    fn serve(&mut self, index: &mut Index, state: &ReadState, found: Vec<Found<'_>>) {
+    fn serve(&mut self, index: &mut Index, state: &ReadState, found: Vec<Found>) {
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
         for mut found in found {
             if found.envelope.seq < index.next() {
@@ -161,6 +167,10 @@ impl Follow {
             }
             found.range = self.at + found.range.start..self.at + found.range.end;
             self.keys_behind |= !keys.trees.contains_key(&found.envelope.scope);
+            if found.envelope.seq >= keys.applied {
+                self.erasures.take(&found.envelope);
+                self.keys_behind |= !self.erasures.is_empty();
+            }
             index.push(&found.envelope, found.hash, found.range);
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct Heads {
     pub(crate) root: Hash,
     /// Name of the last entry.
     pub(crate) last_id: Ulid,
+    /// Position behind the last erasure; 0: there is none.
+    pub(crate) erased: u64,
     pub(crate) scopes: HashMap<Scope, Head>,
 }
 
@@ -47,6 +49,7 @@ impl Heads {
             size: 0,
             root: Hash::of_nothing(),
             last_id: Ulid::nil(),
+            erased: 0,
             scopes: HashMap::new(),
         }
     }
@@ -60,6 +63,7 @@ impl Heads {
     pub(crate) fn take(&mut self, segment: &Recent, root: Hash) {
         self.size = segment.first + u64::from(segment.len());
         self.root = root;
+        self.erased = self.erased.max(segment.erased);
         self.last_id = segment.ids.last().copied().unwrap_or(self.last_id);
         for (scope, postings) in &segment.scopes {
             let last = postings.numbers.last().copied().unwrap_or_default();
@@ -74,7 +78,11 @@ impl Heads {
 
     /// Puts the file in place, durably.
     pub(crate) fn write(&self, ledger: &Folder, secret: &[u8; 32]) -> Result<()> {
-        let mut text = format!("{MAGIC}\t{}\t{}\t{}\n", self.size, self.root, self.last_id);
+        let mut text = format!("{MAGIC}\t{}\t{}\t{}", self.size, self.root, self.last_id);
+        if self.erased > 0 {
+            let _ = write!(text, "\t{}", self.erased);
+        }
+        text.push('\n');
         let mut scopes: Vec<_> = self.scopes.iter().collect();
         scopes.sort_unstable_by_key(|(scope, _)| *scope);
         for (scope, head) in scopes {
@@ -103,6 +111,7 @@ fn parse(bytes: &[u8], secret: &[u8; 32]) -> Option<Heads> {
         size: first.next()?.parse().ok()?,
         root: first.next()?.parse().ok()?,
         last_id: first.next()?.parse().ok()?,
+        erased: first.next().map_or(Ok(0), str::parse).ok()?,
         scopes: HashMap::new(),
     };
     for line in lines {
@@ -132,6 +141,7 @@ mod tests {
             size: 8,
             root: Hash::of(&[b"root"]),
             last_id: Ulid::from_parts(5, 6),
+            erased: 4,
             scopes: [("a", 3), ("b", 5)]
                 .map(|(scope, count)| (Scope::new(scope).unwrap(), head(count)))
                 .into(),

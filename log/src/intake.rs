@@ -10,6 +10,8 @@ use crate::{
     Draft, Error, ErrorKind, LedgerReader, Result,
     committer::Committer,
     draft::Prepared,
+    erasure::Erasures,
+    scope_roots,
     sequencer::{self, Request},
 };
 
@@ -88,7 +90,11 @@ fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: SmallVec<[Draft; 1]
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
-    drafts.into_iter().map(|draft| Prepared::new(draft, secret)).collect()
+    let ours = drafts.into_iter().map(scope_roots::as_ours);
+    let drafts: Result<SmallVec<[Prepared; 1]>> = ours.map(|draft| Prepared::new(draft?, secret)).collect();
+    let drafts = drafts?;
+    Erasures::default().admit(drafts.iter().map(|draft| &draft.envelope), &reader.state)?;
+    Ok(drafts)
 }
 
 /// Refuses a number of drafts that cannot be appended together.

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Hash, Signer, limits};
+use quipu_format::{Hash, Signer, VerifierKey, limits};
 use smallvec::{SmallVec, smallvec};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
+    checkpoint::Signed,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
@@ -19,7 +20,8 @@ use crate::{
     lock::Lock,
     manifest::{self},
     opening::{self, Parts},
-    reserve, restore,
+    operators::operator_key,
+    reserve, restore, scope_roots,
     segment::Filling,
     sequencer::Receipts,
     share::{self, Client, Server, Way},
@@ -35,6 +37,8 @@ pub struct CreateOptions {
     pub origin: String,
     /// Bytes after which a segment file is sealed and the next one begun, from 64 KiB; 64 MiB unless said otherwise.
     pub segment_bytes: u64,
+    /// The keys of those who may erase, from the first entry on.
+    operators: Vec<VerifierKey>,
 }
 
 impl CreateOptions {
@@ -43,7 +47,18 @@ impl CreateOptions {
         Self {
             origin: origin.into(),
             segment_bytes: limits::SEGMENT_BYTES,
+            operators: Vec::new(),
         }
+    }
+
+    /// Enrols an operator, who may erase: the verifier key of a pair whose secret stays outside the ledger, and whose name
+    /// begins with `operator:`.
+    ///
+    /// # Errors
+    /// `Invalid` where the key's name does not.
+    pub fn operator(mut self, key: &VerifierKey) -> Result<Self> {
+        self.operators.push(operator_key(&key.to_string())?);
+        Ok(self)
     }
 }
 
@@ -121,7 +136,15 @@ impl Ledger {
         }
         let lock = Lock::take(&folder, Duration::ZERO)?;
         let filling = Filling::new(options.segment_bytes);
-        Parts::create(&folder, path, &options.origin, filling, Box::new(SystemClock::new()))?;
+        let operators = &options.operators;
+        Parts::create(
+            &folder,
+            path,
+            &options.origin,
+            operators,
+            filling,
+            Box::new(SystemClock::new()),
+        )?;
         drop(lock);
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,
@@ -245,6 +268,23 @@ impl Ledger {
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
     }
 
+    /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
+    /// scope holds by now can be proved complete as soon as a checkpoint covers that entry.
+    pub fn root_scopes(&self) -> Result<Receipt> {
+        self.append_blocking(scope_roots::draft()?)
+    }
+
+    /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
+    /// process has signed it, and the newest one on disk covers the entry.
+    pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
+        let writer = match &self.role {
+            Role::Writer(writer) => writer,
+            Role::Client(client) => return Box::pin(client.cover(seq)).await,
+        };
+        let signed = writer.checkpointer.cover(seq).await;
+        signed.unwrap_or_else(|_| Err(unanswered())).map(Some)
+    }
+
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.
     pub fn put_component(&self, bytes: &[u8]) -> Result<Hash> {
         components::put(&self.reader().state.folder, bytes)
@@ -302,8 +342,9 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(parts: Parts, lock: Lock) -> Result<Self> {
+    fn start(mut parts: Parts, lock: Lock) -> Result<Self> {
         let secret = parts.state.secret();
+        parts.sequencer.start()?;
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };

@@ -1,8 +1,8 @@
 //! Opening the body of an entry that stands in a segment.
 
-use quipu_format::{Body, Envelope};
+use quipu_format::{Body, Hash, KeyPath, Line, Scope};
 
-use crate::{keyfile::Keys, lines::Found, reader::KeyPaths};
+use crate::keyfile::Keys;
 
 /// What became of a body.
 pub(crate) enum Opened {
@@ -14,24 +14,29 @@ pub(crate) enum Opened {
     Bad(String),
 }
 
-/// Opens an entry's body and checks that it is what the envelope commits to.
-pub(crate) fn opened(keys: Option<&Keys>, paths: &mut KeyPaths, found: &Found<'_>) -> Opened {
-    let Envelope { scope, nth, body, .. } = &found.envelope;
-    let sealed = match found.line.sealed_bytes() {
-        Ok(sealed) => sealed,
-        Err(e) => return Opened::Bad(e.to_string()),
-    };
+/// Opens an entry's body and checks that it is what the envelope commits to: the entry's scope, place in it and
+/// commitment. `path` is the way to another entry of the scope, and `room` is for the body.
+pub(crate) fn opened(
+    keys: Option<&Keys>,
+    path: &mut KeyPath,
+    line: &Line<'_>,
+    (scope, nth, commitment): (&Scope, u32, &Hash),
+    room: &mut Vec<u8>,
+) -> Opened {
+    if let Err(e) = line.sealed_into(room) {
+        return Opened::Bad(e.to_string());
+    }
     let Some(keys) = keys else {
         return Opened::Sealed;
     };
-    if !keys.trees.contains_key(scope) {
+    let Some(tree) = keys.trees.get(scope) else {
         return Opened::Unknown;
-    }
-    let Some(secret) = keys.secret_via(scope, *nth, paths.of(scope)) else {
+    };
+    let Some(secret) = tree.secret_via(nth, path) else {
         return Opened::Bad("its secret is gone, and no erasure says so".into());
     };
-    let plaintext = quipu_format::open(&secret, scope, *nth, body, &sealed);
-    match plaintext.and_then(|plaintext| Body::parse(&plaintext)) {
+    let plaintext = quipu_format::open_in_place(&secret, scope, nth, commitment, room);
+    match plaintext.and_then(|()| Body::parse(room)) {
         Ok(_) => Opened::Intact,
         Err(e) => Opened::Bad(e.to_string()),
     }

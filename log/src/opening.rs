@@ -2,11 +2,11 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Kind, Scope, Signer, limits, tree::Frontier};
+use quipu_format::{Actor, Body, Kind, Scope, Signer, VerifierKey, limits, tree::Frontier};
 use serde_json::{Value, json};
 use ulid::Ulid;
 use zeroize::Zeroizing;
@@ -20,11 +20,13 @@ use crate::{
     follow::Follow,
     index::Index,
     intake,
+    key_watch::KeyWatch,
     keyfile::{self, KeyFile, Keys},
     ledger::{one, unanswered},
     lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
+    operators::Operators,
     random,
     reader::ReadState,
     recovery,
@@ -50,6 +52,7 @@ impl Parts {
         folder: &Folder,
         path: &Path,
         origin: &str,
+        operators: &[VerifierKey],
         filling: Filling,
         clock: Box<dyn Clock>,
     ) -> Result<()> {
@@ -79,16 +82,26 @@ impl Parts {
             copy: false,
         };
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
-        let publisher = Publisher::new(state.clone(), signer, Frontier::new(), 0)?;
+        let publisher = Publisher::new(state.clone(), signer, Frontier::new())?;
         let stamps = Stamps::new(clock, Ulid::nil());
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, Remembered::default());
+        let sequencer = Sequencer::new(
+            state.clone(),
+            keyfile,
+            active,
+            stamps,
+            Remembered::default(),
+            Operators::default(),
+        )?;
         let mut parts = Self {
             state,
             sequencer,
             publisher,
         };
-        let genesis = json!({"genesis": {"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()}});
-        parts.append_system("quipu.genesis", genesis)?;
+        let mut genesis = json!({"origin": verifier_key.name(), "verifierKey": verifier_key.to_string()});
+        if !operators.is_empty() {
+            genesis["operators"] = operators.iter().map(ToString::to_string).collect();
+        }
+        parts.append_system("quipu.genesis", json!({"genesis": genesis}))?;
         parts.publisher.publish()?;
         Manifest {
             verifier_key,
@@ -106,7 +119,6 @@ impl Parts {
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(folder, origin)?;
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
-        let published = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
@@ -124,16 +136,23 @@ impl Parts {
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
         let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
-        let mut publisher = Publisher::new(state.clone(), signer, log.frontier, published)?;
+        let mut publisher = Publisher::new(state.clone(), signer, log.frontier)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
         let stamps = Stamps::new(clock, log.last_id);
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered);
+        log.erasures
+            .done_below(state.keys.read().unwrap_or_else(PoisonError::into_inner).applied);
+        let operators = Operators::read(&LedgerReader { state: state.clone() })?;
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators)?;
         let mut parts = Self {
             state,
             sequencer,
             publisher,
         };
+        if !log.erasures.is_empty() {
+            // A checkpoint covers them: it was just written.
+            parts.sequencer.carry_out(&log.erasures, Ok(()))?;
+        }
         for recovered in recovery::unnamed_torn(&parts.reader())? {
             parts.append_system("quipu.recovered", recovered)?;
         }
@@ -159,6 +178,10 @@ impl Parts {
         std::mem::take(&mut outcome.leaves)
             .into_iter()
             .for_each(|leaf| self.publisher.push(leaf));
+        if !outcome.erasures.is_empty() {
+            let erasures = std::mem::take(&mut outcome.erasures);
+            outcome.carried_out(self.sequencer.carry_out(&erasures, self.publisher.publish()));
+        }
         outcome.answer();
     }
 
@@ -215,6 +238,7 @@ pub(crate) fn read_state(
         index: RwLock::new(index),
         keys: RwLock::new(keys),
         follow,
+        watch: KeyWatch::default(),
         proved: AtomicU64::new(0),
     })
 }

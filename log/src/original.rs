@@ -122,11 +122,11 @@ pub(crate) struct Segment {
 pub(crate) fn entries(bytes: &[u8], segment: &Segment) -> std::result::Result<(Vec<Hash>, usize), String> {
     let mut leaves = Vec::new();
     let mut end = None;
-    let Ok(tail) = scan::commits(bytes, 0, segment.first, &|(): &mut (), _| (), |found, ()| {
+    let Ok(tail) = scan::commits(bytes, 0, segment.first, |found| {
         if found.envelope.seq < segment.end {
             leaves.push(found.hash);
         }
-        if found.line.last + 1 == segment.end {
+        if found.last + 1 == segment.end {
             end = Some(found.range.end);
         }
         Ok::<_, std::convert::Infallible>(())

@@ -11,8 +11,8 @@ use std::{
 };
 
 use quipu_format::{
-    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, InclusionProof, KeyPath, Line, Scope, Timestamp,
-    VerifierKey, leaf_hash, limits, tree,
+    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyPath, Line, Scope, Timestamp, VerifierKey, leaf_hash,
+    limits,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -24,10 +24,10 @@ use crate::{
     disk::{DiskFile, Folder},
     follow::Follow,
     index::{Found, Index, SharedIndex},
+    key_watch::KeyWatch,
     keyfile::Keys,
     manifest::Manifest,
     recent::Place,
-    tree_files::TreeFiles,
 };
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
@@ -49,6 +49,8 @@ pub(crate) struct ReadState {
     pub(crate) keys: RwLock<Keys>,
     /// Of a reader that does not write: how far it has followed the files.
     pub(crate) follow: Option<Mutex<Follow>>,
+    /// Of such a reader: the key file, which the writer may replace.
+    pub(crate) watch: KeyWatch,
     /// Of such a reader: entries below it are durable, for the process that writes has said so.
     pub(crate) proved: AtomicU64,
 }
@@ -57,6 +59,14 @@ impl ReadState {
     /// What blinds idempotency keys and vouches for `heads`.
     pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone()
+    }
+
+    /// Before content is served: what another process has erased meanwhile is not.
+    fn look_at_keys(&self) -> Result<()> {
+        match self.follow {
+            Some(_) => self.watch.look(self),
+            None => Ok(()),
+        }
     }
 }
 
@@ -92,6 +102,16 @@ pub struct ScopeHead {
     /// Position of its last entry.
     #[serde(rename = "lastSeq")]
     pub last_seq: u64,
+}
+
+/// What is left of a scope's key tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ScopeKeys {
+    /// Its name.
+    pub scope: Scope,
+    /// Nodes: 1 as long as nothing of it was erased, at most 100,000.
+    pub nodes: usize,
 }
 
 /// Numbers of a ledger.
@@ -149,6 +169,7 @@ impl LedgerReader {
 
     /// The event at a position. None: there is none yet.
     pub fn event(&self, seq: u64) -> Result<Option<Event>> {
+        self.state.look_at_keys()?;
         self.load(seq, &mut KeyPaths::default())
     }
 
@@ -178,6 +199,7 @@ impl LedgerReader {
         let mut seqs = self.shown().select(scope, range.clone(), direction, limit + 1)?;
         let mut more = seqs.len() > limit;
         seqs.truncate(limit);
+        self.state.look_at_keys()?;
         let mut paths = KeyPaths::default();
         let mut events: Vec<Event> = Vec::with_capacity(seqs.len());
         let (mut bytes, mut damaged) = (0, 0);
@@ -286,31 +308,13 @@ impl LedgerReader {
         heads
     }
 
-    /// A proof that the entry is in the tree of the newest checkpoint, checked before it is returned.
-    pub fn prove(&self, seq: u64) -> Result<InclusionProof> {
-        let (note, checkpoint) = self.checkpoint()?;
-        self.refresh()?;
-        if seq >= checkpoint.size {
-            let message = format!(
-                "entry {seq} is not covered by a checkpoint yet (the newest covers {}): ask again in a second",
-                checkpoint.size
-            );
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        let files = TreeFiles::open(&self.state.folder)?;
-        let hashes = tree::inclusion_proof(checkpoint.size, seq, &files)?;
-        let proof = InclusionProof {
-            index: seq,
-            hashes,
-            checkpoint: note,
-        };
-        let Some(event) = self.event(seq)? else {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no entry {seq}")));
-        };
-        proof
-            .verify(&event.hash, self.verifier_key())
-            .map_err(|_| TreeFiles::stale())?;
-        Ok(proof)
+    /// A proof of where a scope stands, by the newest entry `quipu.scopes` that a checkpoint covers, checked before it is
+    /// returned.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such entry yet: see [`Ledger::root_scopes`](crate::Ledger::root_scopes).
+    pub fn prove_scope(&self, scope: &Scope) -> Result<crate::ProvedScope> {
+        crate::scope_prove::prove(self, scope)
     }
 
     /// The newest checkpoint: the signed note, and what it says.
@@ -342,6 +346,21 @@ impl LedgerReader {
     /// Bundles hold envelopes and so no content, but all scopes, actors, kinds, times and links.
     pub fn export_tiles(&self, path: &std::path::Path) -> Result<crate::ExportSummary> {
         crate::export::tiles(self, path)
+    }
+
+    /// How many nodes of its key tree each scope has left, by name of the scope.
+    pub fn key_nodes(&self) -> Vec<ScopeKeys> {
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let mut scopes: Vec<_> = keys
+            .trees
+            .iter()
+            .map(|(scope, tree)| ScopeKeys {
+                scope: scope.clone(),
+                nodes: tree.nodes().len(),
+            })
+            .collect();
+        scopes.sort_by(|a, b| a.scope.cmp(&b.scope));
+        scopes
     }
 
     /// Counts and sizes.
@@ -499,7 +518,8 @@ impl Iterator for Events {
 
     fn next(&mut self) -> Option<Result<Event>> {
         let seq = self.range.next()?;
-        self.reader.load(seq, &mut self.paths).transpose()
+        let looked = self.reader.state.look_at_keys();
+        looked.and_then(|()| self.reader.load(seq, &mut self.paths)).transpose()
     }
 }
 
@@ -509,7 +529,7 @@ pub(crate) struct KeyPaths(HashMap<Scope, KeyPath>);
 
 impl KeyPaths {
     /// Scopes whose way is kept; each takes at most 2 KiB.
-    const SCOPES: usize = 1_024;
+    pub(crate) const SCOPES: usize = 1_024;
 
     pub(crate) fn of(&mut self, scope: &Scope) -> &mut KeyPath {
         if self.0.len() > Self::SCOPES {

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use quipu_format::{Envelope, EventId, Hash, IdempotencyKey, Scope, Timestamp};
+use quipu_format::{Envelope, Erasure, EventId, Hash, IdempotencyKey, Scope, Timestamp};
 use ulid::Ulid;
 
 use crate::reader::Direction;
@@ -36,6 +36,8 @@ pub(crate) struct Recent {
     pub(crate) keyed: Vec<(IdempotencyKey, u32)>,
     /// Bytes of all lines.
     pub(crate) entry_bytes: u64,
+    /// Position behind the last erasure among them; 0: there is none.
+    pub(crate) erased: u64,
 }
 
 impl Recent {
@@ -63,6 +65,9 @@ impl Recent {
         });
         self.ids.push(envelope.id.0);
         self.entry_bytes += range.len() as u64;
+        if envelope.kind.as_str() == Erasure::KIND {
+            self.erased = envelope.seq + 1;
+        }
         if let Some(key) = envelope.key {
             self.keyed.push((key, number));
         }

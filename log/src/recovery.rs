@@ -11,6 +11,7 @@ use crate::{
     Error, ErrorKind, LedgerReader, Result,
     base::Base,
     disk::{Access, DiskFile, Folder},
+    erasure::Erasures,
     index::{Index, SharedIndex},
     lines::Found,
     open_files::OpenFiles,
@@ -79,6 +80,9 @@ pub(crate) struct Log {
     pub(crate) frontier: Frontier,
     pub(crate) leaves: Vec<Hash>,
     pub(crate) last_id: Ulid,
+    /// Erasures that the keys have not carried out.
+    pub(crate) erasures: Erasures,
+    applied: u64,
     findings: Findings,
     /// The last whole commit of the newest segment.
     last_commit: Vec<u8>,
@@ -117,12 +121,14 @@ impl Log {
             Err(e) => return Err(e),
         };
         let firsts = files.segments()?;
-        let base = Base::find(ledger, files, &firsts, secret, checkpoint.as_ref())?;
+        let base = Base::find(ledger, files, &firsts, secret, checkpoint.as_ref(), applied)?;
         let start = base.size();
         let mut this = Self {
             frontier: base.frontier.clone(),
             leaves: Vec::new(),
             last_id: base.last_id,
+            erasures: Erasures::default(),
+            applied,
             index: base.into_index(files.clone()),
             findings,
             last_commit: Vec::new(),
@@ -152,7 +158,7 @@ impl Log {
                 self.index.rotate(first, file.clone());
             }
             let mut contradiction = None;
-            let tail = scan::commits(&bytes, 0, next, &|(): &mut (), _| (), |found, ()| {
+            let tail = scan::commits(&bytes, 0, next, |found| {
                 if contradiction.is_none() {
                     contradiction = self.take(&found, &file);
                 }
@@ -165,7 +171,7 @@ impl Log {
                 }
                 Ok::<_, Error>(())
             })?;
-            scan::refuse_newer(&bytes, tail.end, &file)?;
+            scan::refuse_newer(&bytes[tail.end..], tail.end, &file)?;
             if let Some(why) = contradiction {
                 self.findings.contradiction.get_or_insert(why);
             }
@@ -182,7 +188,7 @@ impl Log {
     }
 
     /// Takes an entry in. Returns why it contradicts those before it, if it does.
-    fn take(&mut self, found: &Found<'_>, file: &DiskFile) -> Option<String> {
+    fn take(&mut self, found: &Found, file: &DiskFile) -> Option<String> {
         let Envelope {
             seq,
             id,
@@ -197,6 +203,9 @@ impl Log {
             .scopes
             .get(scope)
             .map_or((0, Hash::of_nothing()), |head| (head.count, head.last));
+        if *seq >= self.applied {
+            self.erasures.take(&found.envelope);
+        }
         let rises = id.0 > self.last_id || *seq == 0;
         let hash = found.hash;
         self.index.push(&found.envelope, hash, found.range.clone());
@@ -213,7 +222,7 @@ impl Log {
     }
 
     fn look_behind(&mut self, bytes: &[u8], tail: &Tail, file: &DiskFile, newest: bool) {
-        let stray = scan::authentic(bytes, tail.end).find(|found| found.line.first != tail.next);
+        let stray = scan::authentic(bytes, tail.end).find(|found| found.first != tail.next);
         let place = format!("{}, byte {}: entry {} is damaged", file.name(), tail.end, tail.next);
         if let Some(stray) = stray {
             let why = format!(

@@ -248,7 +248,7 @@ fn check_root(folder: &Folder, wanted: &Checkpoint) -> Result<()> {
         }
         let bytes = read_segment(&archive::open(folder, &log, first)?)?;
         let next = frontier.size();
-        let Ok(_) = scan::commits(&bytes, 0, next, &|(): &mut (), _| (), |found, ()| {
+        let Ok(_) = scan::commits(&bytes, 0, next, |found| {
             if frontier.size() < wanted.size {
                 frontier.push(found.hash);
             }

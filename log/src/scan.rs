@@ -8,7 +8,8 @@ use quipu_format::{Envelope, Line, limits};
 use crate::{
     Error, ErrorKind,
     disk::DiskFile,
-    lines::{self, Found, Item},
+    lines::{self, Found},
+    parts::{self, Item, Parts, Place, Source},
 };
 
 /// How every stored envelope begins. A payload cannot imitate it: bodies are in base64, and JSON escapes quotes.
@@ -27,19 +28,35 @@ pub(crate) struct Tail {
     pub(crate) last_first: u64,
     /// From the first to after the last byte behind the end that is not LF; empty where there is none.
     pub(crate) rest: Range<usize>,
+    /// Byte after the last line that was read, of a whole commit or not.
+    read: usize,
     /// Why the next commit is not whole, for a person.
     pub(crate) why: String,
 }
 
-/// Walks the whole commits of `bytes` from `start`, the first of which must begin with entry `next`. Lines are
-/// handed out commit by commit, once the commit is known to be whole, with what `work` made of each, which is called on
-/// several threads.
-pub(crate) fn commits<'a, S: Default, T: Send, E>(
-    bytes: &'a [u8],
+/// Walks the whole commits of `bytes` from `start`, the first of which must begin with entry `next`. Lines are handed out
+/// commit by commit, once the commit is known to be whole.
+pub(crate) fn commits<E>(
+    bytes: &[u8],
     start: usize,
     next: u64,
-    work: &(dyn Fn(&mut S, &Found<'a>) -> T + Sync),
-    mut each: impl FnMut(Found<'a>, T) -> Result<(), E>,
+    mut each: impl FnMut(Found) -> Result<(), E>,
+) -> Result<Tail, E> {
+    let source = (Source::Bytes(bytes), start..bytes.len());
+    let mut tail = parts::read(&[source], &lines::whole, |parts| {
+        take_commits(parts, start, next, |place, whole| each(Found::from((place, whole))))
+    })?;
+    tail.see_rest(&bytes[tail.end..]);
+    Ok(tail)
+}
+
+/// Takes whole commits of the source that `parts` has come to, from `start` on. What lies behind them is for
+/// [`Tail::see_rest`].
+pub(crate) fn take_commits<S: Default, T: Send, E>(
+    parts: &mut Parts<'_, '_, S, T>,
+    start: usize,
+    next: u64,
+    mut each: impl FnMut(Place, T) -> Result<(), E>,
 ) -> Result<Tail, E> {
     let mut tail = Tail {
         end: start,
@@ -47,80 +64,79 @@ pub(crate) fn commits<'a, S: Default, T: Send, E>(
         last_commit: start..start,
         last_first: next,
         rest: start..start,
+        read: start,
         why: String::new(),
     };
-    let mut commit: Vec<(Found<'a>, T)> = Vec::new();
-    let mut at = start;
-    let mut outcome = Ok(());
-    lines::walk(bytes, start, work, |item| {
-        let (found, made) = match item {
-            Item::Line(found, made) => (found, made),
+    let mut commit: Vec<(Place, T)> = Vec::new();
+    loop {
+        let (place, made) = match parts.next() {
+            Item::Line(place, made) => (place, made),
             Item::Bad(why) => {
                 tail.why = why;
-                return false;
-            }
-            Item::Empty | Item::End if bytes[at..].iter().all(|&b| b == b'\n') => {
-                tail.why = "the log ends here".into();
-                return false;
+                return Ok(tail);
             }
             Item::Empty => {
                 tail.why = "an empty line among entries".into();
-                return false;
+                return Ok(tail);
             }
             Item::End => {
                 tail.why = "a line without an end".into();
-                return false;
+                return Ok(tail);
             }
         };
         let expected = tail.next + commit.len() as u64;
-        if found.envelope.seq != expected {
-            tail.why = format!("the line is entry {} where {expected} is next", found.envelope.seq);
-            return false;
+        if place.seq != expected {
+            tail.why = format!("the line is entry {} where {expected} is next", place.seq);
+            return Ok(tail);
         }
-        if found.line.first != tail.next {
+        if place.first != tail.next {
             tail.why = format!(
                 "a commit beginning with entry {} where {} is next",
-                found.line.first, tail.next
+                place.first, tail.next
             );
-            return false;
+            return Ok(tail);
         }
-        let last = found.line.last;
-        if commit.last().is_some_and(|(before, _)| before.line.last != last) {
+        let last = place.last;
+        if commit.last().is_some_and(|(before, _)| before.last != last) {
             tail.why = "two lines of one commit disagree about its end".into();
-            return false;
+            return Ok(tail);
         }
-        at = found.range.end;
-        let complete = found.envelope.seq == last;
-        commit.push((found, made));
-        if complete {
+        let seq = place.seq;
+        tail.read = place.range.end;
+        commit.push((place, made));
+        if seq == last {
             tail.last_first = tail.next;
-            tail.last_commit = tail.end..at;
-            (tail.end, tail.next) = (at, last + 1);
-            outcome = commit.drain(..).try_for_each(|(found, made)| each(found, made));
+            tail.last_commit = tail.end..tail.read;
+            (tail.end, tail.next) = (tail.read, last + 1);
+            commit.drain(..).try_for_each(|(place, made)| each(place, made))?;
         }
-        outcome.is_ok()
-    });
-    outcome?;
-    let rest = &bytes[tail.end..];
-    if let (Some(first), Some(last)) = (
-        rest.iter().position(|&b| b != b'\n'),
-        rest.iter().rposition(|&b| b != b'\n'),
-    ) {
-        tail.rest = tail.end + first..tail.end + last + 1;
     }
-    Ok(tail)
+}
+
+impl Tail {
+    /// Looks at the bytes behind the end: all of them, or none where there is LF alone.
+    pub(crate) fn see_rest(&mut self, rest: &[u8]) {
+        let other = |&byte: &u8| byte != b'\n';
+        if let (Some(first), Some(last)) = (rest.iter().position(other), rest.iter().rposition(other)) {
+            self.rest = self.end + first..self.end + last + 1;
+        }
+        if self.read >= self.end + rest.len() || !rest[self.read - self.end..].iter().any(other) {
+            self.why = "the log ends here".into();
+        }
+    }
 }
 
 /// Every line after `start` whose checksum and envelope are good, wherever it stands: what damage left.
-pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Found<'_>> {
-    checked(bytes, start).filter_map(|(range, line)| Found::new(range, line).ok())
+pub(crate) fn authentic(bytes: &[u8], start: usize) -> impl Iterator<Item = Found> {
+    checked(bytes, start).filter_map(|(range, line)| Found::new(range, &line).ok())
 }
 
-/// Refuses a segment that holds a line of a newer format after `start`: to this release it would look like damage.
-pub(crate) fn refuse_newer(bytes: &[u8], start: usize, file: &DiskFile) -> Result<(), Error> {
-    let newer = checked(bytes, start).find_map(|(range, line)| {
+/// Refuses a segment that holds a line of a newer format in `bytes`, which begin at byte `at` of it: to this release it
+/// would look like damage.
+pub(crate) fn refuse_newer(bytes: &[u8], at: usize, file: &DiskFile) -> Result<(), Error> {
+    let newer = checked(bytes, 0).find_map(|(range, line)| {
         let version = Envelope::version(line.envelope)?;
-        (version > 1).then_some((range.start, version))
+        (version > 1).then_some((at + range.start, version))
     });
     newer.map_or(Ok(()), |(at, version)| {
         let message = format!(

@@ -13,12 +13,16 @@ use tokio::sync::oneshot;
 use crate::{
     Error, ErrorKind, Receipt, Result,
     draft::Prepared,
+    erasure::Erasures,
     keyfile::KeyFile,
+    operators::Operators,
     random,
     reader::ReadState,
     remembered::Remembered,
+    reserve,
+    scope_roots::ScopeRoots,
     segment::ActiveSegment,
-    stage::{CLOCK_BYTES, Made, Stage},
+    stage::{HOST_BYTES, Made, Stage},
     staging::Entry,
     stamps::Stamps,
 };
@@ -26,8 +30,8 @@ use crate::{
 /// What is told to whoever made a request.
 pub(crate) type Answer = Result<Receipts>;
 
-/// Most requests are of one draft, and one less block of memory that goes from thread to thread is a third less time
-/// in the allocator.
+/// Most requests are of one draft: it needs no block of memory of its own, which one thread would allocate and another
+/// free.
 pub(crate) type Receipts = SmallVec<[Receipt; 1]>;
 
 /// Drafts that are appended together or not at all, and who waits for them.
@@ -60,11 +64,22 @@ pub(crate) struct Sequencer {
 #[must_use = "those who wait have not been answered"]
 pub(crate) struct Outcome {
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// Erasures that came to be: to be carried out by [`Sequencer::carry_out`] before anybody is answered.
+    pub(crate) erasures: Erasures,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
 }
 
 impl Outcome {
+    /// Tells those who wait that what is in the log was not carried out, if so.
+    pub(crate) fn carried_out(&mut self, done: Result<()>) {
+        if let Err(error) = done {
+            for (_, answer) in self.answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
+                *answer = Err(error.clone());
+            }
+        }
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.answers.len()
@@ -86,16 +101,23 @@ impl Sequencer {
         active: ActiveSegment,
         stamps: Stamps,
         remembered: Remembered,
-    ) -> Self {
-        let stage = Arc::new(Mutex::new(Stage::new(state.clone(), stamps, remembered)));
-        Self {
+        operators: Operators,
+    ) -> Result<Self> {
+        let roots = ScopeRoots::resume(state.clone())?;
+        let stage = Stage::new(state.clone(), stamps, remembered, operators, roots);
+        Ok(Self {
             state,
             keyfile,
             active,
-            stage,
+            stage: Arc::new(Mutex::new(stage)),
             spare: Made::default(),
             broken: None,
-        }
+        })
+    }
+
+    /// From now on threads work beside the commits.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.stage().roots.start()
     }
 
     /// Where others may stage ahead.
@@ -147,14 +169,54 @@ impl Sequencer {
             Ok(()) => made.batch.entries.iter().map(|entry| entry.hash).collect(),
             Err(_) => Vec::new(),
         };
+        let erasures = match &written {
+            Ok(()) => mem::take(&mut made.erasures),
+            Err(_) => Erasures::default(),
+        };
         let mut answers = mem::take(&mut made.waiting);
         answers.extend(refused);
         made.clear();
         self.spare = made;
-        if self.broken.is_none() {
+        // What comes after an erasure is sealed once that is carried out.
+        if self.broken.is_none() && erasures.is_empty() {
             self.stage().open(self.active.room(), None);
         }
-        Outcome { answers, leaves }
+        Outcome {
+            answers,
+            erasures,
+            leaves,
+        }
+    }
+
+    /// Carries out erasures that are in the log, after a checkpoint that covers them has been synced: the key file is
+    /// written anew without the secrets, and nothing that this process holds serves them any more.
+    ///
+    /// If any of it fails the ledger takes no more, and opening it again finishes what is in the log.
+    pub(crate) fn carry_out(&mut self, erasures: &Erasures, covered: Result<()>) -> Result<()> {
+        let done = covered.and_then(|()| self.destroy(erasures)).map_err(|e| {
+            let message = format!(
+                "{e}. An erasure is in the log and was not carried out: open the ledger again, which finishes it"
+            );
+            Error::new(ErrorKind::Unavailable, message)
+        });
+        match &done {
+            Ok(()) => self.stage().open(self.active.room(), None),
+            Err(error) => self.broken = Some(error.clone()),
+        }
+        done
+    }
+
+    fn destroy(&mut self, erasures: &Erasures) -> Result<()> {
+        // The ways to entries hold secrets of what was erased.
+        self.stage().forget_ways();
+        let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
+        let count = |scope: &Scope| index.scopes.get(scope).map_or(0, |head| head.count);
+        let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
+        erasures.carry_out(&mut keys, count)?;
+        drop((keys, index));
+        let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
+        self.keyfile = reserve::backed(&self.state.folder, || KeyFile::replace(&self.state.folder, &keys))?;
+        Ok(())
     }
 
     /// Writes the key file anew, as an erasure does.
@@ -166,8 +228,22 @@ impl Sequencer {
         Ok(())
     }
 
+    /// From now on each write to the log fails.
+    #[cfg(test)]
+    pub(crate) fn lose_disk(&mut self) -> Result<()> {
+        let first = self
+            .state
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .newest_first();
+        self.active.file = Arc::new(self.state.log.read_file(&crate::segment::file_name(first))?);
+        Ok(())
+    }
+
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
+        self.stage().roots.close();
         self.active.close();
     }
 
@@ -183,7 +259,7 @@ impl Sequencer {
         }
         let mut bytes = staged;
         if !requests.is_empty() {
-            bytes += CLOCK_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
+            bytes += HOST_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
         }
         let rotated = self
             .active

@@ -8,24 +8,30 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, leaf_hash, limits};
-use serde_json::json;
+use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, ScopeRoot, leaf_hash, limits};
+use serde_json::{Value, json};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
     draft::Prepared,
+    erasure::Erasures,
+    keeping,
     keyfile::Keys,
+    operators::Operators,
     reader::ReadState,
     remembered::Remembered,
+    scope_roots::ScopeRoots,
     sequencer::{Answer, Receipts, Request},
     staging::{Batch, Chain},
     stamps::{Disagreement, Stamps},
 };
 
 /// Bytes of a `quipu.clock` entry, at most.
-pub(crate) const CLOCK_BYTES: usize = 2 << 10;
+const CLOCK_BYTES: usize = 2 << 10;
+/// Bytes of all that the host adds to a commit, at most: that, and one of kind `quipu.scopes`.
+pub(crate) const HOST_BYTES: usize = CLOCK_BYTES + (2 << 10);
 /// Scopes whose chain is held ready from one commit to the next; each takes up to 2 KiB.
 const HOT_SCOPES: usize = 4_096;
 /// Bytes of a request, at most, that is staged on its caller's thread, which may be an executor's.
@@ -37,6 +43,8 @@ pub(crate) struct Stage {
     state: Arc<ReadState>,
     stamps: Stamps,
     remembered: Remembered,
+    operators: Operators,
+    pub(crate) roots: ScopeRoots,
     /// Which of the chains is a scope's.
     hot: HashMap<Scope, usize>,
     chains: Vec<Chain>,
@@ -52,6 +60,8 @@ pub(crate) struct Made {
     pub(crate) batch: Batch,
     /// Whoever waits for it, and what is to be answered once it is durable.
     pub(crate) waiting: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// What it erases.
+    pub(crate) erasures: Erasures,
     /// Upper bound of the bytes of its requests.
     pub(crate) bytes: usize,
     /// The ledger contradicts itself: nothing of this may be written.
@@ -63,6 +73,7 @@ impl Made {
     pub(crate) fn clear(&mut self) {
         self.batch.clear();
         self.waiting.clear();
+        self.erasures = Erasures::default();
         (self.bytes, self.failed) = (0, None);
     }
 
@@ -73,12 +84,20 @@ impl Made {
 }
 
 impl Stage {
-    pub(crate) fn new(state: Arc<ReadState>, stamps: Stamps, remembered: Remembered) -> Self {
+    pub(crate) fn new(
+        state: Arc<ReadState>,
+        stamps: Stamps,
+        remembered: Remembered,
+        operators: Operators,
+        roots: ScopeRoots,
+    ) -> Self {
         let next = state.index.read().unwrap_or_else(PoisonError::into_inner).next();
         Self {
             state,
             stamps,
             remembered,
+            operators,
+            roots,
             hot: HashMap::new(),
             chains: Vec::new(),
             next,
@@ -92,7 +111,8 @@ impl Stage {
     pub(crate) fn takes(&self, request: &Request) -> bool {
         let bytes = request.bytes();
         bytes <= AHEAD_BYTES
-            && bytes + CLOCK_BYTES <= self.room
+            && bytes + HOST_BYTES <= self.room
+            && self.made.batch.entries.len() + request.drafts.len() <= limits::COMMIT_ENTRIES / 2
             && request.drafts.iter().all(|Prepared { envelope, .. }| {
                 envelope.sys.is_none()
                     && self.hot.contains_key(&envelope.scope)
@@ -139,7 +159,14 @@ impl Stage {
 
     /// Hands over the commit that was made, and begins the next one with the memory of one that is over.
     pub(crate) fn take(&mut self, spare: Made) -> Made {
+        self.place_root();
         mem::replace(&mut self.made, spare)
+    }
+
+    /// Forgets how far scopes have come, all of which is written, and with it secrets on the way there.
+    pub(crate) fn forget_ways(&mut self) {
+        self.hot.clear();
+        self.chains.clear();
     }
 
     /// Lets others stage ahead within so many bytes, while `commit` is written. What an act does to keys is done when it
@@ -156,8 +183,25 @@ impl Stage {
         self.room = room.saturating_sub(self.made.bytes);
     }
 
-    fn place_all(&mut self, drafts: SmallVec<[Prepared; 1]>) -> Answer {
+    fn place_all(&mut self, mut drafts: SmallVec<[Prepared; 1]>) -> Answer {
+        for Prepared { envelope, .. } in &mut drafts {
+            if envelope.kind.as_str() == ScopeRoot::KIND {
+                envelope.sys = Some(self.roots.now(self.next)?.to_sys());
+            }
+        }
         let known = self.known(&drafts)?;
+        let fresh = drafts
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| matches!(known, Known::No));
+        self.operators
+            .admit(fresh.clone().map(|(draft, _)| &draft.envelope), self.next)?;
+        let reader = LedgerReader {
+            state: self.state.clone(),
+        };
+        let erasing = fresh.map(|(draft, _)| &draft.envelope);
+        self.made.erasures.admit(erasing.clone(), &self.state)?;
+        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), erasing)?;
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -260,6 +304,13 @@ impl Stage {
         if let Some(key) = envelope.key {
             self.remembered.insert(key, envelope.seq);
         }
+        if envelope.kind.is_reserved() {
+            if let Err(error) = self.operators.take(&envelope) {
+                // It was admitted just now.
+                tracing::error!(%error, "an act was appended that does not count");
+            }
+            self.made.erasures.take(&envelope);
+        }
         let staged = self.made.batch.stage(keys, chain, envelope, plaintext);
         if let Err(error) = &staged {
             self.made.failed = Some(error.clone());
@@ -270,15 +321,28 @@ impl Stage {
     fn place_clock(&mut self, said: Disagreement) {
         self.made.bytes += CLOCK_BYTES;
         self.room = self.room.saturating_sub(CLOCK_BYTES);
+        let clock = json!({"clock": {"wall": said.wall, "expected": said.expected}});
+        self.place_own("quipu.clock", clock);
+    }
+
+    /// Ends the commit with the root of scopes, if one is due. It has its room: nobody stages ahead in all that is left.
+    fn place_root(&mut self) {
+        if self.made.batch.entries.is_empty() {
+            return;
+        }
+        match self.roots.due(self.next) {
+            Ok(None) => {}
+            Ok(Some(root)) => self.place_own(ScopeRoot::KIND, root.to_sys()),
+            Err(error) => self.made.failed = Some(error),
+        }
+    }
+
+    /// Gives an entry of the host's its place.
+    fn place_own(&mut self, kind: &str, sys: Value) {
         let placed = (|| {
             let body = Body::new(None, "{}")?;
-            let mut draft = Draft::new(
-                Scope::ledger(),
-                Actor::new("host:quipu")?,
-                Kind::new("quipu.clock")?,
-                body,
-            );
-            draft.sys = Some(json!({"clock": {"wall": said.wall, "expected": said.expected}}));
+            let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
+            draft.sys = Some(sys);
             let state = self.state.clone();
             let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
             let draft = Prepared::new(draft, &keys.secret)?;
@@ -286,7 +350,7 @@ impl Stage {
             self.place(&keys, draft, chain)
         })();
         if let Err(error) = placed {
-            tracing::warn!(%error, "a clock disagreement could not be recorded");
+            tracing::warn!(%error, kind, "an entry of the host's could not be made");
         }
     }
 

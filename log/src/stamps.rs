@@ -87,6 +87,11 @@ impl Stamps {
         })
     }
 
+    /// The instant of the last look, and not before the last entry.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.now_ms.max(self.last.timestamp_ms()))
+    }
+
     /// Time and name of the next entry, at the instant of the last look or just after the entry before it.
     pub(crate) fn next(&mut self) -> (Timestamp, EventId) {
         let random = |ms| {

@@ -36,6 +36,11 @@ impl TreeFiles {
         Ok(Self { levels })
     }
 
+    /// How many levels there were when they were opened.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels.len()
+    }
+
     /// What is said where the hashes are not those of the log.
     pub(crate) fn stale() -> Error {
         let message = "the files in tree/ are not those of this log: remove that folder and open the ledger for writing, which makes it anew";
@@ -103,6 +108,11 @@ impl TreeWriter {
             written /= TILE_WIDTH as u64;
         }
         Ok(Self { folder, levels })
+    }
+
+    /// How many levels the tree has.
+    pub(crate) fn levels(&self) -> usize {
+        self.levels.len()
     }
 
     /// Makes what was written durable.

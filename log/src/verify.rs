@@ -2,14 +2,11 @@
 
 //! The whole verdict on a ledger, from the bytes on disk alone: nothing that an open ledger holds is believed.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
 
-use quipu_format::{Checkpoint, Envelope, Hash, Scope, tree::Frontier};
+use quipu_format::{
+    Checkpoint, Envelope, Hash, KeyPath, Line, Scope, ScopeState, leaf_hash, scope_key, tree::Frontier,
+};
 use serde::Serialize;
 use ulid::Ulid;
 
@@ -18,6 +15,7 @@ use crate::{
     archive::{self, Archive},
     checkpoint, components,
     disk::{DiskFile, Folder},
+    entry::{Checks, Entry, Met, Scopes},
     gaps::Gaps,
     keyfile::{self, Keys},
     lineage::Lineage,
@@ -25,8 +23,8 @@ use crate::{
     lock::Lock,
     manifest::{self, Manifest},
     opened::{Opened, opened},
-    reader::KeyPaths,
-    recovery::read_segment,
+    parts::{self, Parts, Place, Source, Work},
+    root_fold::RootFold,
     scan::{self, Tail},
     segment,
 };
@@ -110,11 +108,12 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
             (Err(e), Some(archived)) if e.kind() == ErrorKind::NotHere => Segment::Absent(archived.absent()),
             // A cold file that is not one: its name is in the message.
             (Err(e), Some(archived)) if e.kind() == ErrorKind::Corrupt => Segment::Bad(archived.absent(), e),
-            (opened, _) => Segment::Here(Arc::new(opened?)),
+            (opened, _) => Segment::Here(opened?),
         };
         files.push((first, segment));
     }
-    let mut walk = Walk::new(folder, &manifest);
+    let scopes = Scopes::default();
+    let mut walk = Walk::new(folder, &manifest, &scopes);
     if manifest.copy {
         walk.notes
             .push("this is a copy: it is not written until it is shown the newest checkpoint that is known".into());
@@ -130,7 +129,7 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
     Ok(Verification {
         origin: manifest.verifier_key.name().to_owned(),
         entries: walk.frontier.size() - walk.gaps.entries(),
-        scopes: walk.scopes.len() as u64,
+        scopes: walk.chains.iter().flatten().count() as u64,
         intact: walk.intact,
         sealed: walk.sealed,
         checkpoint_size: walk.checkpoint_size,
@@ -143,7 +142,7 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
 
 /// A segment, as far as it can be read.
 enum Segment {
-    Here(Arc<DiskFile>),
+    Here(DiskFile),
     Absent(Absent),
     Bad(Absent, Error),
 }
@@ -163,7 +162,9 @@ struct Walk<'a> {
     ledger: &'a Folder,
     manifest: &'a Manifest,
     keys: Option<Arc<Keys>>,
-    scopes: HashMap<Scope, Chain>,
+    scopes: &'a Scopes,
+    /// By the scopes' numbers; of a scope that was met ahead of its first entry there is none yet.
+    chains: Vec<Option<Chain>>,
     frontier: Frontier,
     ids: Vec<Ulid>,
     intact: u64,
@@ -171,6 +172,7 @@ struct Walk<'a> {
     checkpoint_size: u64,
     notes: Vec<String>,
     lineage: Lineage,
+    roots: RootFold,
     gaps: Gaps,
     /// Components that were looked at.
     components: HashSet<Hash>,
@@ -178,17 +180,21 @@ struct Walk<'a> {
 
 /// A scope's chain as far as it was followed.
 struct Chain {
+    scope: Scope,
+    /// Its key in the tree of scopes.
+    key: Hash,
     count: u32,
     last: Hash,
 }
 
 impl<'a> Walk<'a> {
-    fn new(ledger: &'a Folder, manifest: &'a Manifest) -> Self {
+    fn new(ledger: &'a Folder, manifest: &'a Manifest, scopes: &'a Scopes) -> Self {
         Self {
             ledger,
             manifest,
             keys: None,
-            scopes: HashMap::new(),
+            scopes,
+            chains: Vec::new(),
             frontier: Frontier::new(),
             ids: Vec::new(),
             intact: 0,
@@ -196,6 +202,7 @@ impl<'a> Walk<'a> {
             checkpoint_size: 0,
             notes: Vec::new(),
             lineage: Lineage::default(),
+            roots: RootFold::default(),
             gaps: Gaps::default(),
             components: HashSet::new(),
         }
@@ -231,84 +238,51 @@ impl<'a> Walk<'a> {
             Err(e) => return Err(e.into()),
         };
         self.checkpoint_size = checkpoint.size;
-        let mut total_bytes = 0;
+        // After the keys: what they say is durable is then in the bytes that are read.
+        let mut lengths = Vec::with_capacity(files.len());
         for (_, segment) in files {
-            if let Segment::Here(file) = segment {
-                total_bytes += file.len()?;
-            }
-        }
-        let mut bytes_before = 0;
-        let mut end = 0..0;
-        for (number, (first, segment)) in files.iter().enumerate() {
-            let file = match segment {
-                Segment::Here(file) => file,
-                Segment::Bad(absent, e) => {
-                    let file = absent.file.display().to_string();
-                    return Err(fault(&file, 0, Some(absent.first), e));
-                }
-                Segment::Absent(absent) => {
-                    self.pass(absent, &checkpoint)?;
-                    continue;
-                }
-            };
-            let mut bytes = segment_bytes(file)?;
-            let next = self.frontier.size();
-            if *first != next {
-                return Err(fault(
-                    file.name(),
-                    0,
-                    Some(next),
-                    &format!("it begins with entry {first} where {next} is next"),
-                ));
-            }
-            let newest = number + 1 == files.len();
-            let mut start = 0;
-            let tail = loop {
-                let next = self.frontier.size();
-                let keys = self.keys.clone();
-                let open = |paths: &mut KeyPaths, found: &Found<'_>| opened(keys.as_deref(), paths, found);
-                let tail = scan::commits(&bytes, start, next, &open, |found, content| {
-                    self.entry(&found, content, file)?;
-                    if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
-                        self.gaps.refuse_root()?;
-                        let what = format!("the root at {} entries is not the one that was signed", checkpoint.size);
-                        return Err(fault(
-                            file.name(),
-                            found.range.start as u64,
-                            Some(found.envelope.seq),
-                            &what,
-                        ));
-                    }
-                    if self.frontier.size().is_multiple_of(1_000) {
-                        let bytes = bytes_before + found.range.end as u64;
-                        progress(VerifyProgress {
-                            bytes,
-                            total_bytes,
-                            entries: self.frontier.size(),
-                        });
-                    }
-                    Ok(())
-                })?;
-                // Bytes that were read while they were written may lack what comes before a line that is there already.
-                // That line proves that all before it was written, so reading again shows it, unless it is damage.
-                let stray = scan::authentic(&bytes, tail.end).find(|found| found.line.first != tail.next);
-                let Some(stray) = stray.filter(|_| newest && live && start == 0) else {
-                    break tail;
-                };
-                let written = stray.range.end;
-                start = tail.end;
-                bytes = file.read_range(0, written)?;
-            };
-            scan::refuse_newer(&bytes, tail.end, file)?;
-            self.look_behind(&bytes, &tail, file, newest && live)?;
-            bytes_before += bytes.len() as u64;
-            end = tail.end as u64..bytes.len() as u64;
-            progress(VerifyProgress {
-                bytes: bytes_before,
-                total_bytes,
-                entries: self.frontier.size(),
+            lengths.push(match segment {
+                Segment::Here(file) => file.len()?,
+                _ => 0,
             });
         }
+        let sources = files.iter().zip(&lengths).map(|((_, segment), &length)| match segment {
+            // What is larger than a segment can be is a fault when its turn comes.
+            Segment::Here(file) if length <= segment::MOST_BYTES => (Source::File(file), 0..length as usize),
+            _ => (Source::Bytes(&[]), 0..0),
+        });
+        let sources: Vec<_> = sources.collect();
+        let (keys, scopes) = (self.keys.clone(), self.scopes);
+        let keys = keys.as_deref();
+        let work = |met: &mut Met, line: &Line<'_>| Checks { keys, scopes }.entry(met, line);
+        let mut course = Course {
+            checkpoint: &checkpoint,
+            work: &work,
+            progress,
+            so_far: VerifyProgress {
+                bytes: 0,
+                total_bytes: lengths.iter().sum(),
+                entries: 0,
+            },
+        };
+        let end = parts::read(&sources, &work, |parts| {
+            let mut end = 0;
+            for (number, (first, segment)) in files.iter().enumerate() {
+                match segment {
+                    Segment::Here(file) => {
+                        let live = live && number + 1 == files.len();
+                        end = self.segment(file, *first, lengths[number], live, parts, &mut course)?;
+                    }
+                    Segment::Bad(absent, e) => {
+                        let file = absent.file.display().to_string();
+                        return Err(fault(&file, 0, Some(absent.first), e));
+                    }
+                    Segment::Absent(absent) => self.pass(absent, &checkpoint)?,
+                }
+                parts.next_source();
+            }
+            Ok(end)
+        })?;
         let floor = checkpoint.size.max(self.keys.as_ref().map_or(0, |keys| keys.applied));
         if self.frontier.size() < floor {
             let next = self.frontier.size();
@@ -317,7 +291,7 @@ impl<'a> Walk<'a> {
                 _ => segment::FOLDER,
             };
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
-            return Err(fault(file, end.start, Some(next), &what));
+            return Err(fault(file, end as u64, Some(next), &what));
         }
         if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
@@ -336,96 +310,179 @@ impl<'a> Walk<'a> {
             }
         }
         self.lineage.pass();
+        self.roots.pass();
         Ok(())
     }
 
-    fn entry(&mut self, found: &Found<'_>, content: Opened, file: &DiskFile) -> Result<(), Stop> {
-        let Envelope {
-            seq,
-            id,
-            ts,
-            scope,
-            nth,
-            prev,
-            ..
-        } = &found.envelope;
-        let bad = |what: &dyn std::fmt::Display| fault(file.name(), found.range.start as u64, Some(*seq), what);
-        if self.ids.last().is_some_and(|last| id.0 <= *last) || id.0.timestamp_ms() != ts.as_ms() {
+    /// Verifies a segment; gives the byte behind its last whole commit. `live`: it is the newest, and being written.
+    fn segment(
+        &mut self,
+        file: &DiskFile,
+        first: u64,
+        mut length: u64,
+        live: bool,
+        parts: &mut Parts<'_, '_, Met, Entry>,
+        course: &mut Course<'_>,
+    ) -> Result<usize, Stop> {
+        if length > segment::MOST_BYTES {
+            let what = format!("{} has {length} bytes, more than a segment can have", file.name());
+            return Err(fault(file.name(), 0, None, &what));
+        }
+        let next = self.frontier.size();
+        if first != next {
+            let what = format!("it begins with entry {first} where {next} is next");
+            return Err(fault(file.name(), 0, Some(next), &what));
+        }
+        let mut tail = self.commits(file, 0, parts, course)?;
+        let mut rest = read_rest(file, tail.end, length)?;
+        // Bytes that were read while they were written may lack what comes before a line that is there already. That line
+        // proves that all before it was written, so reading again shows it, unless it is damage.
+        if live && let Some(stray) = stray(&rest, &tail) {
+            let (start, end) = (tail.end, tail.end + stray.range.end);
+            length = end as u64;
+            tail = parts::read(&[(Source::File(file), start..end)], course.work, |parts| {
+                self.commits(file, start, parts, course)
+            })?;
+            rest = read_rest(file, tail.end, length)?;
+        }
+        tail.see_rest(&rest);
+        scan::refuse_newer(&rest, tail.end, file)?;
+        self.look_behind(&rest, &tail, file, live)?;
+        course.so_far.bytes += length;
+        course.tell(self.frontier.size(), 0);
+        Ok(tail.end)
+    }
+
+    /// Verifies the whole commits that stand in a segment from `start` on.
+    fn commits(
+        &mut self,
+        file: &DiskFile,
+        start: usize,
+        parts: &mut Parts<'_, '_, Met, Entry>,
+        course: &mut Course<'_>,
+    ) -> Result<Tail, Stop> {
+        let checkpoint = course.checkpoint;
+        let tail = scan::take_commits(parts, start, self.frontier.size(), |place, entry| {
+            self.entry(&place, entry, file)?;
+            let size = self.frontier.size();
+            if size == checkpoint.size && self.frontier.root() != checkpoint.root {
+                self.gaps.refuse_root()?;
+                let what = format!("the root at {size} entries is not the one that was signed");
+                return Err(fault(file.name(), place.range.start as u64, Some(place.seq), &what));
+            }
+            if size.is_multiple_of(1_000) {
+                course.tell(size, place.range.end as u64);
+            }
+            Ok(())
+        })?;
+        parts.failure().map_or(Ok(tail), |e| Err(unreadable(file, e)))
+    }
+
+    /// Verifies that an entry follows from those before it. What verdicts need of every entry, in order, is here.
+    fn entry(&mut self, place: &Place, entry: Entry, file: &DiskFile) -> Result<(), Stop> {
+        let bad = |what: &dyn std::fmt::Display| fault(file.name(), place.range.start as u64, Some(place.seq), what);
+        let id = entry.id.0;
+        if self.ids.last().is_some_and(|last| id <= *last) || !entry.is_of_its_time {
             return Err(bad(&"its name or time does not rise with the entries before it"));
         }
-        let links = found.envelope.evidence.iter().chain(&found.envelope.supersedes);
-        for link in links {
+        for link in &entry.links {
             if self.ids.binary_search(&link.0).is_err() && !self.gaps.may_hold(link.0) {
                 return Err(bad(&format_args!("it names {link}, which no entry before it is")));
             }
         }
-        let chain = self.scopes.entry(scope.clone()).or_insert_with(|| Chain {
-            count: 0,
-            last: Hash::of_nothing(),
+        let number = entry.scope as usize;
+        if number >= self.chains.len() {
+            self.chains.resize_with(number + 1, || None);
+        }
+        let chain = self.chains[number].get_or_insert_with(|| {
+            let scope = self.scopes.name(entry.scope);
+            Chain {
+                key: scope_key(&scope),
+                scope,
+                count: 0,
+                last: Hash::of_nothing(),
+            }
         });
-        if self.gaps.may_precede(*nth, prev, chain.count) {
-            chain.count = *nth;
-        } else if *nth != chain.count || prev != &chain.last {
+        if self.gaps.may_precede(entry.nth, &entry.prev, chain.count) {
+            chain.count = entry.nth;
+        } else if entry.nth != chain.count || entry.prev != chain.last {
+            let scope = &chain.scope;
             return Err(bad(&format_args!(
                 "it does not follow from the entry before it in its scope {scope}"
             )));
         }
-        let content = match content {
-            // A scope that is new since the keys were read: its record came before this entry.
-            Opened::Unknown => {
-                let keys = Keys::read(self.ledger, self.manifest.verifier_key.name())?;
-                let keys = self.keys.insert(Arc::new(keys));
-                opened(Some(keys), &mut KeyPaths::default(), found)
-            }
-            content => content,
+        chain.count += 1;
+        chain.last = entry.hash;
+        let (count, last) = (chain.count, chain.last);
+        self.roots
+            .take(entry.whole.as_deref(), chain.key, ScopeState { count, last })
+            .map_err(|why| bad(&why))?;
+        let opened = match entry.opened {
+            Opened::Unknown => self.open_again(place, &entry, file)?,
+            opened => opened,
         };
-        match content {
+        match opened {
             Opened::Intact => self.intact += 1,
             Opened::Sealed => self.sealed += 1,
             Opened::Unknown => return Err(bad(&"the file keys has no record of its scope")),
             Opened::Bad(why) => return Err(bad(&why)),
         }
-        self.lineage
-            .take(&found.envelope, &self.frontier)
-            .map_err(|why| bad(&why))?;
-        chain.count += 1;
-        chain.last = found.hash;
-        self.frontier.push(chain.last);
-        self.ids.push(id.0);
-        self.gaps.end(id.0);
-        self.system(found, file)
+        if let Some(envelope) = &entry.whole {
+            self.lineage.take(envelope, &self.frontier).map_err(|why| bad(&why))?;
+        }
+        self.frontier.push(entry.hash);
+        self.ids.push(id);
+        self.gaps.end(id);
+        if let Some(envelope) = &entry.whole {
+            self.system(envelope, &bad)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the body of an entry whose scope the keys did not know: it may be new since they were read, and its record came
+    /// before the entry.
+    fn open_again(&mut self, place: &Place, entry: &Entry, file: &DiskFile) -> Result<Opened, Stop> {
+        let scope = self.scopes.name(entry.scope);
+        if !self.keys.as_ref().is_some_and(|keys| keys.trees.contains_key(&scope)) {
+            let keys = Keys::read(self.ledger, self.manifest.verifier_key.name())?;
+            self.keys = Some(Arc::new(keys));
+        }
+        let bytes = file.read_range(place.range.start as u64, place.range.len())?;
+        let line = Line::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes));
+        let read = line.and_then(|line| Ok((line, Envelope::parse(line.envelope)?)));
+        let (line, envelope) = match read {
+            Ok(read) if leaf_hash(read.0.envelope) == entry.hash => read,
+            _ => return Ok(Opened::Bad("its line changes while it is read".into())),
+        };
+        let (keys, mut path) = (self.keys.as_deref(), KeyPath::default());
+        let body = (&scope, entry.nth, &envelope.body);
+        Ok(opened(keys, &mut path, &line, body, &mut Vec::new()))
     }
 
     /// What the host's own entries claim about the ledger's other files.
-    fn system(&mut self, found: &Found<'_>, file: &DiskFile) -> Result<(), Stop> {
-        let seq = found.envelope.seq;
-        if found.envelope.sys.is_some() && !found.envelope.kind.is_reserved() {
-            return Err(fault(
-                file.name(),
-                found.range.start as u64,
-                Some(seq),
-                &"only the host's kinds have sys",
-            ));
+    fn system(&mut self, envelope: &Envelope, bad: &dyn Fn(&dyn std::fmt::Display) -> Stop) -> Result<(), Stop> {
+        if !envelope.kind.is_reserved() {
+            return Err(bad(&"only the host's kinds have sys"));
         }
-        let bad = |what: &str| fault(file.name(), found.range.start as u64, Some(seq), &what);
-        let sys = found.envelope.sys.as_ref();
+        let sys = envelope.sys.as_ref();
         if let Some(hex) = sys.and_then(|sys| sys["run"]["component"].as_str()) {
             let Some(digest) = components::digest(hex) else {
-                return Err(bad("the component's digest is not one"));
+                return Err(bad(&"the component's digest is not one"));
             };
             if self.components.insert(digest) && components::read(self.ledger, &digest)?.is_none() {
                 self.notes.push(format!(
-                    "components/{} is missing or changed: the run at entry {seq} cannot be executed again",
-                    components::file_name(&digest)
+                    "components/{} is missing or changed: the run at entry {} cannot be executed again",
+                    components::file_name(&digest),
+                    envelope.seq
                 ));
             }
         }
         Ok(())
     }
 
-    fn look_behind(&mut self, bytes: &[u8], tail: &Tail, file: &DiskFile, live: bool) -> Result<(), Stop> {
-        let stray = scan::authentic(bytes, tail.end).find(|found| found.line.first != tail.next);
-        if let Some(stray) = stray {
+    /// `rest` is what lies behind the whole commits.
+    fn look_behind(&mut self, rest: &[u8], tail: &Tail, file: &DiskFile, live: bool) -> Result<(), Stop> {
+        if let Some(stray) = stray(rest, tail) {
             let what = format!("{}, and entry {} stands behind it", tail.why, stray.envelope.seq);
             return Err(fault(file.name(), tail.end as u64, Some(tail.next), &what));
         }
@@ -446,12 +503,56 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The bytes of a segment; one that is larger than a segment can be is a fault.
-fn segment_bytes(file: &DiskFile) -> Result<Vec<u8>, Stop> {
-    read_segment(file).map_err(|e| match e.kind() {
-        ErrorKind::Corrupt => fault(file.name(), 0, None, &e),
-        _ => e.into(),
-    })
+/// What goes along with a walk over all entries.
+struct Course<'a> {
+    checkpoint: &'a Checkpoint,
+    work: Work<'a, Met, Entry>,
+    progress: &'a mut dyn FnMut(VerifyProgress),
+    /// As far as the segments before.
+    so_far: VerifyProgress,
+}
+
+impl Course<'_> {
+    fn tell(&mut self, entries: u64, bytes: u64) {
+        (self.progress)(VerifyProgress {
+            bytes: self.so_far.bytes + bytes,
+            entries,
+            ..self.so_far
+        });
+    }
+}
+
+/// The first whole line behind the end that is of another commit than the next.
+fn stray(rest: &[u8], tail: &Tail) -> Option<Found> {
+    scan::authentic(rest, 0).find(|found| found.first != tail.next)
+}
+
+/// The bytes of a segment from `start` to `end`; none where they are LF alone.
+fn read_rest(file: &DiskFile, start: usize, end: u64) -> Result<Vec<u8>, Stop> {
+    const STEP: usize = 256 << 10;
+    let (start, mut step) = (start as u64, vec![0; STEP]);
+    let mut at = start;
+    while at < end {
+        let most = (end - at).min(STEP as u64) as usize;
+        let have = file.read_into(&mut step[..most], at).map_err(|e| unreadable(file, e))?;
+        if step[..have].iter().any(|&byte| byte != b'\n') {
+            let rest = file.read_range(start, (end - start) as usize);
+            return rest.map_err(|e| unreadable(file, e));
+        }
+        if have == 0 {
+            break;
+        }
+        at += have as u64;
+    }
+    Ok(Vec::new())
+}
+
+/// An archived segment that cannot be decompressed is a fault.
+fn unreadable(file: &DiskFile, error: Error) -> Stop {
+    match error.kind() {
+        ErrorKind::Corrupt => fault(file.name(), 0, None, &error),
+        _ => error.into(),
+    }
 }
 
 fn fault(file: &str, offset: u64, seq: Option<u64>, what: &dyn std::fmt::Display) -> Stop {

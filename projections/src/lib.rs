@@ -26,12 +26,14 @@
 //! # }
 //! ```
 
+mod descent;
 mod document;
 mod error;
 mod fold;
 pub mod limits;
 mod packing;
 mod rank;
+mod runs;
 mod schema;
 mod search;
 mod shelf;
@@ -46,16 +48,18 @@ use quipu_format::{Event, EventId};
 use quipu_log::LedgerReader;
 use rusqlite::Transaction;
 
-use crate::{
-    error::{Cause, Result},
-    fold::Fold,
-    store::Store,
-};
 pub use crate::{
+    descent::{Because, Descendant},
     error::{Error, ErrorKind},
     search::{Hit, Query, SearchAnswer},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
+};
+use crate::{
+    error::{Cause, Result},
+    fold::Fold,
+    store::Store,
+    trail::Way,
 };
 
 /// What is derived from one ledger. Threads may share it, and processes may use the same file at once: each answer
@@ -108,10 +112,41 @@ impl Projections {
     /// What an event rests on, back to its roots. `None`: there is no such event, the view does not show it, or it
     /// is not folded yet; which of these it is does not show.
     pub fn why(&self, view: &View, id: EventId) -> std::result::Result<Option<Trail>, Error> {
+        self.trail(view, id, Way::Back)
+    }
+
+    /// What rests on an event: what names it as evidence or supersedes it, and so on forward. `None` as for
+    /// [`why`](Self::why).
+    pub fn impact(&self, view: &View, id: EventId) -> std::result::Result<Option<Trail>, Error> {
+        self.trail(view, id, Way::Forward)
+    }
+
+    /// What descends from these events: what rests on them, what was written by runs that read them or were shown them,
+    /// and what descends from that. For operators alone. `progress` is told how many runs have been looked at, and of how
+    /// many.
+    ///
+    /// # Errors
+    /// `Invalid` where an event is none, or more than 100,000 entries descend from them. Catch up first: what is not
+    /// folded is not seen.
+    pub fn descent(
+        &self,
+        events: &[EventId],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> std::result::Result<Vec<Descendant>, Error> {
+        let mut from = Vec::with_capacity(events.len());
+        for id in events {
+            let seq = self.ledger.find(*id).map_err(Cause::from)?;
+            from.push(seq.ok_or_else(|| Cause::Invalid(format!("there is no event named {id} in this ledger")))?);
+        }
+        let progress = std::cell::RefCell::new(progress);
+        Ok(self.answer(|tx| descent::descent(tx, &self.ledger, &from, &mut **progress.borrow_mut()))?)
+    }
+
+    fn trail(&self, view: &View, id: EventId, way: Way) -> std::result::Result<Option<Trail>, Error> {
         let Some(seq) = self.ledger.find(id).map_err(Cause::from)? else {
             return Ok(None);
         };
-        Ok(self.answer(|tx| trail::why(tx, self.folded(tx)?, view, seq, |seq| self.event(seq)))?)
+        Ok(self.answer(|tx| trail::trail(tx, self.folded(tx)?, view, seq, way, |seq| self.event(seq)))?)
     }
 
     /// Writes every row of every table, one a line, in a fixed order. Two projections of one ledger that reach the

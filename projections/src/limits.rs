@@ -22,6 +22,9 @@ pub const QUERY_LABELS: usize = 256;
 /// Most hits of one search.
 pub const HITS: usize = 1_000;
 
+/// Entries that are listed as descending from others, at most.
+pub const DESCENDANTS: usize = 100_000;
+
 /// Events folded in one transaction.
 pub(crate) const BATCH_EVENTS: usize = 4_096;
 /// Words folded in one transaction, after which it ends.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -35,6 +35,7 @@ const TABLES: &str = "
 CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL) STRICT;
 CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries INTEGER NOT NULL) STRICT;
 CREATE TABLE entry (seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL) STRICT;
+CREATE INDEX entry_run ON entry (run, seq) WHERE run IS NOT NULL;
 CREATE TABLE link (
     later INTEGER NOT NULL, relation INTEGER NOT NULL, earlier INTEGER NOT NULL, PRIMARY KEY (later, relation, earlier)
 ) STRICT, WITHOUT ROWID;

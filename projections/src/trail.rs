@@ -1,4 +1,4 @@
-//! What an event rests on.
+//! What an event rests on, and what rests on it.
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -14,13 +14,13 @@ use crate::{
     view::{Sight, View},
 };
 
-/// An event and what it rests on, back to the roots, as far as the view shows it.
+/// An event and what it rests on, back to the roots, or what rests on it, as far as the view shows it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Trail {
     /// The nearest first; the first is the one that was asked for.
     pub events: Vec<Event>,
-    /// How these events lean on each other, the later ones in the order of `events`.
+    /// How these events lean on each other, in the order in which they were reached.
     pub links: Vec<Link>,
     /// False: cut at 1,000 events, or where their bodies together pass 4 MiB.
     pub complete: bool,
@@ -48,12 +48,22 @@ pub enum Relation {
     Supersedes,
 }
 
-/// Walks back from the entry at `seq`; `None` if the view does not show it, or it is not folded yet.
-pub(crate) fn why(
+/// Which way links are followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To what an entry names.
+    Back,
+    /// To what names it.
+    Forward,
+}
+
+/// Walks from the entry at `seq`; `None` if the view does not show it, or it is not folded yet.
+pub(crate) fn trail(
     tx: &Transaction<'_>,
     folded: u64,
     view: &View,
     seq: u64,
+    way: Way,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<Option<Trail>> {
     let sight = view.sight(tx, folded)?;
@@ -67,37 +77,50 @@ pub(crate) fn why(
         .optional()?
         .is_some_and(|(scope, run)| sight.sees(scope, seq, run.as_ref()));
     match seen {
-        true => walk(seq, folded.min(view.head()), |seq| earlier(tx, &sight, seq), event),
+        true => walk(
+            seq,
+            folded.min(view.head()),
+            way,
+            |seq| linked(tx, &sight, seq, way),
+            event,
+        ),
         false => Ok(None),
     }
 }
 
-/// What the entry at `seq` names and the view shows: evidence first.
-fn earlier(tx: &Transaction<'_>, sight: &Sight, seq: u64) -> Result<Vec<(u64, Relation)>> {
-    let mut select = tx.prepare_cached(
-        "SELECT earlier, relation, scope, run FROM link JOIN entry ON entry.seq = earlier WHERE later = ?1
-         ORDER BY relation, earlier",
-    )?;
+/// What the entry at `seq` names, or what names it, as far as the view shows it: evidence first.
+fn linked(tx: &Transaction<'_>, sight: &Sight, seq: u64, way: Way) -> Result<Vec<(u64, Relation)>> {
+    let mut select = tx.prepare_cached(match way {
+        Way::Back => {
+            "SELECT earlier, relation, scope, run FROM link JOIN entry ON entry.seq = earlier WHERE later = ?1
+             ORDER BY relation, earlier"
+        }
+        Way::Forward => {
+            "SELECT later, relation, scope, run FROM link JOIN entry ON entry.seq = later WHERE earlier = ?1
+             ORDER BY relation, later"
+        }
+    })?;
     let mut rows = select.query([number(seq)])?;
-    let mut named = Vec::new();
+    let mut linked = Vec::new();
     while let Some(row) = rows.next()? {
-        let earlier = position(row.get(0)?)?;
-        if sight.sees(row.get(2)?, earlier, row.get::<_, Option<[u8; 16]>>(3)?.as_ref()) {
+        let other = position(row.get(0)?)?;
+        if sight.sees(row.get(2)?, other, row.get::<_, Option<[u8; 16]>>(3)?.as_ref()) {
             let relation = if row.get::<_, i64>(1)? == SUPERSEDES {
                 Relation::Supersedes
             } else {
                 Relation::Evidence
             };
-            named.push((earlier, relation));
+            linked.push((other, relation));
         }
     }
-    Ok(named)
+    Ok(linked)
 }
 
 /// Breadth first from `start`, along `next`. `None`: `event` does not give the start.
 fn walk(
     start: u64,
     as_of: u64,
+    way: Way,
     next: impl Fn(u64) -> Result<Vec<(u64, Relation)>>,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<Option<Trail>> {
@@ -113,11 +136,11 @@ fn walk(
         as_of,
     };
     let mut walked = 0;
-    while let Some(&(seq, later)) = order.get(walked) {
+    while let Some(&(seq, id)) = order.get(walked) {
         walked += 1;
         for (neighbour, relation) in next(seq)? {
             let full = trail.events.len() >= PAGE_EVENTS || bytes >= PAGE_BYTES;
-            let earlier = match reached.entry(neighbour) {
+            let other = match reached.entry(neighbour) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(_) if full => {
                     trail.complete = false;
@@ -132,10 +155,16 @@ fn walk(
                     *new.insert(id)
                 }
             };
-            trail.links.extend(earlier.map(|earlier| Link {
-                later,
-                earlier,
-                relation,
+            trail.links.extend(other.map(|other| {
+                let (later, earlier) = match way {
+                    Way::Back => (id, other),
+                    Way::Forward => (other, id),
+                };
+                Link {
+                    later,
+                    earlier,
+                    relation,
+                }
             }));
         }
     }

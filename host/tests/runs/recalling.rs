@@ -35,6 +35,7 @@ async fn what_was_recalled_is_recorded() {
         json!({"call": 1, "hits": {"hits": [[event.id, search["scores"][0]]], "asOf": search["as_of"]}})
     );
     assert_eq!(told[2]["trail"]["events"], json!([event.id]));
+    assert_eq!(told[4]["trail"]["events"], json!([event.id]));
     assert_eq!(told.len(), 7);
 }
 
@@ -63,6 +64,14 @@ async fn why_follows_evidence_through_the_passed_handles_alone() {
             .await,
     );
     assert_eq!(refused(&calls, "why all"), "not-found");
+
+    let calls = answer(
+        &house
+            .run("recaller", &wide, &json!({ "id": root.id }).to_string())
+            .await,
+    );
+    assert_eq!(call(&calls, "impact all")["ok"]["ids"], json!([root.id, leaf]));
+    assert_eq!(call(&calls, "impact all")["ok"]["links"], json!([[leaf, root.id]]));
 }
 
 #[tokio::test]
@@ -74,7 +83,7 @@ async fn what_is_not_answered_yet_says_so() {
             .run("recaller", &grant(), &json!({ "id": event.id }).to_string())
             .await,
     );
-    for name in ["impact all", "facts all", "compose all"] {
+    for name in ["facts all", "compose all"] {
         assert_eq!(refused(&calls, name), "unavailable");
     }
 }

@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use base64::Engine;
@@ -17,10 +18,16 @@ use tokio::sync::oneshot;
 use super::{Join, connection::Connection, courier::Courier, protocol};
 use crate::{
     Draft, Error, ErrorKind, Ledger, LedgerReader, Result,
+    checkpoint::Signed,
     intake::{self, By},
     sequencer::Receipts,
     wait,
 };
+
+/// How long the process that writes may take to sign a checkpoint: ten times what it promises.
+const COVER: Duration = Duration::from_secs(10);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(10);
 
 pub(crate) struct Client {
     shared: Arc<Shared>,
@@ -96,6 +103,26 @@ impl Client {
         self.push(None, By::Committer)
     }
 
+    /// Waits until a checkpoint on disk covers the entry: the process that writes signs one within about a second. If it
+    /// has gone, another comes to write and signs one when it opens the ledger; it may be this one.
+    pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
+        if let Some(own) = self.own()? {
+            return own.cover(seq).await;
+        }
+        let is_there = self.ask_head()?;
+        let (reply, answer) = oneshot::channel();
+        let shared = self.shared.clone();
+        thread::Builder::new()
+            .name("quipu-cover".into())
+            .spawn(move || {
+                let covered = wait::block_on(is_there).unwrap_or_else(|_| Err(closed()));
+                // Whoever waited may have gone.
+                let _ = reply.send(covered.and_then(|_| shared.cover(seq)));
+            })
+            .map_err(|e| Error::io("start a thread that waits for a checkpoint", &e))?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// Waits for what is queued to be answered, and takes no more.
     pub(crate) fn close(&self) -> Result<()> {
         self.shared.queue().closed = true;
@@ -156,6 +183,29 @@ impl Drop for Client {
 impl Shared {
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks again and again until a checkpoint on disk covers the entry.
+    fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
+        let deadline = Instant::now() + COVER;
+        loop {
+            let own = self.queue().own.clone();
+            if let Some(own) = own {
+                return wait::block_on(own.cover(seq));
+            }
+            if self.reader.checkpoint()?.1.size > seq {
+                return Ok(None);
+            }
+            if Instant::now() >= deadline {
+                let message = format!(
+                    "the process that writes to the ledger has signed no checkpoint that covers entry {seq} for \
+                     {} s: ask again, or when it has gone",
+                    COVER.as_secs()
+                );
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// Appends to the ledger that this process has come to write.

@@ -10,6 +10,7 @@ use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
     intake,
+    sequencer::Receipts,
 };
 
 impl World {
@@ -119,12 +120,20 @@ impl World {
         let mut stopped = false;
         for drafts in requests {
             let batch = self.model.submit(&drafts);
-            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts) {
+            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts.into()) {
                 Ok((request, answer)) => {
                     taken.push(request);
                     waiting.push((batch, answer));
                 }
                 Err(e) => turned_away.push((batch, e)),
+            }
+        }
+        if self.dice.one_in(2) {
+            // Some were made ready while the commit before was written.
+            let stage = writer.parts.sequencer.shared_stage();
+            let mut stage = stage.lock().unwrap();
+            while taken.first().is_some_and(|request| stage.takes(request)) {
+                stage.add_ahead(taken.remove(0));
             }
         }
         writer.parts.commit(taken);
@@ -267,7 +276,7 @@ impl World {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),
                 }
-                answer
+                answer.map(Receipts::into_vec)
             };
             let _ = plan.apply_by(&mut append, &Actor::new("agent:importer").unwrap(), &mut |_, _| {});
             broken?;

@@ -1,0 +1,113 @@
+//! The completion report of a deletion request, from what is in the log.
+
+use std::collections::BTreeSet;
+
+use quipu_format::{
+    Act, Envelope, Erasure, RequestId, Scope,
+    report::{Derived, Erased, HeldNow, Report, ScopeLeft},
+};
+use serde_json::Value;
+
+use crate::{Error, ErrorKind, Governance, LedgerReader, Result, opening};
+
+impl LedgerReader {
+    /// What came of a request so far; `derived` says how far what is derived has come. `progress` is told how many entries
+    /// have been looked at, and of how many.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such request, or where a checkpoint does not cover an erasure yet.
+    pub fn report(&self, id: &RequestId, derived: Vec<Derived>, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+        let size = self.refresh()?;
+        let governance = self.governance()?;
+        let Some(state) = governance.request(id) else {
+            let message = format!("there is no request named {id}: `quipu request list` shows which there are");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let mut erased = Vec::new();
+        // Erasures name a request only while it is open.
+        let end = state.closed.as_ref().map_or(size, |closed| closed.seq);
+        let first = state.opened.seq;
+        for seq in first..end {
+            let envelope = self.envelope(seq)?;
+            if envelope.is_some_and(|envelope| answers(&envelope, id)) {
+                erased.push(Erased::of(&self.envelope_bytes(seq)?, &self.prove(seq)?)?);
+            }
+            if seq % 1_024 == 0 {
+                progress(seq - first, end - first);
+            }
+        }
+        let of_request = state.request.scopes.iter();
+        let scopes: BTreeSet<_> = of_request.chain(erased.iter().map(|erased| &erased.scope)).collect();
+        let mut report = Report {
+            request: state.request.clone(),
+            opened: state.opened.ts,
+            closed: state.closed.as_ref().map(|closed| closed.ts),
+            outcome: state.outcome,
+            size,
+            scopes: scopes.iter().map(|scope| self.left(&governance, scope)).collect(),
+            held: self.held_now(&governance, &scopes)?,
+            derived,
+            entries: 0,
+            erased: Vec::new(),
+        };
+        drop(scopes);
+        report.erased = erased;
+        report.entries = report.covered();
+        Ok(report)
+    }
+
+    /// The report as a note that the ledger's key signs: the one key with which everything else of the ledger is checked,
+    /// and which those who asked can know. Who ordered an erasure signed its entry.
+    pub fn sign_report(&self, report: &Report) -> Result<String> {
+        let signer = opening::read_signer(&self.state.folder, opening::SIGNER, &self.state.manifest)?;
+        Ok(report.sign(&signer)?)
+    }
+
+    fn left(&self, governance: &Governance, scope: &Scope) -> ScopeLeft {
+        let entries = self.index().scopes.get(scope).map_or(0, |head| head.count);
+        let alive = entries.checked_sub(1).map(|last| self.alive(scope, 0..=last));
+        let open = alive.into_iter().flatten().map(|[a, b]| u64::from(b - a) + 1).sum();
+        ScopeLeft {
+            scope: scope.clone(),
+            entries: entries.into(),
+            open,
+            policy: governance.policy_for(scope).map(|state| state.policy.clone()),
+        }
+    }
+
+    fn held_now(&self, governance: &Governance, scopes: &BTreeSet<&Scope>) -> Result<Vec<HeldNow>> {
+        let mut held = Vec::new();
+        for state in governance.holds().filter(|state| state.released.is_none()) {
+            for part in state.hold.over.iter().filter(|part| scopes.contains(&part.scope)) {
+                held.push(HeldNow {
+                    hold: state.hold.id.clone(),
+                    since: state.since.ts,
+                    scope: part.scope.clone(),
+                    ranges: part.ranges.clone(),
+                    reason: self.reason(state.since.seq)?,
+                });
+            }
+        }
+        Ok(held)
+    }
+
+    /// Why an act was done, in its operator's words. None: they gave no reason, or it is erased.
+    pub fn reason(&self, seq: u64) -> Result<Option<String>> {
+        let event = self.event(seq)?;
+        let payload = event.as_ref().and_then(|event| event.payload());
+        let payload: Value = payload
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        Ok(payload["reason"].as_str().map(str::to_owned))
+    }
+}
+
+/// Whether an entry is an erasure that answers the request.
+fn answers(envelope: &Envelope, id: &RequestId) -> bool {
+    envelope.kind.as_str() == Erasure::KIND
+        && Act::of(envelope)
+            .ok()
+            .flatten()
+            .and_then(|act| Erasure::parse(&act.value).ok())
+            .is_some_and(|erasure| erasure.request.as_ref() == Some(id))
+}
