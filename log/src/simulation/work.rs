@@ -10,6 +10,7 @@ use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
     intake, rotation,
+    sequencer::Receipts,
 };
 
 impl World {
@@ -127,6 +128,14 @@ impl World {
                     waiting.push((batch, answer));
                 }
                 Err(e) => turned_away.push((batch, e)),
+            }
+        }
+        if self.dice.one_in(2) {
+            // Some were made ready while the commit before was written.
+            let stage = writer.parts.sequencer.shared_stage();
+            let mut stage = stage.lock().unwrap();
+            while taken.first().is_some_and(|request| stage.takes(request)) {
+                stage.add_ahead(taken.remove(0));
             }
         }
         writer.parts.commit(taken);
@@ -273,12 +282,12 @@ impl World {
             let (mut broken, mut unknown) = (Ok(()), None);
             let mut append = |drafts: Vec<Draft>| {
                 let batch = model.submit(&drafts);
-                let answer = parts.append_all(drafts).map(smallvec::SmallVec::into_vec);
+                let answer = parts.append_all(drafts);
                 match &answer {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),
                 }
-                answer
+                answer.map(Receipts::into_vec)
             };
             let _ = plan.apply_by(&mut append, &Actor::new("agent:importer").unwrap(), &mut |_, _| {});
             broken?;
