@@ -31,6 +31,7 @@ mod stats;
 mod terminal;
 mod verify;
 mod why;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,7 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Witness(witness::Args),
     Prove(prove::Args),
     Disclose(disclose::Args),
     Check(check::Args),
@@ -111,6 +113,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{Error, Result, limits, unique::Unique};
+use crate::{Error, Result, limits, seal::TAG_BYTES, unique::Unique};
 
 /// Where something was learned. It is sealed in the body and erased together with the payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,11 +21,10 @@ pub struct Source {
 }
 
 /// What an entry says: the JSON `{"source":{…},"payload":{…}}`, at most 1 MiB, that is sealed and can be erased.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Body {
     /// Where it was learned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// A JSON object, kept byte for byte.
     pub payload: Box<RawValue>,
@@ -50,7 +49,9 @@ impl Body {
     /// `source.extra` that repeats one of the source's own members or is nested too deep.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
-        let bytes = serde_json::to_vec(self).map_err(|e| Error::new(format!("the body is not JSON: {e}")))?;
+        // Most bodies have no source, and the seal is appended to these bytes.
+        let mut bytes = Vec::with_capacity(self.payload.get().len() + r#"{"payload":}"#.len() + TAG_BYTES);
+        serde_json::to_writer(&mut bytes, self).map_err(|e| Error::new(format!("the body is not JSON: {e}")))?;
         if bytes.len() > limits::BODY_BYTES {
             return Err(too_large(bytes.len()));
         }
@@ -62,18 +63,47 @@ impl Body {
 
     /// Reads an opened plaintext.
     pub fn parse(plaintext: &[u8]) -> Result<Self> {
-        let body: Self =
-            serde_json::from_slice(plaintext).map_err(|e| Error::new(format!("the body is not of our form: {e}")))?;
-        body.check()?;
-        Ok(body)
+        let Read { source, payload } = Read::parse(plaintext)?;
+        Ok(Self {
+            source,
+            payload: payload.to_owned(),
+        })
+    }
+
+    /// Refuses what [`parse`](Self::parse) refuses, and keeps nothing.
+    pub fn check_plaintext(plaintext: &[u8]) -> Result<()> {
+        Read::parse(plaintext).map(drop)
     }
 
     fn check(&self) -> Result<()> {
-        if self.payload.get().starts_with('{') {
-            Ok(())
-        } else {
-            Err(Error::new("the payload is not a JSON object"))
-        }
+        check_payload(&self.payload)
+    }
+}
+
+/// A body whose payload stands in its plaintext.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read<'a> {
+    #[serde(default)]
+    source: Option<Source>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+impl<'a> Read<'a> {
+    fn parse(plaintext: &'a [u8]) -> Result<Self> {
+        let read: Self =
+            serde_json::from_slice(plaintext).map_err(|e| Error::new(format!("the body is not of our form: {e}")))?;
+        check_payload(read.payload)?;
+        Ok(read)
+    }
+}
+
+fn check_payload(payload: &RawValue) -> Result<()> {
+    if payload.get().starts_with('{') {
+        Ok(())
+    } else {
+        Err(Error::new("the payload is not a JSON object"))
     }
 }
 

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::{
     Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result,
-    ledger::one,
     operators::{self, OperatorChange, Operators},
     random,
 };
@@ -37,7 +36,7 @@ impl SignedAct {
     }
 
     /// An erasure's entry stands in the scope that it erases; all other acts are the ledger's.
-    fn draft(self) -> Result<Draft> {
+    pub(crate) fn draft(self) -> Result<Draft> {
         let scope = match self.act.member == Erasure::MEMBER {
             true => Erasure::parse(&self.act.value)?.scope,
             false => Scope::ledger(),
@@ -79,7 +78,7 @@ impl Ledger {
         let kind = Kind::new(operators::KIND)?;
         let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, kind, body);
         draft.sys = Some(json!({OperatorChange::MEMBER: OperatorChange::Enrol(key.to_string())}));
-        one(self.append_all_blocking(vec![draft])?)
+        self.append_blocking(draft)
     }
 }
 

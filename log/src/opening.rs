@@ -33,7 +33,7 @@ use crate::{
     remembered::Remembered,
     rotation,
     segment::{self, ActiveSegment, Filling},
-    sequencer::{Request, Sequencer},
+    sequencer::{Receipts, Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
 };
 
@@ -172,8 +172,8 @@ impl Parts {
     }
 
     /// Appends all or none, in one commit.
-    pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts)?;
+    pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Receipts> {
+        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts.into())?;
         self.commit(vec![request]);
         answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
     }

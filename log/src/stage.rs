@@ -10,6 +10,7 @@ use std::{
 
 use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, ScopeRoot, leaf_hash, limits};
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     reader::ReadState,
     remembered::Remembered,
     scope_roots::ScopeRoots,
-    sequencer::{Answer, Request},
+    sequencer::{Answer, Receipts, Request},
     staging::{Batch, Chain},
     stamps::{Disagreement, Stamps},
 };
@@ -182,7 +183,7 @@ impl Stage {
         self.room = room.saturating_sub(self.made.bytes);
     }
 
-    fn place_all(&mut self, mut drafts: Vec<Prepared>) -> Answer {
+    fn place_all(&mut self, mut drafts: SmallVec<[Prepared; 1]>) -> Answer {
         for Prepared { envelope, .. } in &mut drafts {
             if envelope.kind.as_str() == ScopeRoot::KIND {
                 envelope.sys = Some(self.roots.now(self.next)?.to_sys());
@@ -207,7 +208,7 @@ impl Stage {
                 "the ledger holds 2^53 entries and takes no more",
             ));
         }
-        let mut chains = Vec::with_capacity(drafts.len());
+        let mut chains: SmallVec<[usize; 1]> = SmallVec::with_capacity(drafts.len());
         for Prepared { envelope, .. } in &drafts {
             let chain = self.chain(&envelope.scope);
             if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
@@ -218,7 +219,7 @@ impl Stage {
         }
         let state = self.state.clone();
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut receipts: Vec<Receipt> = Vec::with_capacity(drafts.len());
+        let mut receipts = Receipts::with_capacity(drafts.len());
         for ((draft, chain), known) in drafts.into_iter().zip(chains).zip(known) {
             receipts.push(match known {
                 Known::No => self.place(&keys, draft, chain)?,
@@ -230,8 +231,8 @@ impl Stage {
     }
 
     /// What is known of each draft by its idempotency key.
-    fn known(&self, drafts: &[Prepared]) -> Result<Vec<Known>> {
-        let mut known = Vec::with_capacity(drafts.len());
+    fn known(&self, drafts: &[Prepared]) -> Result<SmallVec<[Known; 1]>> {
+        let mut known = SmallVec::with_capacity(drafts.len());
         for (i, draft) in drafts.iter().enumerate() {
             let Some(key) = draft.envelope.key else {
                 known.push(Known::No);

@@ -196,8 +196,7 @@ fn a_scope_is_proved_complete_and_others_are_proved_absent() {
         let slices = || all.iter().map(Vec::as_slice);
         assert_eq!(check(&standing, slices()).unwrap(), later, "{name}");
         if count > 0 {
-            let why = standing
-                .check(slices().take(count as usize - 1))
+            let why = check(&standing, slices().take(count as usize - 1))
                 .unwrap_err()
                 .to_string();
             assert!(why.contains("4 entries are here"), "{why}");

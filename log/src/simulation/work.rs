@@ -24,7 +24,7 @@ impl World {
                 _ => {}
             }
         }
-        match self.dice.below(21) {
+        match self.dice.below(22) {
             0..=6 => {
                 let drafts = vec![self.draft()];
                 self.commit(vec![drafts])
@@ -52,6 +52,7 @@ impl World {
             17 => self.rewrite_keys(),
             18 => self.keep_component(),
             19 => self.intrude(),
+            20 => self.erase(),
             _ => {
                 self.watch();
                 Ok(())
@@ -120,7 +121,7 @@ impl World {
         let mut stopped = false;
         for drafts in requests {
             let batch = self.model.submit(&drafts);
-            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts) {
+            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts.into()) {
                 Ok((request, answer)) => {
                     taken.push(request);
                     waiting.push((batch, answer));
@@ -153,6 +154,9 @@ impl World {
     fn refused(&mut self, batch: usize, error: &Error) -> Result<bool> {
         let Some(writer) = &self.writer else { return Ok(true) };
         let alive = writer.process.is_alive();
+        if error.kind() == ErrorKind::Redacted && self.model.is_erased(batch) {
+            return Ok(false);
+        }
         ensure!(
             !alive || self.disk.state().plan.faults > writer.faults,
             "an append is refused on a healthy machine: {error}"
@@ -208,7 +212,7 @@ impl World {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.parts.append_all(vec![good, other]) {
             Ok(_) => Err("a key was taken twice, for two contents".into()),
-            Err(e) if e.kind() == ErrorKind::Conflict => {
+            Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Redacted) => {
                 self.model.refused(batch);
                 Ok(())
             }
@@ -263,7 +267,7 @@ impl World {
             let (mut broken, mut unknown) = (Ok(()), None);
             let mut append = |drafts: Vec<Draft>| {
                 let batch = model.submit(&drafts);
-                let answer = parts.append_all(drafts);
+                let answer = parts.append_all(drafts).map(smallvec::SmallVec::into_vec);
                 match &answer {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),

@@ -78,7 +78,7 @@ impl Cases {
     /// A case of the ledger as it is now.
     pub(crate) fn take(&mut self) {
         let reader = Ledger::open_read_only(self.ledger.path()).unwrap();
-        reader.export_tiles(&self.published()).unwrap();
+        reader.export_tiles(&self.published(), &mut |_, _| {}).unwrap();
         let size = reader.checkpoint().unwrap().1.size;
         let case = self.case(size);
         fs::copy(self.published().join("checkpoint"), case.join("checkpoint")).unwrap();
