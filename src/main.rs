@@ -15,6 +15,7 @@ mod failure;
 mod hold;
 mod import;
 mod init;
+mod key;
 mod ledger;
 mod log;
 mod prove;
@@ -87,6 +88,7 @@ enum Command {
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
+    Key(key::Args),
     Export(export::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -123,6 +125,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
+        Command::Key(args) => key::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
         Command::Backup(args) => backup::execute(args, ledger),
         Command::Restore(args) => restore::execute(args, ledger),

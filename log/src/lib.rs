@@ -122,7 +122,7 @@ pub use ledger::{CreateOptions, Ledger, OpenOptions};
 pub use operators::OperatorChange;
 pub use plan::{RecoveryPlan, plan_recovery};
 pub use prove::Proved;
-pub use reader::{Direction, LedgerReader, Page, ScopeHead, ScopeKeys, Stats};
+pub use reader::{Direction, LedgerReader, Page, ScopeHead, ScopeKeys, Stats, VerifierKeyState};
 pub use restore::{RestoreOptions, confirm, restore};
 pub use rotation::rotate_key;
 pub use scope_prove::ProvedScope;

@@ -144,6 +144,19 @@ pub struct Stats {
     pub checkpoint_size: u64,
 }
 
+/// A key that the ledger's checkpoints are or were signed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct VerifierKeyState {
+    /// Its text.
+    pub verifier_key: String,
+    /// Entries of the smallest checkpoint that it holds for.
+    pub from: u64,
+    /// Entries of the largest. None: it is the newest key.
+    pub until: Option<u64>,
+}
+
 impl LedgerReader {
     /// Entries below it are durable and served.
     pub fn head(&self) -> u64 {
@@ -371,6 +384,11 @@ impl LedgerReader {
     /// Key that its checkpoints are verified with.
     pub fn verifier_key(&self) -> &VerifierKey {
         &self.state.manifest.verifier_key
+    }
+
+    /// The keys that its checkpoints are verified with, oldest first, and for which sizes each holds.
+    pub fn verifier_keys(&self) -> Vec<VerifierKeyState> {
+        self.state.manifest.verifier_key.states()
     }
 
     /// The folder for projections, which exists. It is a path because SQLite opens files by path.

@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use quipu_format::{Checkpoint, Signer, VerifierKey};
 
+use crate::VerifierKeyState;
+
 /// The newest key, as which it can be used, and those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VerifierKeys {
@@ -30,6 +32,26 @@ impl VerifierKeys {
 
     pub(crate) fn earlier(&self) -> &[Earlier] {
         &self.earlier
+    }
+
+    /// What each holds for, oldest first.
+    pub(crate) fn states(&self) -> Vec<VerifierKeyState> {
+        let mut from = 0;
+        let mut states = Vec::with_capacity(self.earlier.len() + 1);
+        for Earlier { key, until } in &self.earlier {
+            states.push(VerifierKeyState {
+                verifier_key: key.to_string(),
+                from,
+                until: Some(*until),
+            });
+            from = until + 1;
+        }
+        states.push(VerifierKeyState {
+            verifier_key: self.newest.to_string(),
+            from,
+            until: None,
+        });
+        states
     }
 
     /// Whether it is one of them.
