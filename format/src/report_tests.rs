@@ -43,7 +43,6 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
         hashes: Vec::new(),
         extra: None,
         checkpoint: checkpoint.sign(&ledger()),
-        extra: None,
     };
     Erased::of(&envelope, proof).unwrap()
 }
