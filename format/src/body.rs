@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{Error, Result, limits, unique::Unique};
+use crate::{Error, Result, limits, seal::TAG_BYTES, unique::Unique};
 
 /// Where something was learned. It is sealed in the body and erased together with the payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,9 @@ impl Body {
     /// `source.extra` that repeats one of the source's own members or is nested too deep.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
-        let bytes = serde_json::to_vec(self).map_err(|e| Error::new(format!("the body is not JSON: {e}")))?;
+        // Most bodies have no source, and the seal is appended to these bytes.
+        let mut bytes = Vec::with_capacity(self.payload.get().len() + r#"{"payload":}"#.len() + TAG_BYTES);
+        serde_json::to_writer(&mut bytes, self).map_err(|e| Error::new(format!("the body is not JSON: {e}")))?;
         if bytes.len() > limits::BODY_BYTES {
             return Err(too_large(bytes.len()));
         }

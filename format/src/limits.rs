@@ -7,6 +7,10 @@ pub const ENVELOPE_BYTES: usize = 65_535;
 pub const BODY_BYTES: usize = 1 << 20;
 /// Bytes of a commit, all its lines together.
 pub const COMMIT_BYTES: usize = 16 << 20;
+/// Entries of a commit; more than that wait for the next one.
+pub const COMMIT_ENTRIES: usize = 4_096;
+/// Entries in a row among which there is one of kind `quipu.scopes`.
+pub const SCOPE_ROOT_ENTRIES: u64 = 10_000;
 /// Bytes of the lines of all appends that wait for a commit; further ones wait for room.
 pub const QUEUED_BYTES: usize = 4 * COMMIT_BYTES;
 /// Bytes of a segment file.
@@ -44,6 +48,9 @@ pub const ORIGIN_BYTES: usize = 255;
 pub const NOTE_BYTES: usize = 1_000_000;
 /// Signatures on a signed note.
 pub const NOTE_SIGNATURES: usize = 100;
+/// Bytes of a disclosure, and of a line of a scope's export: a body and an envelope of which every byte is escaped, and a
+/// proof.
+pub const DISCLOSURE_BYTES: usize = 4 << 20;
 /// Events in one page.
 pub const PAGE_EVENTS: usize = 1_000;
 /// Bytes of the bodies in one page (the page's last event may go past it, so that every event fits some page).

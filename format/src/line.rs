@@ -94,11 +94,7 @@ pub fn encode_line(out: &mut Vec<u8>, envelope: &[u8], sealed: &[u8], first: u64
 /// Appends TAB and the sealed body to the envelope's bytes: the part of a line that does not depend on its commit.
 pub fn push_sealed(out: &mut Vec<u8>, sealed: &[u8]) {
     out.push(b'\t');
-    let at = out.len();
-    out.resize(at + base64_bytes(sealed.len()), 0);
-    BASE64_STANDARD
-        .encode_slice(sealed, &mut out[at..])
-        .expect("the room is exactly what base64 needs");
+    base64_simd::STANDARD.encode_append(sealed, out);
 }
 
 /// Ends the line that begins at `start` of `out`, where its envelope and [sealed body](push_sealed) stand already.

@@ -73,6 +73,11 @@ impl ScopeTree {
         self.leaves.is_empty()
     }
 
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.leaves.capacity() * size_of::<Leaf>() + self.nodes.capacity() * size_of::<Node>()
+    }
+
     /// Says where the scope of that key stands now.
     pub fn set(&mut self, key: Hash, state: ScopeState) {
         let mut place = None;

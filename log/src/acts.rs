@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::{
     Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result,
-    ledger::one,
     operators::{self, OperatorChange, Operators},
     random,
 };
@@ -79,7 +78,7 @@ impl Ledger {
         let kind = Kind::new(operators::KIND)?;
         let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, kind, body);
         draft.sys = Some(json!({OperatorChange::MEMBER: OperatorChange::Enrol(key.to_string())}));
-        one(self.append_all_blocking(vec![draft])?)
+        self.append_blocking(draft)
     }
 }
 

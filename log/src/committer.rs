@@ -203,10 +203,12 @@ impl Shared {
     /// As many requests as fit one commit beside the bytes that are staged; at least one, where nothing is.
     fn take_batch(&self, staged: usize) -> Vec<Request> {
         let mut queue = self.queue();
-        let (mut bytes, mut count) = (0, 0);
+        let (mut bytes, mut count, mut entries) = (0, 0, 0);
         for request in &queue.requests {
             let more = bytes + request.bytes();
-            if count + queue.staged > 0 && staged + more > limits::COMMIT_BYTES {
+            entries += request.drafts.len();
+            let fits = staged + more <= limits::COMMIT_BYTES && entries <= limits::COMMIT_ENTRIES / 2;
+            if count + queue.staged > 0 && !fits {
                 break;
             }
             bytes = more;

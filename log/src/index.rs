@@ -27,6 +27,8 @@ pub(crate) struct Index {
     recent: Recent,
     file: Option<Arc<DiskFile>>,
     pub(crate) scopes: HashMap<Scope, Head>,
+    /// Where somebody takes note of changed scopes: those that have got entries from that position on.
+    changed: Option<(u64, Vec<Scope>)>,
 }
 
 impl Index {
@@ -43,6 +45,7 @@ impl Index {
             recent: Recent::new(first),
             file: None,
             scopes,
+            changed: None,
         }
     }
 
@@ -84,11 +87,40 @@ impl Index {
             last_seq: envelope.seq,
         };
         match self.scopes.get_mut(&envelope.scope) {
-            Some(known) => *known = head,
+            Some(known) => {
+                if let Some((since, changed)) = &mut self.changed
+                    && known.last_seq < *since
+                {
+                    changed.push(envelope.scope.clone());
+                }
+                *known = head;
+            }
             None => {
+                if let Some((_, changed)) = &mut self.changed {
+                    changed.push(envelope.scope.clone());
+                }
                 self.scopes.insert(envelope.scope.clone(), head);
             }
         }
+    }
+
+    /// How many entries there are, and where the scopes stand that have got some since this was asked before; at first,
+    /// all.
+    pub(crate) fn take_changed(&mut self) -> (u64, Vec<(Scope, Head)>) {
+        let next = self.next();
+        let all = || self.scopes.iter().map(|(scope, head)| (scope.clone(), *head));
+        let changed = match self.changed.take() {
+            None => all().collect(),
+            Some((_, changed)) => {
+                let heads = changed.into_iter().filter_map(|scope| {
+                    let head = *self.scopes.get(&scope)?;
+                    Some((scope, head))
+                });
+                heads.collect()
+            }
+        };
+        self.changed = Some((next, Vec::new()));
+        (next, changed)
     }
 
     /// Full segments, in order.

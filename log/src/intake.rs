@@ -2,16 +2,21 @@
 //! through the socket, in another.
 
 use quipu_format::limits;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result, committer::Committer, draft::Prepared, erasure::Erasures,
-    sequencer::Request,
+    Draft, Error, ErrorKind, LedgerReader, Result,
+    committer::Committer,
+    draft::Prepared,
+    erasure::Erasures,
+    scope_roots,
+    sequencer::{self, Request},
 };
 
 /// What becomes of drafts that were queued; it ends unanswered if the ledger does.
-pub(crate) type Answer = oneshot::Receiver<Result<Vec<Receipt>>>;
+pub(crate) type Answer = oneshot::Receiver<sequencer::Answer>;
 
 /// Who commits what is queued.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +43,7 @@ impl Intake {
     }
 
     /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed.
-    pub(crate) async fn submit(&self, drafts: Vec<Draft>) -> Result<Answer> {
+    pub(crate) async fn submit(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Answer> {
         let (request, answer) = self.request(drafts)?;
         self.committer.submit(request).await?;
         Ok(answer)
@@ -46,7 +51,7 @@ impl Intake {
 
     /// The same, for callers that may block.
     pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
-        let (request, answer) = self.request(drafts)?;
+        let (request, answer) = self.request(drafts.into())?;
         match by {
             By::Committer => crate::wait::block_on(self.committer.submit(request))?,
             By::Caller => self.committer.submit_inline(request)?,
@@ -54,13 +59,17 @@ impl Intake {
         Ok(answer)
     }
 
-    fn request(&self, drafts: Vec<Draft>) -> Result<(Request, Answer)> {
+    fn request(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(Request, Answer)> {
         request(&self.reader, &self.secret, drafts)
     }
 }
 
 /// Checks drafts and makes a request of them.
-pub(crate) fn request(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<(Request, Answer)> {
+pub(crate) fn request(
+    reader: &LedgerReader,
+    secret: &[u8; 32],
+    drafts: SmallVec<[Draft; 1]>,
+) -> Result<(Request, Answer)> {
     let (reply, answer) = oneshot::channel();
     let drafts = prepare(reader, secret, drafts)?;
     let request = Request { drafts, reply };
@@ -70,7 +79,7 @@ pub(crate) fn request(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draf
     Ok((request, answer))
 }
 
-fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Result<Vec<Prepared>> {
+fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: SmallVec<[Draft; 1]>) -> Result<SmallVec<[Prepared; 1]>> {
     check_count(drafts.len())?;
     for id in drafts
         .iter()
@@ -81,7 +90,8 @@ fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: Vec<Draft>) -> Resu
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
-    let drafts: Result<Vec<_>> = drafts.into_iter().map(|draft| Prepared::new(draft, secret)).collect();
+    let ours = drafts.into_iter().map(scope_roots::as_ours);
+    let drafts: Result<SmallVec<[Prepared; 1]>> = ours.map(|draft| Prepared::new(draft?, secret)).collect();
     let drafts = drafts?;
     Erasures::default().admit(drafts.iter().map(|draft| &draft.envelope), &reader.state)?;
     Ok(drafts)

@@ -7,6 +7,7 @@ use std::{
 };
 
 use quipu_format::{Hash, Signer, VerifierKey, limits};
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
@@ -20,8 +21,9 @@ use crate::{
     manifest::{self},
     opening::{self, Parts},
     operators::operator_key,
-    reserve, restore,
+    reserve, restore, scope_roots,
     segment::Filling,
+    sequencer::Receipts,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
 };
@@ -231,7 +233,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was appended, except where the kind is `Unavailable`: then the outcome is unknown.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
-        one(self.append_all(vec![draft]).await?)
+        one(self.submit(smallvec![draft]).await?)
     }
 
     /// Appends all or none, consecutively, in this order, at most 1,000.
@@ -239,9 +241,13 @@ impl Ledger {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
+        Ok(self.submit(drafts.into()).await?.into_vec())
+    }
+
+    async fn submit(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Receipts> {
         let answer = match &self.role {
             Role::Writer(writer) => writer.intake.submit(drafts).await?,
-            Role::Client(client) => client.queue(drafts, By::Committer)?,
+            Role::Client(client) => client.queue(drafts.into_vec(), By::Committer)?,
         };
         self.answered(answer.await.unwrap_or_else(|_| Err(unanswered())))
     }
@@ -249,13 +255,23 @@ impl Ledger {
     /// As [`append`](Self::append), for callers that may block. Where nobody else is committing, the commit is made on
     /// this thread.
     pub fn append_blocking(&self, draft: Draft) -> Result<Receipt> {
-        one(self.append_all_blocking(vec![draft])?)
+        one(self.submit_blocking(vec![draft])?)
     }
 
     /// As [`append_all`](Self::append_all), for callers that may block.
     pub fn append_all_blocking(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
+        Ok(self.submit_blocking(drafts)?.into_vec())
+    }
+
+    fn submit_blocking(&self, drafts: Vec<Draft>) -> Result<Receipts> {
         let answer = self.queue(drafts, By::Caller)?;
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
+    }
+
+    /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
+    /// scope holds by now can be proved complete as soon as a checkpoint covers that entry.
+    pub fn root_scopes(&self) -> Result<Receipt> {
+        self.append_blocking(scope_roots::draft()?)
     }
 
     /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
@@ -309,7 +325,7 @@ impl Ledger {
     }
 
     /// What was acknowledged here is shown here.
-    fn answered(&self, receipts: Result<Vec<Receipt>>) -> Result<Vec<Receipt>> {
+    fn answered(&self, receipts: Result<Receipts>) -> Result<Receipts> {
         if let (Role::Client(client), Ok(receipts)) = (&self.role, &receipts) {
             let last = receipts.iter().map(|receipt| receipt.seq).max();
             client.reader().proved(last.map_or(0, |seq| seq + 1));
@@ -326,8 +342,9 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(parts: Parts, lock: Lock) -> Result<Self> {
+    fn start(mut parts: Parts, lock: Lock) -> Result<Self> {
         let secret = parts.state.secret();
+        parts.sequencer.start()?;
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };
@@ -386,7 +403,7 @@ fn no_ledger(path: &Path, error: Error) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-pub(crate) fn one(receipts: Vec<Receipt>) -> Result<Receipt> {
+pub(crate) fn one(receipts: Receipts) -> Result<Receipt> {
     receipts.into_iter().next().ok_or_else(unanswered)
 }
 

@@ -32,7 +32,7 @@ use crate::{
     recovery,
     remembered::Remembered,
     segment::{self, ActiveSegment, Filling},
-    sequencer::{Request, Sequencer},
+    sequencer::{Receipts, Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
 };
 
@@ -91,7 +91,7 @@ impl Parts {
             stamps,
             Remembered::default(),
             Operators::default(),
-        );
+        )?;
         let mut parts = Self {
             state,
             sequencer,
@@ -143,7 +143,7 @@ impl Parts {
         log.erasures
             .done_below(state.keys.read().unwrap_or_else(PoisonError::into_inner).applied);
         let operators = Operators::read(&LedgerReader { state: state.clone() })?;
-        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators);
+        let sequencer = Sequencer::new(state.clone(), keyfile, active, stamps, remembered, operators)?;
         let mut parts = Self {
             state,
             sequencer,
@@ -166,8 +166,8 @@ impl Parts {
     }
 
     /// Appends all or none, in one commit.
-    pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts)?;
+    pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Receipts> {
+        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts.into())?;
         self.commit(vec![request]);
         answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
     }

@@ -148,6 +148,12 @@ fn proved(receipt: Receipt, proof: Result<InclusionProof>) -> Result<Proved> {
     }
 }
 
-fn no_entry(seq: u64) -> Error {
+/// Stored bytes of an envelope or a body, which are JSON and so UTF-8.
+pub(crate) fn text_of(json: &[u8]) -> Result<String> {
+    let text = std::str::from_utf8(json).map_err(|e| Error::new(ErrorKind::Corrupt, format!("no JSON: {e}")))?;
+    Ok(text.to_owned())
+}
+
+pub(crate) fn no_entry(seq: u64) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no entry {seq}"))
 }

@@ -229,6 +229,11 @@ impl LedgerReader {
         Ok(Page { events, more, missing })
     }
 
+    /// The first so many positions of the scope's entries in a range, as the index has them.
+    pub(crate) fn positions(&self, scope: &Scope, range: Range<u64>, limit: usize) -> Result<Vec<u64>> {
+        self.shown().select(scope, range, Direction::Forward, limit)
+    }
+
     /// A scope's entries count up without a gap: how many are not among the events of a page, nor before or behind it.
     fn missing(
         &self,
@@ -308,6 +313,15 @@ impl LedgerReader {
         heads
     }
 
+    /// A proof of where a scope stands, by the newest entry `quipu.scopes` that a checkpoint covers, checked before it is
+    /// returned.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such entry yet: see [`Ledger::root_scopes`](crate::Ledger::root_scopes).
+    pub fn prove_scope(&self, scope: &Scope) -> Result<crate::ProvedScope> {
+        crate::scope_prove::prove(self, scope)
+    }
+
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
         checkpoint::read(&self.state.folder, self.verifier_key())
@@ -331,12 +345,6 @@ impl LedgerReader {
     /// Bytes of a component that ran over this ledger, by the SHA-256 of its bytes.
     pub fn component(&self, sha256: &Hash) -> Result<Option<Vec<u8>>> {
         crate::components::read(&self.state.folder, sha256)
-    }
-
-    /// Writes checkpoint, tiles and entry bundles as any tlog-tiles client reads them (`checkpoint`, `tile/…`).
-    /// Bundles hold envelopes and so no content, but all scopes, actors, kinds, times and links.
-    pub fn export_tiles(&self, path: &std::path::Path) -> Result<crate::ExportSummary> {
-        crate::export::tiles(self, path)
     }
 
     /// How many nodes of its key tree each scope has left, by name of the scope.
@@ -430,6 +438,11 @@ impl LedgerReader {
     }
 
     fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
+        Ok(self.open(seq, paths)?.map(|opened| opened.event))
+    }
+
+    /// The event at a position with the bytes that it was made of.
+    pub(crate) fn open(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Opened>> {
         let Some(Found { file, place }) = self.shown().place(seq)? else {
             return Ok(None);
         };
@@ -446,22 +459,45 @@ impl LedgerReader {
         }
         let secret = keys.secret_via(&envelope.scope, envelope.nth, paths.of(&envelope.scope));
         drop(keys);
-        let content = match secret {
-            None => Content::Erased,
+        let (content, body) = match secret {
+            None => (Content::Erased, None),
             Some(secret) => {
                 let damaged = |e: quipu_format::Error| damaged(&file, place, seq, &e);
                 let sealed = line.sealed_bytes().map_err(damaged)?;
                 let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
                     .map_err(damaged)?;
-                Content::Open(Body::parse(&plaintext).map_err(damaged)?)
+                let content = Content::Open(Body::parse(&plaintext).map_err(damaged)?);
+                (content, Some((plaintext, secret.salt)))
             }
         };
-        let hash = leaf_hash(line.envelope);
-        Ok(Some(Event {
+        let (hash, envelope_bytes) = (leaf_hash(line.envelope), line.envelope.len());
+        let event = Event {
             envelope,
             content,
             hash,
+        };
+        Ok(Some(Opened {
+            event,
+            line: bytes,
+            envelope_bytes,
+            body,
         }))
+    }
+}
+
+/// An event, and the bytes that it was made of.
+pub(crate) struct Opened {
+    pub(crate) event: Event,
+    line: Vec<u8>,
+    envelope_bytes: usize,
+    /// The body's plaintext and its salt, unless it is erased.
+    pub(crate) body: Option<(Vec<u8>, [u8; 32])>,
+}
+
+impl Opened {
+    /// The stored bytes of the envelope.
+    pub(crate) fn envelope(&self) -> &[u8] {
+        &self.line[..self.envelope_bytes]
     }
 }
 

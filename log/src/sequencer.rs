@@ -7,6 +7,7 @@ use std::{
 };
 
 use quipu_format::{Hash, KeyTree, Scope};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -19,18 +20,23 @@ use crate::{
     reader::ReadState,
     remembered::Remembered,
     reserve,
+    scope_roots::ScopeRoots,
     segment::ActiveSegment,
-    stage::{CLOCK_BYTES, Made, Stage},
+    stage::{HOST_BYTES, Made, Stage},
     staging::Entry,
     stamps::Stamps,
 };
 
 /// What is told to whoever made a request.
-pub(crate) type Answer = Result<Vec<Receipt>>;
+pub(crate) type Answer = Result<Receipts>;
+
+/// Most requests are of one draft, and one less block of memory that goes from thread to thread is a third less time
+/// in the allocator.
+pub(crate) type Receipts = SmallVec<[Receipt; 1]>;
 
 /// Drafts that are appended together or not at all, and who waits for them.
 pub(crate) struct Request {
-    pub(crate) drafts: Vec<Prepared>,
+    pub(crate) drafts: SmallVec<[Prepared; 1]>,
     pub(crate) reply: oneshot::Sender<Answer>,
 }
 
@@ -96,16 +102,22 @@ impl Sequencer {
         stamps: Stamps,
         remembered: Remembered,
         operators: Operators,
-    ) -> Self {
-        let stage = Arc::new(Mutex::new(Stage::new(state.clone(), stamps, remembered, operators)));
-        Self {
+    ) -> Result<Self> {
+        let roots = ScopeRoots::resume(state.clone())?;
+        let stage = Stage::new(state.clone(), stamps, remembered, operators, roots);
+        Ok(Self {
             state,
             keyfile,
             active,
-            stage,
+            stage: Arc::new(Mutex::new(stage)),
             spare: Made::default(),
             broken: None,
-        }
+        })
+    }
+
+    /// From now on threads work beside the commits.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.stage().roots.start()
     }
 
     /// Where others may stage ahead.
@@ -218,6 +230,7 @@ impl Sequencer {
 
     /// Ends what goes on beside the commits.
     pub(crate) fn close(&mut self) {
+        self.stage().roots.close();
         self.active.close();
     }
 
@@ -233,7 +246,7 @@ impl Sequencer {
         }
         let mut bytes = staged;
         if !requests.is_empty() {
-            bytes += CLOCK_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
+            bytes += HOST_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
         }
         let rotated = self
             .active

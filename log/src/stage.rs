@@ -8,8 +8,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, leaf_hash, limits};
-use serde_json::json;
+use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, ScopeRoot, leaf_hash, limits};
+use serde_json::{Value, json};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -21,13 +22,16 @@ use crate::{
     operators::Operators,
     reader::ReadState,
     remembered::Remembered,
-    sequencer::{Answer, Request},
+    scope_roots::ScopeRoots,
+    sequencer::{Answer, Receipts, Request},
     staging::{Batch, Chain},
     stamps::{Disagreement, Stamps},
 };
 
 /// Bytes of a `quipu.clock` entry, at most.
-pub(crate) const CLOCK_BYTES: usize = 2 << 10;
+const CLOCK_BYTES: usize = 2 << 10;
+/// Bytes of all that the host adds to a commit, at most: that, and one of kind `quipu.scopes`.
+pub(crate) const HOST_BYTES: usize = CLOCK_BYTES + (2 << 10);
 /// Scopes whose chain is held ready from one commit to the next; each takes up to 2 KiB.
 const HOT_SCOPES: usize = 4_096;
 /// Bytes of a request, at most, that is staged on its caller's thread, which may be an executor's.
@@ -40,6 +44,7 @@ pub(crate) struct Stage {
     stamps: Stamps,
     remembered: Remembered,
     operators: Operators,
+    pub(crate) roots: ScopeRoots,
     /// Which of the chains is a scope's.
     hot: HashMap<Scope, usize>,
     chains: Vec<Chain>,
@@ -79,13 +84,20 @@ impl Made {
 }
 
 impl Stage {
-    pub(crate) fn new(state: Arc<ReadState>, stamps: Stamps, remembered: Remembered, operators: Operators) -> Self {
+    pub(crate) fn new(
+        state: Arc<ReadState>,
+        stamps: Stamps,
+        remembered: Remembered,
+        operators: Operators,
+        roots: ScopeRoots,
+    ) -> Self {
         let next = state.index.read().unwrap_or_else(PoisonError::into_inner).next();
         Self {
             state,
             stamps,
             remembered,
             operators,
+            roots,
             hot: HashMap::new(),
             chains: Vec::new(),
             next,
@@ -99,7 +111,8 @@ impl Stage {
     pub(crate) fn takes(&self, request: &Request) -> bool {
         let bytes = request.bytes();
         bytes <= AHEAD_BYTES
-            && bytes + CLOCK_BYTES <= self.room
+            && bytes + HOST_BYTES <= self.room
+            && self.made.batch.entries.len() + request.drafts.len() <= limits::COMMIT_ENTRIES / 2
             && request.drafts.iter().all(|Prepared { envelope, .. }| {
                 envelope.sys.is_none()
                     && self.hot.contains_key(&envelope.scope)
@@ -146,6 +159,7 @@ impl Stage {
 
     /// Hands over the commit that was made, and begins the next one with the memory of one that is over.
     pub(crate) fn take(&mut self, spare: Made) -> Made {
+        self.place_root();
         mem::replace(&mut self.made, spare)
     }
 
@@ -169,7 +183,12 @@ impl Stage {
         self.room = room.saturating_sub(self.made.bytes);
     }
 
-    fn place_all(&mut self, drafts: Vec<Prepared>) -> Answer {
+    fn place_all(&mut self, mut drafts: SmallVec<[Prepared; 1]>) -> Answer {
+        for Prepared { envelope, .. } in &mut drafts {
+            if envelope.kind.as_str() == ScopeRoot::KIND {
+                envelope.sys = Some(self.roots.now(self.next)?.to_sys());
+            }
+        }
         let known = self.known(&drafts)?;
         let fresh = drafts
             .iter()
@@ -189,7 +208,7 @@ impl Stage {
                 "the ledger holds 2^53 entries and takes no more",
             ));
         }
-        let mut chains = Vec::with_capacity(drafts.len());
+        let mut chains: SmallVec<[usize; 1]> = SmallVec::with_capacity(drafts.len());
         for Prepared { envelope, .. } in &drafts {
             let chain = self.chain(&envelope.scope);
             if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
@@ -200,7 +219,7 @@ impl Stage {
         }
         let state = self.state.clone();
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut receipts: Vec<Receipt> = Vec::with_capacity(drafts.len());
+        let mut receipts = Receipts::with_capacity(drafts.len());
         for ((draft, chain), known) in drafts.into_iter().zip(chains).zip(known) {
             receipts.push(match known {
                 Known::No => self.place(&keys, draft, chain)?,
@@ -212,8 +231,8 @@ impl Stage {
     }
 
     /// What is known of each draft by its idempotency key.
-    fn known(&self, drafts: &[Prepared]) -> Result<Vec<Known>> {
-        let mut known = Vec::with_capacity(drafts.len());
+    fn known(&self, drafts: &[Prepared]) -> Result<SmallVec<[Known; 1]>> {
+        let mut known = SmallVec::with_capacity(drafts.len());
         for (i, draft) in drafts.iter().enumerate() {
             let Some(key) = draft.envelope.key else {
                 known.push(Known::No);
@@ -302,15 +321,28 @@ impl Stage {
     fn place_clock(&mut self, said: Disagreement) {
         self.made.bytes += CLOCK_BYTES;
         self.room = self.room.saturating_sub(CLOCK_BYTES);
+        let clock = json!({"clock": {"wall": said.wall, "expected": said.expected}});
+        self.place_own("quipu.clock", clock);
+    }
+
+    /// Ends the commit with the root of scopes, if one is due. It has its room: nobody stages ahead in all that is left.
+    fn place_root(&mut self) {
+        if self.made.batch.entries.is_empty() {
+            return;
+        }
+        match self.roots.due(self.next) {
+            Ok(None) => {}
+            Ok(Some(root)) => self.place_own(ScopeRoot::KIND, root.to_sys()),
+            Err(error) => self.made.failed = Some(error),
+        }
+    }
+
+    /// Gives an entry of the host's its place.
+    fn place_own(&mut self, kind: &str, sys: Value) {
         let placed = (|| {
             let body = Body::new(None, "{}")?;
-            let mut draft = Draft::new(
-                Scope::ledger(),
-                Actor::new("host:quipu")?,
-                Kind::new("quipu.clock")?,
-                body,
-            );
-            draft.sys = Some(json!({"clock": {"wall": said.wall, "expected": said.expected}}));
+            let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
+            draft.sys = Some(sys);
             let state = self.state.clone();
             let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
             let draft = Prepared::new(draft, &keys.secret)?;
@@ -318,7 +350,7 @@ impl Stage {
             self.place(&keys, draft, chain)
         })();
         if let Err(error) = placed {
-            tracing::warn!(%error, "a clock disagreement could not be recorded");
+            tracing::warn!(%error, kind, "an entry of the host's could not be made");
         }
     }
 

@@ -4,7 +4,9 @@
 
 use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, thread, time::Duration};
 
-use quipu_format::{Checkpoint, Envelope, Hash, KeyPath, Line, Scope, leaf_hash, tree::Frontier};
+use quipu_format::{
+    Checkpoint, Envelope, Hash, KeyPath, Line, Scope, ScopeState, leaf_hash, scope_key, tree::Frontier,
+};
 use serde::Serialize;
 use ulid::Ulid;
 
@@ -23,8 +25,10 @@ use crate::{
     opened::{Opened, opened},
     operators::Operators,
     parts::{self, Parts, Place, Source, Work},
+    root_fold::RootFold,
     scan::{self, Tail},
     segment,
+    tree_check::{TreeCheck, WrongHash},
     verdicts::{Conclusion, Erased, Finding, Verdict, Verdicts},
 };
 
@@ -232,7 +236,9 @@ struct Walk<'a> {
     lineage: Lineage,
     operators: Operators,
     verdicts: Verdicts,
+    roots: RootFold,
     gaps: Gaps,
+    tree: TreeCheck,
     /// Components that were looked at.
     components: HashSet<Hash>,
 }
@@ -240,6 +246,8 @@ struct Walk<'a> {
 /// A scope's chain as far as it was followed.
 struct Chain {
     scope: Scope,
+    /// Its key in the tree of scopes.
+    key: Hash,
     count: u32,
     last: Hash,
 }
@@ -261,7 +269,9 @@ impl<'a> Walk<'a> {
             lineage: Lineage::default(),
             operators: Operators::default(),
             verdicts: Verdicts::default(),
+            roots: RootFold::default(),
             gaps: Gaps::default(),
+            tree: TreeCheck::default(),
             components: HashSet::new(),
         }
     }
@@ -297,6 +307,7 @@ impl<'a> Walk<'a> {
             Err(e) => return Err(e.into()),
         };
         self.checkpoint_size = checkpoint.size;
+        self.tree = TreeCheck::open(self.ledger, checkpoint.size)?;
         // After the keys: what they say is durable is then in the bytes that are read.
         let mut lengths = Vec::with_capacity(files.len());
         for (_, segment) in files {
@@ -366,7 +377,10 @@ impl<'a> Walk<'a> {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
-        Ok(())
+        match self.tree.wrong() {
+            Some(wrong) => Err(fault(&wrong.file, wrong.offset, Some(wrong.seq), &WrongHash::WHAT)),
+            None => Ok(()),
+        }
     }
 
     /// Passes over a segment that is not here: the tree's hashes stand for its entries.
@@ -374,12 +388,14 @@ impl<'a> Walk<'a> {
         let after = self.ids.last().copied().unwrap_or_default();
         for leaf in self.gaps.begin(self.ledger, absent, self.frontier.size(), after)? {
             self.frontier.push(leaf);
+            self.tree.see(leaf);
             if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
                 self.gaps.refuse_root()?;
             }
         }
         self.lineage.pass();
         self.operators.pass();
+        self.roots.pass();
         Ok(())
     }
 
@@ -471,10 +487,14 @@ impl<'a> Walk<'a> {
         if number >= self.chains.len() {
             self.chains.resize_with(number + 1, || None);
         }
-        let chain = self.chains[number].get_or_insert_with(|| Chain {
-            scope: self.scopes.name(entry.scope),
-            count: 0,
-            last: Hash::of_nothing(),
+        let chain = self.chains[number].get_or_insert_with(|| {
+            let scope = self.scopes.name(entry.scope);
+            Chain {
+                key: scope_key(&scope),
+                scope,
+                count: 0,
+                last: Hash::of_nothing(),
+            }
         });
         if self.gaps.may_precede(entry.nth, &entry.prev, chain.count) {
             chain.count = entry.nth;
@@ -486,6 +506,10 @@ impl<'a> Walk<'a> {
         }
         chain.count += 1;
         chain.last = entry.hash;
+        let (count, last) = (chain.count, chain.last);
+        self.roots
+            .take(entry.whole.as_deref(), chain.key, ScopeState { count, last })
+            .map_err(|why| bad(&why))?;
         let opened = match entry.opened {
             Opened::Unknown | Opened::Bad(_) if self.keys.is_some() => self.open_again(place, &entry, file)?,
             opened => opened,
@@ -511,6 +535,7 @@ impl<'a> Walk<'a> {
             self.lineage.take(envelope, &self.frontier).map_err(|why| bad(&why))?;
         }
         self.frontier.push(entry.hash);
+        self.tree.see(entry.hash);
         self.ids.push(id);
         self.gaps.end(id);
         if let Some(envelope) = &entry.whole {

@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 
 use super::{Join, connection::Connection, courier::Courier, protocol};
 use crate::{
-    Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result,
+    Draft, Error, ErrorKind, Ledger, LedgerReader, Result,
     checkpoint::Signed,
     intake::{self, By},
+    sequencer::Receipts,
     wait,
 };
 
@@ -52,7 +53,7 @@ pub(super) struct Queue {
 pub(super) struct Pending {
     /// Drafts to be appended together. None: how far the log goes.
     pub(super) drafts: Option<Sent>,
-    pub(super) reply: oneshot::Sender<Result<Vec<Receipt>>>,
+    pub(super) reply: oneshot::Sender<Result<Receipts>>,
     /// It may have reached a process that writes.
     pub(super) sent: bool,
 }
@@ -211,7 +212,7 @@ impl Shared {
     pub(super) fn give(&self, pending: Pending, own: &Ledger) {
         let Some(sent) = &pending.drafts else {
             self.reader.proved(own.reader().head());
-            return pending.answer(Ok(Vec::new()));
+            return pending.answer(Ok(Receipts::new()));
         };
         let answer = protocol::decode(&sent.json).and_then(|drafts| own.queue(drafts, By::Caller));
         let receipts = answer.and_then(|answer| wait::block_on(answer).unwrap_or_else(|_| Err(closed())));
@@ -236,7 +237,7 @@ impl Sent {
 
 impl Pending {
     /// Whoever waited may have gone: the entries stay.
-    pub(super) fn answer(self, mut answer: Result<Vec<Receipt>>) {
+    pub(super) fn answer(self, mut answer: Result<Receipts>) {
         if let (Ok(receipts), Some(sent)) = (&mut answer, &self.drafts) {
             for (receipt, our_key) in receipts.iter_mut().zip(&sent.our_key) {
                 receipt.repeated &= !our_key;

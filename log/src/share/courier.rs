@@ -16,7 +16,7 @@ use super::{
     connection::Connection,
     protocol::{self, Answer, Question, Refusal},
 };
-use crate::{Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, lock::RETRY};
+use crate::{Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, lock::RETRY, sequencer::Receipts};
 
 /// Bytes of drafts that are sent together, unless one append has more.
 const BATCH_BYTES: usize = 1 << 20;
@@ -176,8 +176,10 @@ fn answer(batch: Vec<Pending>, answers: Vec<Result<Vec<Receipt>, Refusal>>) {
     let mut answers = answers.into_iter();
     for pending in batch {
         let answer = match pending.drafts {
-            None => Some(Ok(Vec::new())),
-            Some(_) => answers.next().map(|answer| answer.map_err(Error::from)),
+            None => Some(Ok(Receipts::new())),
+            Some(_) => answers
+                .next()
+                .map(|answer| answer.map(Receipts::from).map_err(Error::from)),
         };
         pending.answer(answer.unwrap_or_else(|| Err(closed())));
     }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, Receipt, Result,
     intake::{By, Intake},
+    sequencer::Receipts,
     wait,
 };
 
@@ -225,7 +226,10 @@ impl Served {
         }
         let answers = answers.into_iter().map(|answer| {
             Some(match answer {
-                Ok(answer) => wait::block_on(answer).ok()?.map_err(Refusal::from),
+                Ok(answer) => wait::block_on(answer)
+                    .ok()?
+                    .map(Receipts::into_vec)
+                    .map_err(Refusal::from),
                 Err(error) => Err(error.into()),
             })
         });

@@ -80,6 +80,7 @@ impl Total {
         sum.faults += more.faults;
         sum.commits += more.commits;
         sum.entries += more.entries;
+        sum.roots += more.roots;
         sum.segments += more.segments;
         sum.calls += more.calls;
     }

@@ -3,7 +3,7 @@
 //!
 //! `world.rs` says what must hold and `work.rs` does the work; `model.rs` knows what must be there; `disk.rs` is the storage, with
 //! what each file (`image.rs`) and folder (`names.rs`) may hold after a power cut; `plan.rs` decides which calls go
-//! wrong; `damage.rs` changes bytes behind the ledger's back.
+//! wrong; `roots.rs` checks the roots of scopes; `damage.rs` changes bytes behind the ledger's back.
 
 mod beside;
 mod campaign;
@@ -16,6 +16,7 @@ mod image;
 mod model;
 mod names;
 mod plan;
+mod roots;
 mod storage;
 mod work;
 mod world;
@@ -35,6 +36,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_invented() {
     assert!(report.cuts >= 150 * CUTS && report.cuts_in_open > 150, "{total:?}");
     assert!(report.kills > 50 && report.faults > 500, "{total:?}");
     assert!(report.commits > 2_000 && report.segments > 300, "{total:?}");
+    assert!(report.roots > 100, "{total:?}");
 }
 
 #[test]

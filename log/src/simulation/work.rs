@@ -120,7 +120,7 @@ impl World {
         let mut stopped = false;
         for drafts in requests {
             let batch = self.model.submit(&drafts);
-            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts) {
+            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts.into()) {
                 Ok((request, answer)) => {
                     taken.push(request);
                     waiting.push((batch, answer));
@@ -266,7 +266,7 @@ impl World {
             let (mut broken, mut unknown) = (Ok(()), None);
             let mut append = |drafts: Vec<Draft>| {
                 let batch = model.submit(&drafts);
-                let answer = parts.append_all(drafts);
+                let answer = parts.append_all(drafts).map(smallvec::SmallVec::into_vec);
                 match &answer {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),

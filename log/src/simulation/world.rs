@@ -19,10 +19,11 @@ use super::{
     disk::{Disk, Process},
     model::{Model, Result, ensure},
     plan::{Ending, Lie},
+    roots,
 };
 use crate::{
-    Error, components, lock::Lock, manifest, opening::Parts, random::seeded, segment::Filling, stamps::Clock,
-    verify::verify_in,
+    Error, components, lock::Lock, manifest, opening::Parts, random::seeded, scope_roots::sooner, segment::Filling,
+    stamps::Clock, verify::verify_in,
 };
 
 const ORIGIN: &str = "example.com/simulated";
@@ -42,6 +43,8 @@ pub(super) struct Report {
     pub(super) faults: u64,
     pub(super) commits: u64,
     pub(super) entries: u64,
+    /// Entries that hold a root of scopes, in the end.
+    pub(super) roots: u64,
     pub(super) segments: u64,
     pub(super) calls: u64,
     /// Of all calls to the storage and what became of them.
@@ -112,6 +115,7 @@ pub(super) struct Unseed;
 impl Drop for Unseed {
     fn drop(&mut self) {
         seeded::set(None);
+        sooner::set(None);
     }
 }
 
@@ -129,6 +133,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let mut random = dice.fork();
         seeded::set(Some(Box::new(move |bytes| random.fill(bytes))));
+        sooner::set(Some(roots::EVERY));
         let limit = [2 << 10, 4 << 10, 16 << 10][dice.below(3)];
         let filling = Filling {
             limit,
@@ -363,6 +368,7 @@ impl World {
         let events: std::result::Result<Vec<_>, Error> = reader.events(0..reader.head()).collect();
         let events = events.map_err(|e| format!("an open ledger cannot be read: {e}"))?;
         self.model.settle(&events)?;
+        self.report.roots = roots::check(&events)?;
         let root = self.model.check_roots()?;
         let folder = process.folder();
         let verdict = verify_in(&folder, &mut |_| {}).map_err(|e| format!("an open ledger cannot be verified: {e}"))?;
