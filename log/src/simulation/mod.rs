@@ -11,6 +11,7 @@ mod damage;
 mod dice;
 mod disk;
 mod endings;
+mod erasing;
 mod image;
 mod model;
 mod names;
@@ -60,6 +61,7 @@ fn every_call_can_be_the_last() {
         ("rewrite the key file", world::World::rewrite_keys, 8),
         ("keep a component", world::World::keep_component, 5),
         ("import", world::World::import, 4),
+        ("erase", world::World::erase_from_every_scope, 20),
     ];
     for (what, work, least) in cases {
         for (seed, ending) in [

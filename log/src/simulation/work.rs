@@ -24,7 +24,7 @@ impl World {
                 _ => {}
             }
         }
-        match self.dice.below(21) {
+        match self.dice.below(22) {
             0..=6 => {
                 let drafts = vec![self.draft()];
                 self.commit(vec![drafts])
@@ -51,6 +51,7 @@ impl World {
             17 => self.rewrite_keys(),
             18 => self.keep_component(),
             19 => self.intrude(),
+            20 => self.erase(),
             _ => {
                 self.watch();
                 Ok(())
@@ -152,6 +153,9 @@ impl World {
     fn refused(&mut self, batch: usize, error: &Error) -> Result<bool> {
         let Some(writer) = &self.writer else { return Ok(true) };
         let alive = writer.process.is_alive();
+        if error.kind() == ErrorKind::Redacted && self.model.is_erased(batch) {
+            return Ok(false);
+        }
         ensure!(
             !alive || self.disk.state().plan.faults > writer.faults,
             "an append is refused on a healthy machine: {error}"
@@ -207,7 +211,7 @@ impl World {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.parts.append_all(vec![good, other]) {
             Ok(_) => Err("a key was taken twice, for two contents".into()),
-            Err(e) if e.kind() == ErrorKind::Conflict => {
+            Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Redacted) => {
                 self.model.refused(batch);
                 Ok(())
             }

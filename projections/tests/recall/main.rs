@@ -1,6 +1,7 @@
 //! Recall over real ledgers, through the public face alone.
 
 mod descent;
+mod erase;
 mod file;
 mod fixture;
 mod fold;
