@@ -32,6 +32,7 @@ mod stats;
 mod terminal;
 mod verify;
 mod why;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -79,6 +80,7 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Witness(witness::Args),
     Prove(prove::Args),
     Disclose(disclose::Args),
     Check(check::Args),
@@ -114,6 +116,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),

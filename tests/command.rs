@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "init",
     "import",
     "append",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 26] = [
     "search",
     "why",
     "verify",
+    "witness",
     "prove",
     "disclose",
     "check",

@@ -234,9 +234,9 @@ struct Walk<'a> {
     checkpoint_size: u64,
     notes: Vec<String>,
     lineage: Lineage,
+    roots: RootFold,
     operators: Operators,
     verdicts: Verdicts,
-    roots: RootFold,
     gaps: Gaps,
     tree: TreeCheck,
     /// Components that were looked at.
@@ -267,9 +267,9 @@ impl<'a> Walk<'a> {
             checkpoint_size: 0,
             notes: Vec::new(),
             lineage: Lineage::default(),
+            roots: RootFold::default(),
             operators: Operators::default(),
             verdicts: Verdicts::default(),
-            roots: RootFold::default(),
             gaps: Gaps::default(),
             tree: TreeCheck::default(),
             components: HashSet::new(),
@@ -373,7 +373,7 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end as u64, Some(next), &what));
         }
-        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key, self.checkpoint_size) {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
@@ -394,8 +394,8 @@ impl<'a> Walk<'a> {
             }
         }
         self.lineage.pass();
-        self.operators.pass();
         self.roots.pass();
+        self.operators.pass();
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake,
+    intake, rotation,
 };
 
 impl World {
@@ -48,6 +48,7 @@ impl World {
             14 => self.contradict(),
             15 => self.publish(),
             16 => self.import(),
+            17 if self.dice.one_in(2) => self.rotate(),
             17 => self.rewrite_keys(),
             18 => self.keep_component(),
             19 => self.intrude(),
@@ -292,6 +293,16 @@ impl World {
             // Which of the two files holds is found out by opening.
             self.stop();
         }
+        Ok(())
+    }
+
+    /// The ledger gets another key: the next open finishes what this begins.
+    pub(super) fn rotate(&mut self) -> Result {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let folder = writer.process.folder();
+        // Whether it came to be is found out by opening.
+        let _ = rotation::begin(&mut writer.parts, &folder);
+        self.stop();
         Ok(())
     }
 
