@@ -42,7 +42,6 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
         index: 0,
         hashes: Vec::new(),
         checkpoint: checkpoint.sign(&ledger()),
-        extra: None,
     };
     Erased::of(&envelope, proof).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use quipu_format::{Envelope, Event, Scope, limits};
+use quipu_format::{Envelope, Event, limits};
 use quipu_log::{Direction, LedgerReader};
 use wasmtime::component::Resource;
 
@@ -135,12 +135,6 @@ impl QuipuCtx {
             next,
         };
         Ok((page, events.nths))
-    }
-
-    /// Takes note of what an answer gives to the run, and goes on with the answer.
-    fn gives<T>(&mut self, scope: &Scope, answer: T, nths: &[u32]) -> T {
-        nths.iter().for_each(|nth| self.given.add(scope, *nth));
-        answer
     }
 
     /// Takes events from one end of the range until enough are gathered or the range is empty.
@@ -322,7 +316,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use quipu_format::{Actor, Body, Kind, Limits};
+    use quipu_format::{Actor, Body, Kind, Limits, Scope};
     use quipu_log::{CreateOptions, Draft, Ledger};
 
     use super::*;
