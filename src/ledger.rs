@@ -27,6 +27,12 @@ pub(crate) struct Wait {
     seconds: u32,
 }
 
+impl Default for Wait {
+    fn default() -> Self {
+        Self { seconds: 10 }
+    }
+}
+
 impl Wait {
     fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::default();

@@ -14,8 +14,10 @@ mod failure;
 mod hold;
 mod import;
 mod init;
+mod keys;
 mod ledger;
 mod log;
+mod operator;
 mod prove;
 mod recover;
 mod render;
@@ -88,6 +90,8 @@ enum Command {
     Restore(restore::Args),
     Confirm(confirm::Args),
     Archive(archive::Args),
+    Operator(operator::Args),
+    Keys(keys::Args),
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
@@ -120,6 +124,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Restore(args) => restore::execute(args, ledger),
         Command::Confirm(args) => confirm::execute(args, ledger),
         Command::Archive(args) => archive::execute(args, ledger),
+        Command::Operator(args) => operator::execute(args, ledger),
+        Command::Keys(args) => keys::execute(args, ledger),
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),

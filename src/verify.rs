@@ -1,9 +1,9 @@
-use std::io::Write;
+use std::{fs, io::Write, path::PathBuf};
 
-use quipu_log::Verification;
+use quipu_log::{Verdict, Verification, VerifyProgress};
 
 use crate::{
-    failure::{Outcome, Verdict, verdict},
+    failure::{self, Failure, Outcome},
     ledger::LedgerDir,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped},
@@ -17,16 +17,28 @@ use crate::{
 #[command(after_help = "\
 Examples:
   quipu verify
+  quipu verify --since kept-checkpoint
   quipu --ledger /backup/memory verify --json")]
 pub(crate) struct Args {
     /// Print the verdict as one line of JSON
     #[arg(long)]
     json: bool,
+    /// A checkpoint of this ledger that somebody kept: a ledger that was cut short since, or put back to an older copy, does
+    /// not verify
+    #[arg(long, value_name = "CHECKPOINT")]
+    since: Option<PathBuf>,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let mut progress = terminal::Progress::new("verifying");
-    let verification = quipu_log::verify(&ledger.path, &mut |now| progress.show(now.bytes, now.total_bytes))?;
+    let mut show = |now: VerifyProgress| progress.show(now.bytes, now.total_bytes);
+    let verification = match &args.since {
+        None => quipu_log::verify(&ledger.path, &mut show)?,
+        Some(file) => {
+            let note = fs::read(file).map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
+            quipu_log::verify_since(&ledger.path, &note, &mut show)?
+        }
+    };
     drop(progress);
     let printed = if args.json {
         print_json(&verification)
@@ -34,11 +46,11 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         print(&verification)
     };
     let found = match (&verification.fault, &verification.absent[..]) {
-        (Some(_), _) => Verdict::No,
-        (None, []) => Verdict::Yes,
-        (None, _) => Verdict::NotAllHere,
+        (Some(_), _) => failure::Verdict::No,
+        (None, []) => failure::Verdict::Yes,
+        (None, _) => failure::Verdict::NotAllHere,
     };
-    verdict(printed, found)
+    failure::verdict(printed, found)
 }
 
 fn print_json(verification: &Verification) -> std::io::Result<()> {
@@ -78,6 +90,33 @@ fn print(verification: &Verification) -> std::io::Result<()> {
         }
     }
     writeln!(out, "{DIM}content{DIM:#}     intact {intact}, sealed {sealed}")?;
+    let (signed, claimed) = (verification.erased_with_authority, verification.erased_claimed);
+    if signed + claimed > 0 {
+        writeln!(
+            out,
+            "{DIM}erased{DIM:#}      with authority {signed}, claimed by the host {claimed}"
+        )?;
+    }
+    for erased in &verification.erasures {
+        let who = erased
+            .operator
+            .as_ref()
+            .map_or("the host, who claims it", |who| who.as_str());
+        let (id, scope, count) = (erased.id, &erased.erasure.scope, erased.erasure.count());
+        writeln!(out, "{DIM}  {id}  {} by {who}: {count} of {scope}{DIM:#}", erased.ts)?;
+    }
+    for finding in &verification.findings {
+        let verdict = match finding.verdict {
+            Verdict::ErasureNotCarriedOut => "erasure not carried out",
+            _ => "tampered or missing",
+        };
+        let [first, last] = finding.nths;
+        writeln!(
+            out,
+            "{BAD}{verdict}{BAD:#} entries {first} to {last} of {}",
+            finding.scope
+        )?;
+    }
     writeln!(out, "{DIM}checkpoint{DIM:#}  covers {checkpoint_size}")?;
     writeln!(out, "{DIM}root{DIM:#}        {root}")?;
     for absent in &verification.absent {

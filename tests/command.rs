@@ -6,9 +6,9 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "init", "import", "append", "run", "log", "show", "search", "why", "verify", "recover", "seal", "stats", "export",
-    "backup", "restore", "confirm", "archive",
+    "backup", "restore", "confirm", "archive", "operator", "keys",
 ];
 
 #[test]
