@@ -5,6 +5,7 @@ use quipu_log::{CreateOptions, Ledger};
 use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
+    operator,
     render::{DIM, GOOD},
     terminal,
 };
@@ -17,7 +18,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   quipu init                                     in ./ledger, or where QUIPU_LEDGER says
-  quipu init /srv/memory --origin example.org/support-memory")]
+  quipu init /srv/memory --origin example.org/support-memory --operator kim --operator-key ~/kim.key")]
 pub(crate) struct Args {
     /// The folder [default: the one that --ledger names]
     dir: Option<PathBuf>,
@@ -25,6 +26,12 @@ pub(crate) struct Args {
     /// and a random number]
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
+    /// Enrol an operator, who may erase: `kim` or `operator:kim`
+    #[arg(long, value_name = "NAME", requires = "operator_key")]
+    operator: Option<String>,
+    /// File for the operator's key, which is made; it stays with them, outside the ledger
+    #[arg(long, value_name = "FILE", requires = "operator")]
+    operator_key: Option<PathBuf>,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
@@ -33,7 +40,16 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         Some(origin) => origin,
         None => random_origin()?,
     };
-    let created = Ledger::create(dir, CreateOptions::new(origin))?;
+    let mut options = CreateOptions::new(origin);
+    if let (Some(name), Some(file)) = (&args.operator, &args.operator_key) {
+        options = options.operator(&operator::make(&operator::full_name(name), file)?)?;
+    }
+    let created = Ledger::create(dir, options).inspect_err(|_| {
+        if let Some(file) = &args.operator_key {
+            // Made just now, and of no use.
+            let _ = std::fs::remove_file(file);
+        }
+    })?;
     let mut out = terminal::out();
     writeln!(
         out,
@@ -42,6 +58,9 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     )?;
     writeln!(out, "{DIM}origin      {DIM:#} {}", created.reader().origin())?;
     writeln!(out, "{DIM}verifier key{DIM:#} {}", created.reader().verifier_key())?;
+    for key in created.reader().operators()? {
+        writeln!(out, "{DIM}operator    {DIM:#} {key}")?;
+    }
     created.close()?;
     out.flush()?;
     good()

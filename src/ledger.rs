@@ -27,6 +27,12 @@ pub(crate) struct Wait {
     seconds: u32,
 }
 
+impl Default for Wait {
+    fn default() -> Self {
+        Self { seconds: 10 }
+    }
+}
+
 impl Wait {
     pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.seconds.into())

@@ -16,8 +16,10 @@ mod hold;
 mod import;
 mod init;
 mod key;
+mod keys;
 mod ledger;
 mod log;
+mod operator;
 mod prove;
 mod recover;
 mod redact;
@@ -97,6 +99,8 @@ enum Command {
     Redact(redact::Redact),
     Retain(redact::Retain),
     ForgetScope(redact::ForgetScope),
+    Operator(operator::Args),
+    Keys(keys::Args),
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
@@ -134,6 +138,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Redact(args) => redact::redact(args, ledger),
         Command::Retain(args) => redact::retain(args, ledger),
         Command::ForgetScope(args) => redact::forget_scope(args, ledger),
+        Command::Operator(args) => operator::execute(args, ledger),
+        Command::Keys(args) => keys::execute(args, ledger),
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),

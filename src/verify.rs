@@ -1,11 +1,11 @@
-use std::io::Write;
+use std::{fs, io::Write, path::PathBuf};
 
 use quipu_format::WitnessKey;
-use quipu_log::{Cosigned, ErrorKind, Verification};
+use quipu_log::{Cosigned, ErrorKind, Verdict, Verification, VerifyProgress};
 use serde::Serialize;
 
 use crate::{
-    failure::{Failure, Outcome, Verdict, verdict},
+    failure::{self, Failure, Outcome},
     ledger::LedgerDir,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped},
@@ -19,12 +19,17 @@ use crate::{
 #[command(after_help = "\
 Examples:
   quipu verify
+  quipu verify --since kept-checkpoint
   quipu --ledger /backup/memory verify --json
   quipu verify --quorum 2 --witness VKEY --witness VKEY --witness VKEY")]
 pub(crate) struct Args {
     /// Print the verdict as one line of JSON
     #[arg(long)]
     json: bool,
+    /// A checkpoint of this ledger that somebody kept: a ledger that was cut short since, or put back to an older copy, does
+    /// not verify
+    #[arg(long, value_name = "CHECKPOINT")]
+    since: Option<PathBuf>,
     /// Demand that a checkpoint of this log was cosigned by so many of the witnesses named
     #[arg(long, value_name = "N", requires = "witness")]
     quorum: Option<usize>,
@@ -47,7 +52,14 @@ struct Printed<'a> {
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let mut progress = terminal::Progress::new("verifying");
-    let verification = quipu_log::verify(&ledger.path, &mut |now| progress.show(now.bytes, now.total_bytes))?;
+    let mut show = |now: VerifyProgress| progress.show(now.bytes, now.total_bytes);
+    let verification = match &args.since {
+        None => quipu_log::verify(&ledger.path, &mut show)?,
+        Some(file) => {
+            let note = fs::read(file).map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
+            quipu_log::verify_since(&ledger.path, &note, &mut show)?
+        }
+    };
     drop(progress);
     let (cosigned, unwitnessed) = match args.quorum {
         Some(quorum) => witnessed(ledger, quorum, &args.witness)?,
@@ -60,12 +72,12 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     };
     let printed = if args.json { print_json(&all) } else { print(&all) };
     let found = match (&verification.fault, &verification.absent[..]) {
-        _ if all.unwitnessed.is_some() => Verdict::No,
-        (Some(_), _) => Verdict::No,
-        (None, []) => Verdict::Yes,
-        (None, _) => Verdict::NotAllHere,
+        _ if all.unwitnessed.is_some() => failure::Verdict::No,
+        (Some(_), _) => failure::Verdict::No,
+        (None, []) => failure::Verdict::Yes,
+        (None, _) => failure::Verdict::NotAllHere,
     };
-    verdict(printed, found)
+    failure::verdict(printed, found)
 }
 
 /// What witnesses signed, and why that is not enough, if it is not.
@@ -124,6 +136,33 @@ fn print(all: &Printed<'_>) -> std::io::Result<()> {
         }
     }
     writeln!(out, "{DIM}content{DIM:#}     intact {intact}, sealed {sealed}")?;
+    let (signed, claimed) = (verification.erased_with_authority, verification.erased_claimed);
+    if signed + claimed > 0 {
+        writeln!(
+            out,
+            "{DIM}erased{DIM:#}      with authority {signed}, claimed by the host {claimed}"
+        )?;
+    }
+    for erased in &verification.erasures {
+        let who = erased
+            .operator
+            .as_ref()
+            .map_or("the host, who claims it", |who| who.as_str());
+        let (id, scope, count) = (erased.id, &erased.erasure.scope, erased.erasure.count());
+        writeln!(out, "{DIM}  {id}  {} by {who}: {count} of {scope}{DIM:#}", erased.ts)?;
+    }
+    for finding in &verification.findings {
+        let verdict = match finding.verdict {
+            Verdict::ErasureNotCarriedOut => "erasure not carried out",
+            _ => "tampered or missing",
+        };
+        let [first, last] = finding.nths;
+        writeln!(
+            out,
+            "{BAD}{verdict}{BAD:#} entries {first} to {last} of {}",
+            finding.scope
+        )?;
+    }
     writeln!(out, "{DIM}checkpoint{DIM:#}  covers {checkpoint_size}")?;
     writeln!(out, "{DIM}root{DIM:#}        {root}")?;
     if let Some(why) = &all.unwitnessed {

@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 30] = [
     "init",
     "import",
     "append",
@@ -28,6 +28,9 @@ const COMMANDS: [&str; 27] = [
     "restore",
     "confirm",
     "archive",
+    "key",
+    "keys",
+    "operator",
     "redact",
     "retain",
     "forget-scope",

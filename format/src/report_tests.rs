@@ -41,6 +41,7 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
     let proof = InclusionProof {
         index: 0,
         hashes: Vec::new(),
+        extra: None,
         checkpoint: checkpoint.sign(&ledger()),
     };
     Erased::of(&envelope, proof).unwrap()

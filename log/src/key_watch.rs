@@ -54,11 +54,12 @@ impl KeyWatch {
 impl Watched {
     fn read(&mut self, state: &ReadState) -> Result<()> {
         // Before it is read: a file that is replaced in between is found to be at the next look.
-        self.file = Some(open(&state.folder)?);
+        let file = open(&state.folder)?;
         let mut keys = Keys::read(&state.folder, state.manifest.verifier_key.name())?;
         self.erasures.done_below(keys.applied);
         self.erasures.hide(&mut keys);
         *state.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.file = Some(file);
         Ok(())
     }
 }

@@ -64,7 +64,11 @@ fn look(world: &World, disk: &Disk) -> Result {
     let verdict = verify_in(&process.folder(), &mut |_| {});
     let named = verdict.as_ref().map_or(true, |verdict| verdict.fault.is_some());
     ensure!(
-        named || verdict.is_ok_and(|verdict| verdict.entries == model.next() && verdict.intact == model.next()),
+        named
+            || verdict.is_ok_and(|verdict| {
+                let told = verdict.intact + verdict.erased_with_authority;
+                verdict.entries == model.next() && told == model.next()
+            }),
         "verification finds nothing, and entries are missing"
     );
     // A reader serves what was appended, or says that it cannot.
