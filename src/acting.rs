@@ -19,18 +19,25 @@ const KEY_FILE_BYTES: u64 = 64 << 10;
 
 /// An operator and their key.
 #[derive(clap::Args)]
-pub(crate) struct Acting {
+pub(crate) struct Operator {
     /// The operator who acts: `kim` or `operator:kim`
     #[arg(long, value_name = "NAME")]
-    operator: String,
+    pub(crate) operator: String,
     /// The file with the operator's key
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// An operator who acts on a ledger.
+#[derive(clap::Args)]
+pub(crate) struct Acting {
+    #[command(flatten)]
+    pub(crate) operator: Operator,
     #[command(flatten)]
     wait: Wait,
 }
 
-impl Acting {
+impl Operator {
     /// The operator's key, which must have the operator's name.
     pub(crate) fn signer(&self) -> Result<Signer, Failure> {
         let file = self.key.display();
@@ -54,7 +61,9 @@ impl Acting {
             ))),
         }
     }
+}
 
+impl Acting {
     /// Opens the ledger to act on it, alone or through the process that writes it.
     pub(crate) fn open(&self, ledger: &LedgerDir) -> Result<Ledger, Failure> {
         ledger.write(&self.wait)
@@ -69,7 +78,13 @@ impl Acting {
         reason: Option<&str>,
     ) -> Result<Receipt, Failure> {
         let reader = ledger.reader();
-        let mut act = SignedAct::sign(reader.origin(), reader.refresh()?, member, value, &self.signer()?)?;
+        let mut act = SignedAct::sign(
+            reader.origin(),
+            reader.refresh()?,
+            member,
+            value,
+            &self.operator.signer()?,
+        )?;
         if let Some(reason) = reason {
             act = act.because(reason);
         }

@@ -34,9 +34,13 @@ impl Default for Wait {
 }
 
 impl Wait {
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+
     fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::default();
-        options.wait = Duration::from_secs(self.seconds.into());
+        options.wait = self.time();
         options
     }
 }

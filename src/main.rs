@@ -4,6 +4,7 @@ mod acting;
 mod append;
 mod archive;
 mod backup;
+mod cascade;
 mod check;
 mod confirm;
 mod disclose;
@@ -14,12 +15,14 @@ mod failure;
 mod hold;
 mod import;
 mod init;
+mod key;
 mod keys;
 mod ledger;
 mod log;
 mod operator;
 mod prove;
 mod recover;
+mod redact;
 mod render;
 mod request;
 mod restore;
@@ -32,6 +35,7 @@ mod stats;
 mod terminal;
 mod verify;
 mod why;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -79,12 +83,14 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Witness(witness::Args),
     Prove(prove::Args),
     Disclose(disclose::Args),
     Check(check::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
+    Key(key::Args),
     Export(export::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -92,6 +98,9 @@ enum Command {
     Archive(archive::Args),
     Operator(operator::Args),
     Keys(keys::Args),
+    Redact(redact::Redact),
+    Retain(redact::Retain),
+    ForgetScope(redact::ForgetScope),
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
@@ -113,12 +122,14 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
+        Command::Key(args) => key::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
         Command::Backup(args) => backup::execute(args, ledger),
         Command::Restore(args) => restore::execute(args, ledger),
@@ -126,6 +137,9 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Archive(args) => archive::execute(args, ledger),
         Command::Operator(args) => operator::execute(args, ledger),
         Command::Keys(args) => keys::execute(args, ledger),
+        Command::Redact(args) => redact::redact(args, ledger),
+        Command::Retain(args) => redact::retain(args, ledger),
+        Command::ForgetScope(args) => redact::forget_scope(args, ledger),
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),

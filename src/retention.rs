@@ -1,14 +1,14 @@
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use quipu_format::{Erasure, Policy, RetentionChange, ScopePattern, Signer};
 use quipu_log::{Due, ErrorKind, Ledger, LedgerReader, PolicyState, SignedAct};
 use serde::Serialize;
 
 use crate::{
-    acting::{self, Acting},
+    acting::{self, Acting, Operator},
     failure::{Failure, Outcome, Verdict, good, verdict},
     hold::ranges_text,
-    ledger::LedgerDir,
+    ledger::{LedgerDir, Wait},
     render::{DIM, GOOD, ID, json_line},
     terminal::{self, Out, escaped},
 };
@@ -91,8 +91,14 @@ struct Run {
     /// Print what is due, and erase nothing
     #[arg(long)]
     dry_run: bool,
+    /// The operator who erases: `kim` or `operator:kim`
+    #[arg(long, value_name = "NAME", requires = "key")]
+    operator: Option<String>,
+    /// The file with the operator's key
+    #[arg(long, value_name = "FILE", requires = "operator")]
+    key: Option<PathBuf>,
     #[command(flatten)]
-    acting: Option<Acting>,
+    wait: Wait,
     /// Print what is due of each scope as one line of JSON
     #[arg(long)]
     json: bool,
@@ -190,13 +196,17 @@ fn run(args: &Run, dir: &LedgerDir) -> Outcome {
         out.flush()?;
         return good();
     }
-    let Some(acting) = &args.acting else {
+    let (Some(operator), Some(key)) = (&args.operator, &args.key) else {
         return Err(Failure::cannot(
             "an operator erases: name one with --operator and --key, or look with --dry-run",
         ));
     };
-    let signer = acting.signer()?;
-    let ledger = acting.open(dir)?;
+    let operator = Operator {
+        operator: operator.clone(),
+        key: key.clone(),
+    };
+    let signer = operator.signer()?;
+    let ledger = dir.write(&args.wait)?;
     ledger.reader().refresh()?;
     let mut all = true;
     let due = due(ledger.reader())?;

@@ -48,6 +48,11 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
             ("sidecars", format!("{} bytes", stats.sidecar_bytes)),
             ("scopes", stats.scopes.to_string()),
         ];
+        let keys = reader.verifier_keys();
+        let earlier = keys.iter().filter_map(|key| Some((key.until?, &key.verifier_key)));
+        for (until, key) in earlier {
+            writeln!(out, "{DIM}until {until:<6}{DIM:#}  {}", escaped(key))?;
+        }
         for (name, value) in rows {
             writeln!(out, "{DIM}{name:12}{DIM:#}  {}", escaped(&value))?;
         }

@@ -4,8 +4,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 
 use crate::{
-    Checkpoint, ConsistencyProof, Disclosure, Envelope, Error, Hash, InclusionProof, Result, ScopeCheck, ScopeShown,
-    VerifierKey, consistency, disclosure, leaf_hash, scope_export,
+    Checkpoint, ConsistencyProof, Disclosure, Envelope, Error, Hash, InclusionProof, Result, ScopeCheck, ScopeProof,
+    ScopeShown, ScopeStanding, VerifierKey, consistency, disclosure, leaf_hash,
+    report::{self, Report},
+    scope_export, scope_proof,
 };
 
 /// What a check is made with.
@@ -59,6 +61,14 @@ const KINDS: &[Kind] = &[
     Kind {
         begins: scope_export::BEGINNING,
         check: scope,
+    },
+    Kind {
+        begins: scope_proof::BEGINNING,
+        check: scope_proof,
+    },
+    Kind {
+        begins: report::BEGINNING,
+        check: completion_report,
     },
 ];
 
@@ -126,6 +136,22 @@ fn disclosed_event(text: &str, given: &Given<'_>) -> Result<Finding> {
     ))
 }
 
+fn completion_report(text: &str, given: &Given<'_>) -> Result<Finding> {
+    let report = Report::open(text.as_bytes(), given.key)?;
+    let shows = format!(
+        "the ledger {} reports on request {}: {} entries were erased, by {} acts that are in it",
+        given.key.name(),
+        report.request.id,
+        report.entries,
+        report.erased.len()
+    );
+    Ok(Finding {
+        kind: "completion report",
+        shows,
+        facts: vec![("report", json!(report))],
+    })
+}
+
 fn scope(text: &str, given: &Given<'_>) -> Result<Finding> {
     let text = text
         .strip_suffix('\n')
@@ -136,6 +162,29 @@ fn scope(text: &str, given: &Given<'_>) -> Result<Finding> {
         check.entry(line)?;
     }
     Ok(check.end()?.into())
+}
+
+fn scope_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
+    Ok(text.parse::<ScopeProof>()?.verify(given.key)?.into())
+}
+
+impl From<ScopeStanding> for Finding {
+    fn from(standing: ScopeStanding) -> Self {
+        let (count, last) = standing
+            .state
+            .map_or((0, None), |state| (state.count, Some(state.last)));
+        let shows = format!(
+            "among the first {} entries of the ledger {} are {count} of {}, and no more",
+            standing.size, standing.checkpoint.origin, standing.scope
+        );
+        let facts = vec![
+            ("scope", json!(standing.scope)),
+            ("covers", json!(standing.size)),
+            ("entries", json!(count)),
+            ("lastHash", json!(last)),
+        ];
+        Self::new("scope proof", shows, facts, &standing.checkpoint)
+    }
 }
 
 impl From<ScopeShown> for Finding {

@@ -108,7 +108,9 @@ pub struct Derived {
 
 impl Erased {
     /// Reads what an erasure's entry says.
-    pub fn of(envelope: &[u8], proof: &InclusionProof) -> Result<Self> {
+    pub fn of(envelope: &[u8], mut proof: InclusionProof) -> Result<Self> {
+        // It would bring the envelope once more.
+        proof.extra = None;
         let entry = Envelope::parse(envelope)?;
         let act = Act::of(&entry)?.filter(|act| act.member == Erasure::MEMBER);
         let act = act.ok_or_else(|| Error::new(format!("entry {} is no operator's erasure", entry.seq)))?;
@@ -131,7 +133,7 @@ impl Erased {
     fn check(&self, request: &RequestId, key: &VerifierKey) -> Result<()> {
         let refused = |why: String| Error::new(format!("the erasure of entry {}: {why}", self.seq));
         let proof: InclusionProof = self.proof.parse()?;
-        if Self::of(self.envelope.as_bytes(), &proof)? != *self {
+        if Self::of(self.envelope.as_bytes(), proof.clone())? != *self {
             return Err(refused("its entry says something else".into()));
         }
         let entry = Envelope::parse(self.envelope.as_bytes())?;

@@ -42,9 +42,8 @@ fn erased(request: &str, ranges: &[[u32; 2]]) -> Erased {
         index: 0,
         hashes: Vec::new(),
         checkpoint: checkpoint.sign(&ledger()),
-        extra: None,
     };
-    Erased::of(&envelope, &proof).unwrap()
+    Erased::of(&envelope, proof).unwrap()
 }
 
 fn report(erased: Vec<Erased>) -> Report {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use quipu_format::{Scope, limits};
 use serde::Serialize;
 
+use crate::QuipuCtx;
+
 /// By scope, the first and last `nth` of each stretch of entries whose events were in an answer: rising, none touching
 /// the next. It is the member `read` of a run's end. Where there would be more than [`limits::READ_RANGES`] stretches,
 /// those of a scope become one, so that it says rather too much than too little.
@@ -46,6 +48,14 @@ impl Given {
             self.ranges -= largest.len() - 1;
             *largest = vec![[first, last]];
         }
+    }
+}
+
+impl QuipuCtx {
+    /// Takes note of what an answer gives to the run, and goes on with the answer.
+    pub(crate) fn gives<T>(&mut self, scope: &Scope, answer: T, nths: &[u32]) -> T {
+        nths.iter().for_each(|nth| self.given.add(scope, *nth));
+        answer
     }
 }
 

@@ -147,6 +147,12 @@ impl QuipuCtx {
         if let (Some(note), Some(said)) = (note, said.as_object_mut()) {
             said.insert("note".into(), note.into());
         }
+        // A long answer may leave no room for it. Without it the run counts as having read all that it might.
+        if said.to_string().len() > limits::BODY_BYTES - REST_OF_BODY_BYTES / 2
+            && let Some(said) = said.as_object_mut()
+        {
+            said.remove("read");
+        }
         let body = payload(&said)?;
         let end = json!({ "outcome": outcome.word(), "calls": self.transcript.calls(), "appends": self.appends });
         self.host_draft("quipu.run.end", body, Some(json!({ "end": end })))
@@ -180,9 +186,8 @@ impl QuipuCtx {
 /// However long a deadline is set, it stays within what a clock can hold.
 const LONGEST_RUN: Duration = Duration::from_secs(365 * 86_400);
 
-/// Bytes of a body that records an input or output, besides that text: what readers gave, which is at most 4,096
-/// stretches and the names of 1,000 scopes, takes most of it.
-const REST_OF_BODY_BYTES: usize = 256 << 10;
+/// Bytes of a body that records an input or output, besides that text and what readers gave.
+const REST_OF_BODY_BYTES: usize = 1 << 10;
 
 fn payload(value: &Value) -> quipu_log::Result<Body> {
     Ok(Body::new(None, &value.to_string())?)

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use quipu_format::{Envelope, Event, Scope, limits};
+use quipu_format::{Envelope, Event, limits};
 use quipu_log::{Direction, LedgerReader};
 use wasmtime::component::Resource;
 
@@ -137,12 +137,6 @@ impl QuipuCtx {
         Ok((page, events.nths))
     }
 
-    /// Takes note of what an answer gives to the run, and goes on with the answer.
-    fn gives<T>(&mut self, scope: &Scope, answer: T, nths: &[u32]) -> T {
-        nths.iter().for_each(|nth| self.given.add(scope, *nth));
-        answer
-    }
-
     /// Takes events from one end of the range until enough are gathered or the range is empty.
     async fn gather_logged(
         &self,
@@ -238,27 +232,9 @@ impl QuipuCtx {
 
     async fn prove(&mut self, at: &Reader, id: &str) -> Result<String, Refusal> {
         let seq = self.seen(at, id)?;
-        let log = self.memory.reader().clone();
-        let proof = blocking(move || {
-            let (_, newest) = log.checkpoint()?;
-            if seq < newest.size {
-                log.prove(seq).map(Some)
-            } else {
-                Ok(None)
-            }
-        });
-        match proof.await? {
-            Some(proof) => {
-                let proof = proof.to_string();
-                self.tell(Answer::Proof(proof.clone()))?;
-                Ok(proof)
-            }
-            None => Err(Refusal::new(
-                ErrorKind::Unavailable,
-                "no signed checkpoint covers that event yet; one is made within about a second: ask again later in \
-                 this run, or in the next",
-            )),
-        }
+        let proof = self.memory.ledger().prove(seq).await?.to_string();
+        self.tell(Answer::Proof(proof.clone()))?;
+        Ok(proof)
     }
 
     async fn refresh(&mut self, at: &mut Reader) -> Result<u64, Refusal> {
@@ -340,7 +316,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use quipu_format::{Actor, Body, Kind, Limits};
+    use quipu_format::{Actor, Body, Kind, Limits, Scope};
     use quipu_log::{CreateOptions, Draft, Ledger};
 
     use super::*;

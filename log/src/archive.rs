@@ -1,7 +1,10 @@
 //! Sealed segments that were moved, compressed, to a cold folder: the file `archive` says which and where. What finds
 //! their entries, sidecars and tree, stays. docs/FORMAT.md, "Archive".
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use quipu_format::{Hash, limits};
 use serde::{Deserialize, Serialize};
@@ -107,7 +110,7 @@ pub(crate) fn archive(
     let hot = segment::list(&state.log)?;
     let full = reader.index().sealed();
     // One that has no sidecar yet has not been covered by a checkpoint, or there was no room for it.
-    let wanted = |segment: &&std::sync::Arc<Sealed>| {
+    let wanted = |segment: &&Arc<Sealed>| {
         segment.end() <= before && segment.recent().is_none() && hot.binary_search(&segment.first).is_ok()
     };
     let wanted: Vec<_> = full.iter().filter(wanted).collect();
@@ -170,30 +173,62 @@ fn store(log: &Folder, cold: &Folder, path: &Path, segment: &Sealed) -> Result<A
     })
 }
 
-/// First `seq` of each segment, wherever it is, in order.
-pub(crate) fn list(ledger: &Folder, log: &Folder) -> Result<Vec<u64>> {
-    // The folder first: what is archived between the two is in the record by then.
-    let mut firsts = segment::list(log)?;
-    let archive = Archive::read(ledger)?;
-    if !archive.segments.is_empty() {
-        firsts.extend(archive.segments.iter().map(|segment| segment.first));
-        firsts.sort_unstable();
-        firsts.dedup();
-    }
-    Ok(firsts)
+/// Segments, wherever they are: in `log/`, or where the file `archive` says, which is kept once it was read.
+pub(crate) struct Segments {
+    ledger: Folder,
+    log: Folder,
+    archive: Mutex<Option<Arc<Archive>>>,
 }
 
-/// Opens a segment, wherever it is, to read it.
-///
-/// # Errors
-/// `NotHere` where it was archived and its file is not where it should be.
-pub(crate) fn open(ledger: &Folder, log: &Folder, first: u64) -> Result<DiskFile> {
-    match log.read_file(&segment::file_name(first)) {
-        Err(e) if e.kind() == ErrorKind::NotFound => match Archive::read(ledger)?.find(first) {
-            Some(archived) => archived.open(),
-            None => Err(e),
-        },
-        file => file,
+impl Segments {
+    /// Of the ledger in a folder, and its folder `log`.
+    pub(crate) fn new(ledger: Folder, log: Folder) -> Self {
+        Self {
+            ledger,
+            log,
+            archive: Mutex::default(),
+        }
+    }
+
+    /// First `seq` of each segment, in order.
+    pub(crate) fn list(&self) -> Result<Vec<u64>> {
+        // The folder first: what is archived between the two is in the record by then.
+        let mut firsts = segment::list(&self.log)?;
+        let archive = self.read()?;
+        if !archive.segments.is_empty() {
+            firsts.extend(archive.segments.iter().map(|segment| segment.first));
+            firsts.sort_unstable();
+            firsts.dedup();
+        }
+        Ok(firsts)
+    }
+
+    /// Opens a segment to read it.
+    ///
+    /// # Errors
+    /// `NotHere` where it was archived and its file is not where it should be.
+    pub(crate) fn open(&self, first: u64) -> Result<DiskFile> {
+        let missing = match self.log.read_file(&segment::file_name(first)) {
+            Err(e) if e.kind() == ErrorKind::NotFound => e,
+            file => return file,
+        };
+        let kept = self.archive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match kept
+            .as_ref()
+            .and_then(|archive| archive.find(first))
+            .map(Archived::open)
+        {
+            Some(Err(e)) if e.kind() != ErrorKind::NotHere => Err(e),
+            Some(Ok(file)) => Ok(file),
+            // It may have been archived since, or have been found elsewhere.
+            _ => self.read()?.find(first).map_or(Err(missing), Archived::open),
+        }
+    }
+
+    fn read(&self) -> Result<Arc<Archive>> {
+        let archive = Arc::new(Archive::read(&self.ledger)?);
+        *self.archive.lock().unwrap_or_else(PoisonError::into_inner) = Some(archive.clone());
+        Ok(archive)
     }
 }
 

@@ -13,8 +13,10 @@ use crate::{
     disk::Folder,
     heads::{Head, Heads},
     index::Index,
+    merged::Merged,
     open_files::OpenFiles,
     sealed::Sealed,
+    spans,
     tree_files::TreeFiles,
 };
 
@@ -25,6 +27,7 @@ pub(crate) struct Base {
     pub(crate) last_id: Ulid,
     scopes: HashMap<Scope, Head>,
     sealed: Vec<Arc<Sealed>>,
+    merged: Vec<Arc<Merged>>,
 }
 
 impl Base {
@@ -35,6 +38,7 @@ impl Base {
             last_id: Ulid::nil(),
             scopes: HashMap::new(),
             sealed: Vec::new(),
+            merged: Vec::new(),
         }
     }
 
@@ -65,7 +69,7 @@ impl Base {
     /// An index of what comes before.
     pub(crate) fn into_index(self, files: Arc<OpenFiles>) -> Index {
         let first = self.size();
-        Index::new(files, self.sealed, self.scopes, first)
+        Index::new(files, self.sealed, self.merged, self.scopes, first)
     }
 
     fn from_heads(
@@ -103,6 +107,7 @@ impl Base {
             frontier,
             last_id: heads.last_id,
             scopes: heads.scopes,
+            merged: spans::find(files, &sealed)?,
             sealed,
         }))
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use quipu_format::{
-    Checkpoint, Hash, Signer, VerifierKey,
+    Checkpoint, Hash, Signer,
     tree::{self, Frontier},
 };
 
@@ -12,24 +12,33 @@ use crate::{
     cover::{self, Cover},
     disk::{Access, Folder},
     heads::Heads,
+    manifest::Manifest,
+    merging::Merger,
     reader::ReadState,
     recent::Recent,
     reserve,
     sidecar::Sidecar,
     tree_files::{TreeFiles, TreeWriter},
+    verifier_keys::VerifierKeys,
 };
 
 pub(crate) const FILE: &str = "checkpoint";
 
 /// Reads the newest checkpoint and verifies its signature: that of the file `checkpoint`, unless the file `cover` has a
 /// newer one.
-pub(crate) fn read(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)> {
+pub(crate) fn read(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint)> {
     let filed = read_filed(folder, key)?;
     let cover = cover::read(folder, key)?;
     Ok(cover.filter(|cover| cover.1.size > filed.1.size).unwrap_or(filed))
 }
 
-fn read_filed(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)> {
+/// The ledger's keys, if they have been rotated since these were read.
+fn newer_keys(folder: &Folder, keys: &VerifierKeys) -> Option<VerifierKeys> {
+    let newer = Manifest::read(folder).ok()?.verifier_key;
+    (newer != *keys && newer.has(keys)).then_some(newer)
+}
+
+fn read_filed(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint)> {
     let Some(note) = folder.read(FILE, 64 << 10)? else {
         let message = "the file checkpoint is missing, and a ledger has one from its first entry on: restore it from \
                        a backup";
@@ -40,7 +49,10 @@ fn read_filed(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)
             format!("the file checkpoint is not one that this ledger signed ({why}): restore it from a backup");
         Error::new(ErrorKind::Tampered, message)
     };
-    let checkpoint = Checkpoint::open(&note, key).map_err(|e| bad(e.to_string()))?;
+    let checkpoint = key
+        .open(&note)
+        .or_else(|e| newer_keys(folder, key).map_or(Err(e), |keys| keys.open(&note)))
+        .map_err(bad)?;
     let note = String::from_utf8(note).map_err(|_| bad("it is not text".into()))?;
     Ok((note, checkpoint))
 }
@@ -69,6 +81,7 @@ pub(crate) struct Publisher {
     hashes: Option<Arc<TreeFiles>>,
     /// The newest one on disk, there or in the file `cover`, where it was made here or asked for.
     newest: Option<Arc<Signed>>,
+    merger: Merger,
 }
 
 impl Publisher {
@@ -85,6 +98,7 @@ impl Publisher {
             cover: None,
             hashes: None,
             newest: None,
+            merger: Merger::default(),
         })
     }
 
@@ -174,8 +188,20 @@ impl Publisher {
 
     /// The same, on a full disk too: the last one before the ledger is closed.
     pub(crate) fn publish_last(&mut self) -> Result<()> {
+        if let Err(error) = self.merger.stop(&self.state) {
+            tracing::warn!(%error, "a merged sidecar that was not finished is still there");
+        }
         let folder = self.state.folder.clone();
         reserve::backed(&folder, || self.publish())
+    }
+
+    /// Goes on merging sidecars for a moment. Returns whether there may be more to do.
+    pub(crate) fn merge(&mut self) -> bool {
+        self.merger.step(&self.state).unwrap_or_else(|error| {
+            // What would be merged answers all the same, and after the next checkpoint it is tried again.
+            tracing::warn!(%error, "sidecars are not merged yet");
+            false
+        })
     }
 
     /// A checkpoint of all whose hashes are written; it is not on disk yet.
@@ -207,28 +233,41 @@ impl Publisher {
         let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
         let sealed = index.sealed();
         drop(index);
+        let (mut written, mut outcome) = (Vec::new(), Ok(()));
         for segment in sealed.iter().filter(|segment| segment.end() <= self.filed) {
             let Some(recent) = segment.recent() else {
                 continue;
             };
-            Sidecar::write(&self.state.log, &recent)?;
-            self.tree.sync()?;
-            self.advance_heads(&recent)?;
-            segment.adopt_sidecar()?;
+            outcome = Sidecar::write(&self.state.log, &recent);
+            if outcome.is_err() {
+                break;
+            }
+            written.push((segment, recent));
         }
-        Ok(())
+        if !written.is_empty() {
+            self.tree.sync()?;
+            self.advance_heads(written.iter().map(|(_, recent)| &**recent))?;
+            written.iter().try_for_each(|(segment, _)| segment.adopt_sidecar())?;
+        }
+        outcome
     }
 
-    fn advance_heads(&self, segment: &Recent) -> Result<()> {
+    fn advance_heads<'a>(&self, segments: impl Iterator<Item = &'a Recent>) -> Result<()> {
         let secret = self.state.secret();
-        let mut heads = match segment.first {
-            0 => Heads::none(),
-            _ => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+        let mut segments = segments.peekable();
+        let mut heads = match segments.peek() {
+            Some(segment) if segment.first > 0 => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+            _ => Heads::none(),
         };
+        let before = heads.size;
         // Where a sidecar was lost later than the heads were written, the heads are ahead already.
-        if heads.size == segment.first {
-            let end = segment.first + u64::from(segment.len());
-            heads.take(segment, tree::root(end, &TreeFiles::open(&self.state.folder)?)?);
+        segments.for_each(|segment| {
+            if heads.size == segment.first {
+                heads.take(segment);
+            }
+        });
+        if heads.size > before {
+            heads.root = tree::root(heads.size, &TreeFiles::open(&self.state.folder)?)?;
             heads.write(&self.state.folder, &secret)?;
         }
         Ok(())

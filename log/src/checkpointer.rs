@@ -140,13 +140,26 @@ impl Drop for CloseOnDrop<'_> {
 
 fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
     let mut failed = false;
+    // Sidecars may be due to be merged, which is done while nothing else is.
+    let mut merging = true;
     // When the file `checkpoint` must be advanced at the latest.
     let mut due: Option<Instant> = None;
     loop {
         let mut pending = shared.pending();
         let mut seen = pending.leaves.len();
         while !pending.is_awaited() && !pending.closing {
+            if merging {
+                drop(pending);
+                merging = publisher.merge();
+                pending = shared.pending();
+            }
+            if pending.is_awaited() || pending.closing {
+                break;
+            }
             if pending.leaves.is_empty() && !publisher.is_behind() && !failed {
+                if merging {
+                    continue;
+                }
                 pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -189,7 +202,10 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
         match published {
             Ok(()) if covering => {}
             // Those who waited have their checkpoint, and need not wait for this.
-            Ok(()) => publisher.seal(),
+            Ok(()) => {
+                publisher.seal();
+                merging = true;
+            }
             // The entries are durable all the same; a disk that is full may have room again later.
             Err(error) => tracing::warn!(%error, "the checkpoint was not advanced; trying again"),
         }

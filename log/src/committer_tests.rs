@@ -73,3 +73,74 @@ fn whoever_waits_for_room_when_the_ledger_is_closed_is_told() {
         block_on(append).unwrap();
     }
 }
+
+/// An append to a scope, polled once.
+fn append<'a>(ledger: &'a Ledger, scope: &str, text: &str) -> Append<'a> {
+    let body = Body::new(None, &format!("{{\"text\":\"{text}\"}}")).unwrap();
+    let (scope, actor, kind) = (Scope::new(scope), Actor::new("agent:a"), Kind::new("memory.write"));
+    let draft = Draft::new(scope.unwrap(), actor.unwrap(), kind.unwrap(), body);
+    let mut append: Append<'a> = Box::pin(ledger.append(draft));
+    assert!(poll(&mut append).is_pending());
+    append
+}
+
+#[test]
+fn what_comes_while_the_sequencer_is_busy_is_made_ready_and_stays_if_its_caller_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(&folder);
+    block_on(append(&ledger, "a", "first")).unwrap();
+    let shared = &ledger.committer().shared;
+    let busy = shared.sequencer.lock().unwrap();
+    // The committing thread is not waited for: it has one request that wakes it, and waits for the sequencer.
+    let mut appends: Vec<_> = (0..5).map(|i| append(&ledger, "a", &i.to_string())).collect();
+    let staged = shared.queue().staged;
+    assert!(staged >= 4, "{staged} are staged");
+    assert_eq!(shared.queue().waiting(), 5);
+    // A new scope needs its keys on the disk first, and nobody overtakes.
+    let behind = [append(&ledger, "b", "new"), append(&ledger, "a", "last")];
+    assert_eq!(shared.queue().requests.len(), 2 + 5 - staged);
+    drop(appends.remove(2));
+    drop(busy);
+    let receipts: Vec<_> = appends
+        .into_iter()
+        .chain(behind)
+        .map(|append| block_on(append).unwrap().seq)
+        .collect();
+    assert_eq!(receipts, [2, 3, 5, 6, 7, 8]);
+    assert_eq!(shared.room.available_permits(), limits::QUEUED_BYTES);
+    let path = folder.path().join("ledger");
+    ledger.close().unwrap();
+    let verified = crate::verify(&path, &mut |_| {}).unwrap();
+    assert!(verified.fault.is_none() && verified.entries == 9, "{verified:?}");
+}
+
+#[test]
+fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(&folder);
+    block_on(append(&ledger, "a", "first")).unwrap();
+    let shared = &ledger.committer().shared;
+    let mut busy = shared.sequencer.lock().unwrap();
+    let lost = [append(&ledger, "a", "0"), append(&ledger, "a", "1")];
+    busy.lose_disk().unwrap();
+    let failed = busy.commit(shared.take_batch(0));
+    // The write has failed, and nobody knows yet.
+    let behind = append(&ledger, "a", "2");
+    failed.answer();
+    drop(busy);
+    for append in lost {
+        let error = block_on(append).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("unknown"), "{error}");
+    }
+    for append in [behind, append(&ledger, "a", "3")] {
+        let error = block_on(append).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("nothing of this was appended"), "{error}");
+    }
+    assert_eq!(ledger.reader().head(), 2);
+    ledger.close().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger"), crate::OpenOptions::default()).unwrap();
+    assert_eq!(ledger.reader().head(), 2);
+    assert_eq!(block_on(append(&ledger, "a", "again")).unwrap().seq, 2);
+}

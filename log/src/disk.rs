@@ -31,6 +31,8 @@ pub(crate) trait FolderBackend: Send + Sync {
     fn exchange(&self, a: &str, b: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     fn list(&self) -> io::Result<Vec<String>>;
+    /// Bytes of a file.
+    fn length(&self, name: &str) -> io::Result<u64>;
     /// Makes names in the folder durable.
     fn sync(&self) -> io::Result<()>;
     fn make_writable(&self, name: &str) -> io::Result<()>;
@@ -46,6 +48,8 @@ pub(crate) trait FileBackend: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// May read less than asked, 0 at the end.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// These bytes will be read soon; whether they are fetched meanwhile is not known.
+    fn prefetch(&self, _offset: u64, _length: u64) {}
     /// May write less than given.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     fn sync_data(&self) -> io::Result<()>;
@@ -240,6 +244,11 @@ impl Folder {
         Ok(names)
     }
 
+    /// Bytes of a file, which is not opened.
+    pub(crate) fn length(&self, name: &str) -> Result<u64> {
+        self.backend.length(name).map_err(|e| self.failed("look at", name, &e))
+    }
+
     /// Makes names in this folder durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.backend.sync().map_err(|e| self.failed("sync the folder", "", &e))
@@ -321,6 +330,11 @@ impl DiskFile {
             }
         }
         Ok(have)
+    }
+
+    /// Says that these bytes will be read soon, and does not wait for them.
+    pub(crate) fn prefetch(&self, offset: u64, length: u64) {
+        self.file.prefetch(offset, length);
     }
 
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use quipu_format::{Content, Event, EventId, Scope, limits};
 use serde::{Serialize, Serializer};
 
-use crate::{Direction, Error, ErrorKind, LedgerReader, Result, reader::Events};
+use crate::{Direction, Error, ErrorKind, LedgerReader, Result, events::Events};
 
 /// An event for export. It serialises as the event does, but for its links: those that lead to what is not exported are
 /// in `evidenceElsewhere` and `supersedesElsewhere`, which an import keeps in `source.original`.

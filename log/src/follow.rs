@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Result, archive, base::Base, checkpoint, disk::DiskFile, erasure::Erasures, index::Index, lines::Found,
-    open_files::OpenFiles, reader::ReadState, scan, segment,
+    Result, base::Base, checkpoint, disk::DiskFile, erasure::Erasures, index::Index, lines::Found, reader::ReadState,
+    scan, segment, spans,
 };
 
 /// How far the files have been read.
@@ -52,23 +52,29 @@ impl Follow {
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let floor = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let floor = floor.max(self.proved);
-        let firsts = archive::list(&state.folder, &state.log)?;
+        let files = state
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .files()
+            .clone();
+        let firsts = files.segments()?;
         if self.fresh {
-            let files = Arc::new(OpenFiles::new(state.folder.clone(), state.log.clone()));
             let applied = state.keys.read().unwrap_or_else(PoisonError::into_inner).applied;
             let secret = state.secret();
             let base = Base::find(&state.folder, &files, &firsts, &secret, checkpoint.as_ref(), applied)?;
-            *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files);
+            *state.index.write().unwrap_or_else(PoisonError::into_inner) = base.into_index(files.clone());
             self.fresh = false;
         }
         let mut index = state.index.write().unwrap_or_else(PoisonError::into_inner);
+        let before = index.sealed().len();
         let from = firsts.partition_point(|&first| first < index.newest_first());
         for (number, &first) in firsts.iter().enumerate().skip(from) {
             let file = match index.newest_file() {
                 Some(file) if first == index.newest_first() => file.clone(),
                 before => {
                     let is_first = before.is_none();
-                    let file = Arc::new(archive::open(&state.folder, &state.log, first)?);
+                    let file = Arc::new(files.open_segment(first)?);
                     if is_first && first == index.newest_first() {
                         index.set_newest_file(file.clone());
                     } else {
@@ -84,6 +90,12 @@ impl Follow {
         // The writer gives a full segment its sidecar soon after; what is held in memory until then is freed.
         for segment in index.sealed().iter().filter(|segment| segment.recent().is_some()) {
             segment.adopt_sidecar()?;
+        }
+        // So it merges sidecars, from time to time.
+        let sealed = index.sealed();
+        if sealed.len() > before {
+            let merged = spans::find(index.files(), &sealed)?;
+            index.set_merged(merged);
         }
         if self.keys_behind {
             // Before anybody sees the entries: a scope's record was durable before its first entry was.

@@ -59,10 +59,9 @@ impl Heads {
         Ok(ledger.read(FILE, FILE_BYTES)?.and_then(|bytes| parse(&bytes, secret)))
     }
 
-    /// Goes on to the end of the segment after. `root` is the tree's there.
-    pub(crate) fn take(&mut self, segment: &Recent, root: Hash) {
+    /// Goes on to the end of the segment after, apart from the root.
+    pub(crate) fn take(&mut self, segment: &Recent) {
         self.size = segment.first + u64::from(segment.len());
-        self.root = root;
         self.erased = self.erased.max(segment.erased);
         self.last_id = segment.ids.last().copied().unwrap_or(self.last_id);
         for (scope, postings) in &segment.scopes {

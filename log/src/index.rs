@@ -1,5 +1,5 @@
-//! Where each entry stands, by position, name and scope. Of full segments their sidecars tell; of the newest one it is
-//! held in memory, and of each scope its count and last entry. It is derived from the log.
+//! Where each entry stands, by position, name and scope. Of full segments their sidecars tell, merged or not; of the
+//! newest one it is held in memory, and of each scope its count and last entry. It is derived from the log.
 
 use std::{
     collections::HashMap,
@@ -11,18 +11,24 @@ use quipu_format::{Envelope, EventId, Hash, Scope, Timestamp};
 
 use crate::{
     Result,
+    blocks::is_useless,
     disk::DiskFile,
     heads::Head,
+    merged::Merged,
     open_files::OpenFiles,
     reader::Direction,
     recent::{Place, Recent},
     sealed::Sealed,
+    spans::{self, Span},
 };
 
 pub(crate) struct Index {
     files: Arc<OpenFiles>,
     /// Full segments, in order.
     sealed: Arc<Vec<Arc<Sealed>>>,
+    /// Merged sidecars, in order, and what is asked instead of each full segment.
+    merged: Vec<Arc<Merged>>,
+    parts: Arc<Vec<Span>>,
     /// The newest segment's entries, and its file.
     recent: Recent,
     file: Option<Arc<DiskFile>>,
@@ -36,12 +42,15 @@ impl Index {
     pub(crate) fn new(
         files: Arc<OpenFiles>,
         sealed: Vec<Arc<Sealed>>,
+        merged: Vec<Arc<Merged>>,
         scopes: HashMap<Scope, Head>,
         first: u64,
     ) -> Self {
         Self {
             files,
+            parts: Arc::new(spans::arrange(&sealed, &merged)),
             sealed: Arc::new(sealed),
+            merged,
             recent: Recent::new(first),
             file: None,
             scopes,
@@ -73,8 +82,9 @@ impl Index {
     pub(crate) fn rotate(&mut self, first: u64, file: Arc<DiskFile>) {
         let full = std::mem::replace(&mut self.recent, Recent::new(first));
         let count = first.saturating_sub(full.first);
-        let full = Sealed::new(self.files.clone(), full, count);
-        Arc::make_mut(&mut self.sealed).push(Arc::new(full));
+        let full = Arc::new(Sealed::new(self.files.clone(), full, count));
+        Arc::make_mut(&mut self.parts).push(Span::One(full.clone()));
+        Arc::make_mut(&mut self.sealed).push(full);
         self.file = Some(file);
     }
 
@@ -128,6 +138,43 @@ impl Index {
         self.sealed.clone()
     }
 
+    /// The files that it asks.
+    pub(crate) fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
+    }
+
+    /// What is asked for a scope's entries in full segments, in order.
+    pub(crate) fn parts(&self) -> Arc<Vec<Span>> {
+        self.parts.clone()
+    }
+
+    /// Merged sidecars, in order.
+    pub(crate) fn merged(&self) -> &[Arc<Merged>] {
+        &self.merged
+    }
+
+    /// Asks these merged sidecars.
+    pub(crate) fn set_merged(&mut self, merged: Vec<Arc<Merged>>) {
+        self.parts = Arc::new(spans::arrange(&self.sealed, &merged));
+        self.merged = merged;
+    }
+
+    /// Asks a merged sidecar instead of those that it was made of.
+    pub(crate) fn adopt_merged(&mut self, merged: Arc<Merged>) {
+        let mut all = std::mem::take(&mut self.merged);
+        all.retain(|other| other.range.end <= merged.range.start || other.range.start >= merged.range.end);
+        all.push(merged);
+        all.sort_unstable_by_key(|merged| merged.range.start);
+        self.set_merged(all);
+    }
+
+    /// Asks the sidecars of the segments instead of the merged one that begins there.
+    pub(crate) fn drop_merged(&mut self, first: u64) {
+        let mut all = std::mem::take(&mut self.merged);
+        all.retain(|merged| merged.range.start != first);
+        self.set_merged(all);
+    }
+
     /// Entries of the newest segment.
     pub(crate) fn recent(&self) -> &Recent {
         &self.recent
@@ -144,12 +191,25 @@ pub(crate) struct Found {
 pub(crate) trait SharedIndex {
     /// The file and place of an entry. None: there is none yet.
     fn place(&self, seq: u64) -> Result<Option<Found>>;
+    /// The file of an entry. None: there is none yet.
+    fn file(&self, seq: u64) -> Result<Option<Arc<DiskFile>>>;
     /// Position of the entry of that name.
     fn find(&self, id: EventId) -> Result<Option<u64>>;
     /// First position at or after an instant.
     fn seq_at(&self, ts: Timestamp) -> Result<u64>;
-    /// Positions of a scope's entries within `range`, at most `limit`, in the direction's order.
-    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Vec<u64>>;
+    /// Positions and places of a scope's entries within `range`, at most `limit`, in the direction's order.
+    fn select_places(
+        &self,
+        scope: &Scope,
+        range: Range<u64>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(u64, Place)>>;
+    /// The same, without the places.
+    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Vec<u64>> {
+        let found = self.select_places(scope, range, direction, limit)?;
+        Ok(found.into_iter().map(|(seq, _)| seq).collect())
+    }
 }
 
 impl SharedIndex for RwLock<Index> {
@@ -170,6 +230,17 @@ impl SharedIndex for RwLock<Index> {
         let place = segment.place((seq - segment.first) as u32)?;
         let file = segment.file()?;
         Ok(Some(Found { file, place }))
+    }
+
+    fn file(&self, seq: u64) -> Result<Option<Arc<DiskFile>>> {
+        let index = self.read().unwrap_or_else(PoisonError::into_inner);
+        if seq >= index.recent.first {
+            return Ok(index.file.clone().filter(|_| seq < index.next()));
+        }
+        let sealed = index.sealed();
+        drop(index);
+        let segment = sealed.get(holding(&sealed, |segment| segment.first <= seq));
+        segment.map(|segment| segment.file()).transpose()
     }
 
     fn find(&self, id: EventId) -> Result<Option<u64>> {
@@ -218,47 +289,52 @@ impl SharedIndex for RwLock<Index> {
         Ok(sealed.get(low).map_or(in_recent, |segment| segment.first))
     }
 
-    fn select(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Vec<u64>> {
+    fn select_places(
+        &self,
+        scope: &Scope,
+        range: Range<u64>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(u64, Place)>> {
         let index = self.read().unwrap_or_else(PoisonError::into_inner);
-        let local = |first: u64| {
-            let number = |seq: u64| u32::try_from(seq.saturating_sub(first)).unwrap_or(u32::MAX);
-            number(range.start)..number(range.end)
-        };
-        let first = index.recent.first;
-        let newest = index.recent.select(scope, local(first), direction, limit);
-        let newest = newest.into_iter().map(|number| first + u64::from(number));
-        let known = index.scopes.contains_key(scope);
-        let sealed = index.sealed();
-        drop(index);
-        if !known {
+        let Some(head) = index.scopes.get(scope) else {
             return Ok(Vec::new());
-        }
-        let overlaps = |segment: &&Arc<Sealed>| segment.first < range.end && segment.end() > range.start;
-        let mut seqs = Vec::new();
-        let add = |segment: &Arc<Sealed>, seqs: &mut Vec<u64>| -> Result<bool> {
-            let numbers = segment.select(scope, local(segment.first), direction, limit - seqs.len())?;
-            seqs.extend(numbers.into_iter().map(|number| segment.first + u64::from(number)));
-            Ok(seqs.len() < limit)
         };
-        match direction {
-            Direction::Forward => {
-                for segment in sealed.iter().filter(overlaps) {
-                    if !add(segment, &mut seqs)? {
-                        return Ok(seqs);
-                    }
-                }
-                seqs.extend(newest.take(limit - seqs.len()));
+        // Nothing stands behind a scope's last entry, in however many files one would look for it.
+        let range = range.start..range.end.min(head.last_seq.saturating_add(1));
+        let newest = index.recent.select(scope, &range, direction, limit);
+        let parts = index.parts();
+        drop(index);
+        let from = parts.partition_point(|part| part.range().end <= range.start);
+        let to = parts.partition_point(|part| part.range().start < range.end).max(from);
+        let within = &parts[from..to];
+        let mut found = match direction {
+            Direction::Forward => Vec::new(),
+            Direction::Backward => newest.clone(),
+        };
+        for at in 0..within.len() {
+            if found.len() >= limit {
+                break;
             }
-            Direction::Backward => {
-                seqs.extend(newest);
-                for segment in sealed.iter().rev().filter(overlaps) {
-                    if seqs.len() >= limit || !add(segment, &mut seqs)? {
-                        break;
-                    }
+            let part = match direction {
+                Direction::Forward => &within[at],
+                Direction::Backward => &within[within.len() - 1 - at],
+            };
+            match (part.select(scope, &range, direction, limit - found.len()), part) {
+                (Err(error), Span::Many(merged)) if is_useless(&error) => {
+                    tracing::warn!(%error, "a merged sidecar is not whole");
+                    let mut index = self.write().unwrap_or_else(PoisonError::into_inner);
+                    index.drop_merged(merged.range.start);
+                    drop(index);
+                    return self.select_places(scope, range, direction, limit);
                 }
+                (more, _) => found.extend(more?),
             }
         }
-        Ok(seqs)
+        if direction == Direction::Forward {
+            found.extend(newest.into_iter().take(limit - found.len()));
+        }
+        Ok(found)
     }
 }
 

@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    Result, archive,
+    Result,
+    archive::Segments,
     disk::{DiskFile, Folder},
     segment,
 };
@@ -15,8 +16,7 @@ use crate::{
 const MOST: usize = 400;
 
 pub(crate) struct OpenFiles {
-    /// The ledger's folder.
-    ledger: Folder,
+    segments: Segments,
     folder: Folder,
     used: Mutex<Used>,
 }
@@ -31,7 +31,7 @@ struct Used {
 impl OpenFiles {
     pub(crate) fn new(ledger: Folder, folder: Folder) -> Self {
         Self {
-            ledger,
+            segments: Segments::new(ledger, folder.clone()),
             folder,
             used: Mutex::default(),
         }
@@ -39,12 +39,12 @@ impl OpenFiles {
 
     /// First `seq` of each segment, archived ones among them.
     pub(crate) fn segments(&self) -> Result<Vec<u64>> {
-        archive::list(&self.ledger, &self.folder)
+        self.segments.list()
     }
 
     /// A segment's file, wherever it is, opened anew.
     pub(crate) fn open_segment(&self, first: u64) -> Result<DiskFile> {
-        archive::open(&self.ledger, &self.folder, first)
+        self.segments.open(first)
     }
 
     /// A segment's file, wherever it is, opened if it is not.
@@ -76,6 +76,22 @@ impl OpenFiles {
         }
         used.files.insert(name.to_owned(), (file.clone(), now));
         Ok(file)
+    }
+
+    /// The folder `log`.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The names in it.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        self.folder.list()
+    }
+
+    /// Removes the file of that name.
+    pub(crate) fn discard(&self, name: &str) -> Result<()> {
+        self.forget(name);
+        self.folder.remove(name)
     }
 
     /// Forgets the file of that name: another one has it by now.

@@ -38,8 +38,8 @@ pub(crate) fn opened(
         return Opened::Gone;
     };
     let plaintext = quipu_format::open_in_place(&secret, scope, nth, commitment, room);
-    match plaintext.and_then(|()| Body::parse(room)) {
-        Ok(_) => Opened::Intact,
+    match plaintext.and_then(|()| Body::check_plaintext(room)) {
+        Ok(()) => Opened::Intact,
         Err(e) => Opened::Bad(e.to_string()),
     }
 }

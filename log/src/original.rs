@@ -8,8 +8,8 @@ use quipu_format::{
 };
 
 use crate::{
-    ErrorKind, Result,
-    archive::{self, Archive},
+    Error, ErrorKind, Result,
+    archive::{Archive, Segments},
     checkpoint,
     disk::{DiskFile, Folder},
     keyfile::Keys,
@@ -22,6 +22,7 @@ use crate::{
 /// What is copied.
 pub(crate) struct Original {
     folder: Folder,
+    segments: Segments,
     pub(crate) manifest: Manifest,
     pub(crate) note: String,
     pub(crate) checkpoint: Checkpoint,
@@ -33,7 +34,14 @@ impl Original {
         let folder = Folder::open(path)?;
         let manifest = Manifest::read(&folder)?;
         let (note, checkpoint) = checkpoint::read(&folder, &manifest.verifier_key)?;
+        let rotated = manifest.verifier_key.earlier().last();
+        if rotated.is_some_and(|earlier| checkpoint.size <= earlier.until) {
+            let message =
+                "a rotation of the ledger's key is not finished: open the ledger for writing, which finishes it";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
         Ok(Self {
+            segments: Segments::new(folder.clone(), folder.sub(segment::FOLDER)?),
             folder,
             manifest,
             note,
@@ -51,16 +59,17 @@ impl Original {
 
     /// What the checkpoint covers. It was read before the folder is listed, so all of it is there.
     pub(crate) fn segments(&self) -> Result<Vec<Segment>> {
-        let firsts = archive::list(&self.folder, &self.folder.sub(segment::FOLDER)?)?;
+        let log = self.folder.sub(segment::FOLDER)?;
+        let firsts = self.segments.list()?;
         let archive = Archive::read(&self.folder)?;
         let size = self.checkpoint.size;
         let mut segments = Vec::new();
         for (number, &first) in firsts.iter().enumerate().filter(|(_, first)| **first < size) {
             let next = firsts.get(number + 1).copied();
             let sealed = next.is_some_and(|next| next <= size);
-            let bytes = match self.open_segment(first)? {
-                Some(file) => file.len()?,
-                None => archive.find(first).map_or(0, |archived| archived.bytes),
+            let bytes = match (log.length(&segment::file_name(first)), archive.find(first)) {
+                (Err(e), Some(archived)) if e.kind() == ErrorKind::NotFound => archived.bytes,
+                (bytes, _) => bytes?,
             };
             segments.push(Segment {
                 first,
@@ -74,8 +83,7 @@ impl Original {
 
     /// None: it was archived, and is not here.
     pub(crate) fn open_segment(&self, first: u64) -> Result<Option<DiskFile>> {
-        let log = self.folder.sub(segment::FOLDER)?;
-        match archive::open(&self.folder, &log, first) {
+        match self.segments.open(first) {
             Err(e) if e.kind() == ErrorKind::NotHere => Ok(None),
             file => file.map(Some),
         }

@@ -75,8 +75,8 @@ impl LedgerReader {
     /// `Invalid`: the note is not one that this ledger signed. `LostEntries`: it is newer than all that this ledger has.
     /// `Tampered`: this ledger has another history than the one that was signed then.
     pub fn prove_consistency(&self, old: &[u8]) -> Result<ConsistencyProof> {
-        let key = self.verifier_key();
-        let then = Checkpoint::open(old, key)?;
+        let keys = &self.state.manifest.verifier_key;
+        let (then, old_key) = keys.open_with(old).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         let (note, now) = self.checkpoint()?;
         if then.size > now.size {
             let message = format!(
@@ -103,7 +103,9 @@ impl LedgerReader {
             new: note,
             hashes: tree::consistency_proof(then.size, now.size, &hashes)?,
         };
-        proof.verify(key).map_err(|_| TreeFiles::stale())?;
+        proof
+            .verify_with(old_key, self.verifier_key())
+            .map_err(|_| TreeFiles::stale())?;
         Ok(proof)
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     archive::Archive,
     checkpoint,
     disk::{DiskFile, Folder},
+    events::Events,
     follow::Follow,
     index::{Found, Index, SharedIndex},
     key_watch::KeyWatch,
@@ -62,7 +63,7 @@ impl ReadState {
     }
 
     /// Before content is served: what another process has erased meanwhile is not.
-    fn look_at_keys(&self) -> Result<()> {
+    pub(crate) fn look_at_keys(&self) -> Result<()> {
         match self.follow {
             Some(_) => self.watch.look(self),
             None => Ok(()),
@@ -137,10 +138,23 @@ pub struct Stats {
     pub archived_segments: u64,
     /// Bytes of the archived segments' files.
     pub archived_bytes: u64,
-    /// Bytes of the sidecars of full segments, which are derived.
+    /// Bytes of the sidecars of full segments, merged ones among them, which are derived.
     pub sidecar_bytes: u64,
     /// Entries that the newest checkpoint covers.
     pub checkpoint_size: u64,
+}
+
+/// A key that the ledger's checkpoints are or were signed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct VerifierKeyState {
+    /// Its text.
+    pub verifier_key: String,
+    /// Entries of the smallest checkpoint that it holds for.
+    pub from: u64,
+    /// Entries of the largest. None: it is the newest key.
+    pub until: Option<u64>,
 }
 
 impl LedgerReader {
@@ -196,15 +210,16 @@ impl LedgerReader {
     /// Other scopes' entries are not touched.
     pub fn page(&self, scope: &Scope, range: Range<u64>, direction: Direction, limit: usize) -> Result<Page> {
         let limit = limit.clamp(1, limits::PAGE_EVENTS);
-        let mut seqs = self.shown().select(scope, range.clone(), direction, limit + 1)?;
-        let mut more = seqs.len() > limit;
-        seqs.truncate(limit);
+        let mut found = self.shown().select_places(scope, range.clone(), direction, limit + 1)?;
+        let mut more = found.len() > limit;
+        found.truncate(limit);
+        self.prefetch(&found)?;
         self.state.look_at_keys()?;
         let mut paths = KeyPaths::default();
-        let mut events: Vec<Event> = Vec::with_capacity(seqs.len());
+        let mut events: Vec<Event> = Vec::with_capacity(found.len());
         let (mut bytes, mut damaged) = (0, 0);
-        for seq in seqs {
-            let event = match self.load(seq, &mut paths) {
+        for (seq, place) in found {
+            let event = match self.load_at(seq, place, &mut paths) {
                 Ok(Some(event)) if event.envelope.scope == *scope => event,
                 Ok(Some(_)) => {
                     let message = format!("the index takes entry {seq} for one of {scope}, which it is not");
@@ -267,8 +282,13 @@ impl LedgerReader {
         let to = match newest {
             Some(newest) if more && forward => newest.envelope.nth.saturating_add(1),
             _ if range.end > head.last_seq => head.count,
-            Some(newest) => newest.envelope.nth.saturating_add(1),
-            None => from,
+            // One that leads past entries shows in the number of what comes behind them.
+            newest => match self.count_up_to(scope, range.end, head.count) {
+                Err(e) if e.kind() == ErrorKind::NotHere => {
+                    newest.map_or(from, |newest| newest.envelope.nth.saturating_add(1))
+                }
+                count => count?,
+            },
         };
         Ok(to.saturating_sub(from).saturating_sub(events.len() as u32))
     }
@@ -287,13 +307,42 @@ impl LedgerReader {
         Ok(0)
     }
 
+    /// Number in the scope of its first entry from `seq` on that is not damaged; its count where there is none.
+    fn count_up_to(&self, scope: &Scope, seq: u64, count: u32) -> Result<u32> {
+        let mut start = seq;
+        while let [behind] = self.shown().select(scope, start..u64::MAX, Direction::Forward, 1)?[..] {
+            match self.envelope(behind) {
+                Ok(Some(envelope)) => return Ok(envelope.nth),
+                Ok(None) => break,
+                Err(e) if e.kind() == ErrorKind::Corrupt => start = behind + 1,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Lets the disk fetch the lines of a page at once, and not one after the other.
+    fn prefetch(&self, found: &[(u64, Place)]) -> Result<()> {
+        let mut bytes = 0;
+        for (seq, place) in found {
+            // Base64, and the envelope.
+            bytes += place.length as usize;
+            if bytes > 2 * limits::PAGE_BYTES {
+                break;
+            }
+            match self.shown().file(*seq) {
+                Ok(Some(file)) => file.prefetch(u64::from(place.offset), u64::from(place.length)),
+                Ok(None) => {}
+                Err(e) if e.kind() == ErrorKind::NotHere => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     /// Events of all scopes with positions in `range`, oldest first.
     pub fn events(&self, range: Range<u64>) -> Events {
-        Events {
-            reader: self.clone(),
-            range,
-            paths: KeyPaths::default(),
-        }
+        Events::new(self.clone(), range)
     }
 
     /// All scopes, by name.
@@ -324,7 +373,7 @@ impl LedgerReader {
 
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
-        checkpoint::read(&self.state.folder, self.verifier_key())
+        checkpoint::read(&self.state.folder, &self.state.manifest.verifier_key)
     }
 
     /// Name of the ledger.
@@ -335,6 +384,11 @@ impl LedgerReader {
     /// Key that its checkpoints are verified with.
     pub fn verifier_key(&self) -> &VerifierKey {
         &self.state.manifest.verifier_key
+    }
+
+    /// The keys that its checkpoints are verified with, oldest first, and for which sizes each holds.
+    pub fn verifier_keys(&self) -> Vec<VerifierKeyState> {
+        self.state.manifest.verifier_key.states()
     }
 
     /// The folder for projections, which exists. It is a path because SQLite opens files by path.
@@ -368,7 +422,7 @@ impl LedgerReader {
         let index = self.index();
         let (entries, scopes, sealed) = (index.next(), index.scopes.len() as u64, index.sealed());
         let mut entry_bytes = index.recent().entry_bytes;
-        let newest = index.newest_file().cloned();
+        let (newest, merged) = (index.newest_file().cloned(), index.merged().to_vec());
         drop(index);
         let (mut segment_bytes, mut sidecar_bytes, mut segments) = (0, 0, sealed.len() as u64);
         if let Some(file) = newest {
@@ -386,6 +440,13 @@ impl LedgerReader {
             }
             sidecar_bytes += segment.sidecar_bytes()?;
             entry_bytes += segment.entry_bytes();
+        }
+        for merged in merged {
+            match merged.bytes() {
+                // It was merged into a larger one just now.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                bytes => sidecar_bytes += bytes?,
+            }
         }
         Ok(Stats {
             origin: self.origin().to_owned(),
@@ -407,7 +468,7 @@ impl LedgerReader {
     }
 
     /// Where entries stand, with all that is known to be durable.
-    fn shown(&self) -> &RwLock<Index> {
+    pub(crate) fn shown(&self) -> &RwLock<Index> {
         self.show_proved();
         &self.state.index
     }
@@ -437,17 +498,48 @@ impl LedgerReader {
         Ok(parse_line(&bytes, &file, place, seq)?.0.envelope.to_vec())
     }
 
-    fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
+    pub(crate) fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
         Ok(self.open(seq, paths)?.map(|opened| opened.event))
+    }
+
+    /// The same, where it is known where the line stands.
+    fn load_at(&self, seq: u64, place: Place, paths: &mut KeyPaths) -> Result<Option<Event>> {
+        let Some(file) = self.shown().file(seq)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.open_from(&Found { file, place }, seq, paths)?.event))
     }
 
     /// The event at a position with the bytes that it was made of.
     pub(crate) fn open(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Opened>> {
-        let Some(Found { file, place }) = self.shown().place(seq)? else {
-            return Ok(None);
-        };
-        let bytes = read_line(&file, place, seq)?;
-        let (line, envelope) = parse_line(&bytes, &file, place, seq)?;
+        match self.shown().place(seq)? {
+            Some(found) => self.open_from(&found, seq, paths).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn open_from(&self, found: &Found, seq: u64, paths: &mut KeyPaths) -> Result<Opened> {
+        let Found { file, place } = found;
+        let line = read_line(file, *place, seq)?;
+        let (event, envelope_bytes, body) = self.open_line(&line, file, *place, seq, paths)?;
+        Ok(Opened {
+            event,
+            line,
+            envelope_bytes,
+            body,
+        })
+    }
+
+    /// The event whose line stands in a file, how many bytes its envelope has, and what [`Opened`] says of its body.
+    pub(crate) fn open_line(
+        &self,
+        bytes: &[u8],
+        file: &DiskFile,
+        place: Place,
+        seq: u64,
+        paths: &mut KeyPaths,
+    ) -> Result<(Event, usize, Plaintext)> {
+        let (line, envelope) = parse_line(bytes, file, place, seq)?;
         let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
         if !keys.trees.contains_key(&envelope.scope) {
             // Not erased: an erasure leaves a record with fewer nodes.
@@ -462,12 +554,12 @@ impl LedgerReader {
         let (content, body) = match secret {
             None => (Content::Erased, None),
             Some(secret) => {
-                let damaged = |e: quipu_format::Error| damaged(&file, place, seq, &e);
-                let sealed = line.sealed_bytes().map_err(damaged)?;
-                let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
-                    .map_err(damaged)?;
-                let content = Content::Open(Body::parse(&plaintext).map_err(damaged)?);
-                (content, Some((plaintext, secret.salt)))
+                let damaged = |e: quipu_format::Error| damaged(file, place, seq, &e);
+                let mut body = line.sealed_bytes().map_err(damaged)?;
+                let (scope, nth) = (&envelope.scope, envelope.nth);
+                quipu_format::open_in_place(&secret, scope, nth, &envelope.body, &mut body).map_err(damaged)?;
+                let content = Content::Open(Body::parse(&body).map_err(damaged)?);
+                (content, Some((body, secret.salt)))
             }
         };
         let (hash, envelope_bytes) = (leaf_hash(line.envelope), line.envelope.len());
@@ -476,22 +568,19 @@ impl LedgerReader {
             content,
             hash,
         };
-        Ok(Some(Opened {
-            event,
-            line: bytes,
-            envelope_bytes,
-            body,
-        }))
+        Ok((event, envelope_bytes, body))
     }
 }
+
+/// A body's plaintext and its salt, unless it is erased.
+pub(crate) type Plaintext = Option<(Vec<u8>, [u8; 32])>;
 
 /// An event, and the bytes that it was made of.
 pub(crate) struct Opened {
     pub(crate) event: Event,
     line: Vec<u8>,
     envelope_bytes: usize,
-    /// The body's plaintext and its salt, unless it is erased.
-    pub(crate) body: Option<(Vec<u8>, [u8; 32])>,
+    pub(crate) body: Plaintext,
 }
 
 impl Opened {
@@ -502,6 +591,9 @@ impl Opened {
 }
 
 fn read_line(file: &DiskFile, place: Place, seq: u64) -> Result<Vec<u8>> {
+    if place.length as usize > limits::COMMIT_BYTES {
+        return Err(damaged(file, place, seq, &"no commit is so long"));
+    }
     let bytes = file.read_range(u64::from(place.offset), place.length as usize)?;
     if bytes.is_empty() || bytes.len() != place.length as usize {
         return Err(damaged(file, place, seq, &"its line is missing"));
@@ -531,23 +623,6 @@ fn damaged(file: &DiskFile, place: Place, seq: u64, why: &dyn std::fmt::Display)
         file.name()
     );
     Error::new(ErrorKind::Corrupt, message)
-}
-
-/// Events of all scopes, oldest first. Ends at the end of its range or at the head.
-pub struct Events {
-    reader: LedgerReader,
-    range: Range<u64>,
-    paths: KeyPaths,
-}
-
-impl Iterator for Events {
-    type Item = Result<Event>;
-
-    fn next(&mut self) -> Option<Result<Event>> {
-        let seq = self.range.next()?;
-        let looked = self.reader.state.look_at_keys();
-        looked.and_then(|()| self.reader.load(seq, &mut self.paths)).transpose()
-    }
 }
 
 /// The ways down the key trees of the scopes that were read last, so that entries in order cost little to open.

@@ -103,14 +103,24 @@ impl Recent {
         self.ids.partition_point(|id| id.timestamp_ms() < ts.as_ms()) as u32
     }
 
-    /// Numbers of a scope's entries within `range`, at most `limit`, in the direction's order.
-    pub(crate) fn select(&self, scope: &Scope, range: Range<u32>, direction: Direction, limit: usize) -> Vec<u32> {
+    /// Positions and places of a scope's entries within `range`, at most `limit`, in the direction's order.
+    pub(crate) fn select(
+        &self,
+        scope: &Scope,
+        range: &Range<u64>,
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<(u64, Place)> {
         let Some(postings) = self.scopes.get(scope) else {
             return Vec::new();
         };
-        let from = postings.numbers.partition_point(|&number| number < range.start);
-        let to = postings.numbers.partition_point(|&number| number < range.end).max(from);
-        let within = postings.numbers[from..to].iter().copied();
+        let position = |number: u32| self.first + u64::from(number);
+        let point = |bound: u64| postings.numbers.partition_point(|&number| position(number) < bound);
+        let from = point(range.start);
+        let to = point(range.end).max(from);
+        let within = postings.numbers[from..to]
+            .iter()
+            .map(|&number| (position(number), self.place(number)));
         match direction {
             Direction::Forward => within.take(limit).collect(),
             Direction::Backward => within.rev().take(limit).collect(),

@@ -30,7 +30,7 @@ impl LedgerReader {
         for seq in first..end {
             let envelope = self.envelope(seq)?;
             if envelope.is_some_and(|envelope| answers(&envelope, id)) {
-                erased.push(Erased::of(&self.envelope_bytes(seq)?, &self.prove(seq)?)?);
+                erased.push(Erased::of(&self.envelope_bytes(seq)?, self.prove(seq)?)?);
             }
             if seq % 1_024 == 0 {
                 progress(seq - first, end - first);

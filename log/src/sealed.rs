@@ -9,6 +9,7 @@ use quipu_format::{EventId, IdempotencyKey, Scope, Timestamp};
 
 use crate::{
     Error, ErrorKind, Result,
+    blocks::is_useless,
     disk::DiskFile,
     open_files::OpenFiles,
     reader::Direction,
@@ -85,6 +86,14 @@ impl Sealed {
         }
     }
 
+    /// The sidecar, where there is one.
+    pub(crate) fn sidecar(&self) -> Option<Arc<Sidecar>> {
+        match self.lookup() {
+            Lookup::Recent(_) => None,
+            Lookup::Sidecar(sidecar) => Some(sidecar),
+        }
+    }
+
     /// Frees the memory where there is a sidecar by now.
     pub(crate) fn adopt_sidecar(&self) -> Result<()> {
         // It may have replaced one that was damaged.
@@ -118,13 +127,13 @@ impl Sealed {
     pub(crate) fn select(
         &self,
         scope: &Scope,
-        range: Range<u32>,
+        range: &Range<u64>,
         direction: Direction,
         limit: usize,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Vec<(u64, Place)>> {
         self.ask(
-            |recent| recent.select(scope, range.clone(), direction, limit),
-            |sidecar| sidecar.select(scope, range.clone(), direction, limit),
+            |recent| recent.select(scope, range, direction, limit),
+            |sidecar| sidecar.select(scope, range, direction, limit),
         )
     }
 
@@ -137,7 +146,7 @@ impl Sealed {
 
     /// Idempotency keys and positions, in the order of entries.
     pub(crate) fn keyed(&self) -> Result<Vec<(IdempotencyKey, u64)>> {
-        let keyed = self.ask(|recent| recent.keyed.clone(), |sidecar| sidecar.keyed().collect())?;
+        let keyed = self.ask(|recent| recent.keyed.clone(), |sidecar| sidecar.keyed())?;
         Ok(keyed
             .into_iter()
             .map(|(key, number)| (key, self.first + u64::from(number)))
@@ -169,15 +178,20 @@ impl Sealed {
         match self.lookup() {
             Lookup::Recent(found) => Ok(recent(&found)),
             Lookup::Sidecar(found) => match sidecar(&found) {
-                Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                Err(e) if is_useless(&e) => {
                     tracing::warn!(error = %e, "a sidecar is not whole");
-                    let read = Arc::new(self.read()?);
-                    *self.lookup.write().unwrap_or_else(PoisonError::into_inner) = Lookup::Recent(read.clone());
-                    Ok(recent(&read))
+                    Ok(recent(&*self.read_again()?))
                 }
                 answer => answer,
             },
         }
+    }
+
+    /// Does without the sidecar: the segment is read, and its entries are held in memory.
+    pub(crate) fn read_again(&self) -> Result<Arc<Recent>> {
+        let read = Arc::new(self.read()?);
+        *self.lookup.write().unwrap_or_else(PoisonError::into_inner) = Lookup::Recent(read.clone());
+        Ok(read)
     }
 
     /// Every line of the segment that is authentic.

@@ -30,8 +30,8 @@ use crate::{
 /// What is told to whoever made a request.
 pub(crate) type Answer = Result<Receipts>;
 
-/// Most requests are of one draft, and one less block of memory that goes from thread to thread is a third less time
-/// in the allocator.
+/// Most requests are of one draft: it needs no block of memory of its own, which one thread would allocate and another
+/// free.
 pub(crate) type Receipts = SmallVec<[Receipt; 1]>;
 
 /// Drafts that are appended together or not at all, and who waits for them.
@@ -225,6 +225,19 @@ impl Sequencer {
         let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.generation += 1;
         self.keyfile = KeyFile::replace(ledger, &keys)?;
+        Ok(())
+    }
+
+    /// From now on each write to the log fails.
+    #[cfg(test)]
+    pub(crate) fn lose_disk(&mut self) -> Result<()> {
+        let first = self
+            .state
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .newest_first();
+        self.active.file = Arc::new(self.state.log.read_file(&crate::segment::file_name(first))?);
         Ok(())
     }
 

@@ -4,38 +4,24 @@
 
 use std::{ops::Range, sync::Arc};
 
-use quipu_format::{EventId, Hash, IdempotencyKey, Scope, Timestamp, checksum};
+use quipu_format::{EventId, IdempotencyKey, Scope, Timestamp};
 use ulid::Ulid;
 
 use crate::{
-    Error, ErrorKind, Result,
+    Result,
+    blocks::{Blocks, Cursor, DATA_BYTES, Table, array, is_useless, number, partition_point},
     disk::{Access, Folder},
     open_files::OpenFiles,
+    postings::{self, SCOPE_BYTES, ScopePostings},
     reader::Direction,
     recent::{Place, Recent},
 };
 
 const MAGIC: &[u8; 16] = b"quipu-sidecar 1\n";
-/// Bytes of a block: data, the block's number in 8 bytes, and the checksum of both in 8 hexadecimal digits.
-const BLOCK_BYTES: usize = 4_096;
-const DATA_BYTES: usize = BLOCK_BYTES - 16;
-/// Bytes of a scope's digest in a record.
-const DIGEST_BYTES: usize = 16;
-
-/// The kinds of records, in the order of the file, and their bytes.
-#[derive(Clone, Copy)]
-enum Table {
-    /// Offset, length, name: one for each entry.
-    Entries = 0,
-    /// First bytes of SHA-256(scope), first posting, postings: sorted.
-    Scopes = 1,
-    /// Numbers of entries, scope after scope.
-    Postings = 2,
-    /// Idempotency key, number of its entry: in the order of entries.
-    Keyed = 3,
-}
-
-const RECORD_BYTES: [usize; 4] = [24, DIGEST_BYTES + 8, 4, 20];
+/// Bytes of the records: an entry's place and name; an entry's number; an idempotency key and its entry's number.
+const ENTRY_BYTES: usize = 24;
+const POSTING_BYTES: usize = 4;
+const KEYED_BYTES: usize = 20;
 
 pub(crate) fn file_name(first: u64) -> String {
     format!("{first:020}.idx")
@@ -45,10 +31,13 @@ pub(crate) fn file_name(first: u64) -> String {
 pub(crate) struct Sidecar {
     files: Arc<OpenFiles>,
     name: String,
+    first: u64,
     /// Bytes of all lines of the segment.
     pub(crate) entry_bytes: u64,
-    /// Records of each table.
-    counts: [u32; 4],
+    entries: Table<ENTRY_BYTES>,
+    pub(crate) scopes: Table<SCOPE_BYTES>,
+    pub(crate) postings: Table<POSTING_BYTES>,
+    keyed: Table<KEYED_BYTES>,
 }
 
 impl Sidecar {
@@ -59,91 +48,102 @@ impl Sidecar {
 
     /// None: there is no whole sidecar of a segment that begins with `first` and holds `count` entries.
     pub(crate) fn open(files: &Arc<OpenFiles>, first: u64, count: u64) -> Result<Option<Self>> {
-        let mut this = Self {
-            files: files.clone(),
-            name: file_name(first),
-            entry_bytes: 0,
-            counts: [0; 4],
-        };
-        let head = match this.block(0) {
+        let name = file_name(first);
+        let opened = Cursor::new(files, &name).and_then(|mut cursor| cursor.block(0).map(<[u8]>::to_vec));
+        let head = match opened {
             Ok(head) => head,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Ok(None),
+            Err(e) if is_useless(&e) => return Ok(None),
             Err(e) => return Err(e),
         };
         let number = |at: usize| u64::from_be_bytes(array(&head[at..]));
-        this.entry_bytes = number(24);
-        for (table, count) in this.counts.iter_mut().enumerate() {
-            *count = number(32 + 8 * table) as u32;
-        }
-        let fits = head[..16] == *MAGIC && number(16) == first && u64::from(this.counts[0]) == count;
-        Ok(fits.then_some(this))
+        let entries = Table::new(1, number(32) as u32);
+        let scopes = Table::new(entries.end(), number(40) as u32);
+        let postings = Table::new(scopes.end(), number(48) as u32);
+        let keyed = Table::new(postings.end(), number(56) as u32);
+        let fits = head[..16] == *MAGIC && number(16) == first && u64::from(entries.count) == count;
+        Ok(fits.then(|| Self {
+            files: files.clone(),
+            name,
+            first,
+            entry_bytes: number(24),
+            entries,
+            scopes,
+            postings,
+            keyed,
+        }))
     }
 
-    pub(crate) fn len(&self) -> u32 {
-        self.counts[Table::Entries as usize]
+    pub(crate) fn cursor(&self) -> Result<Cursor> {
+        Cursor::new(&self.files, &self.name)
     }
 
     /// Keyed entries in the segment.
     pub(crate) fn keyed_count(&self) -> u32 {
-        self.counts[Table::Keyed as usize]
+        self.keyed.count
     }
 
     pub(crate) fn place(&self, number: u32) -> Result<Place> {
-        if number >= self.len() {
-            return Ok(Place::default());
-        }
-        self.record::<24, _>(Table::Entries, number, |record| Place {
-            offset: u32::from_be_bytes(array(record)),
-            length: u32::from_be_bytes(array(&record[4..])),
-        })
+        self.place_at(&mut self.cursor()?, number)
+    }
+
+    /// Where each entry stands, in the order of their numbers.
+    pub(crate) fn places(&self) -> Result<Vec<Place>> {
+        let mut cursor = self.cursor()?;
+        (0..self.entries.count)
+            .map(|number| self.place_at(&mut cursor, number))
+            .collect()
     }
 
     pub(crate) fn id(&self, number: u32) -> Result<Ulid> {
-        self.record::<24, _>(Table::Entries, number, |record| {
-            Ulid(u128::from_be_bytes(array(&record[8..])))
-        })
+        self.id_at(&mut self.cursor()?, number)
     }
 
     pub(crate) fn find(&self, id: EventId) -> Result<Option<u32>> {
-        let at = partition_point(0..self.len(), |number| Ok(self.id(number)? < id.0))?;
-        Ok((at < self.len() && self.id(at)? == id.0 && self.place(at)?.length > 0).then_some(at))
+        let mut cursor = self.cursor()?;
+        let count = self.entries.count;
+        let at = partition_point(0..count, |number| Ok(self.id_at(&mut cursor, number)? < id.0))?;
+        let found = at < count && self.id_at(&mut cursor, at)? == id.0 && self.place_at(&mut cursor, at)?.length > 0;
+        Ok(found.then_some(at))
     }
 
     pub(crate) fn number_at(&self, ts: Timestamp) -> Result<u32> {
-        partition_point(0..self.len(), |number| Ok(self.id(number)?.timestamp_ms() < ts.as_ms()))
+        let mut cursor = self.cursor()?;
+        partition_point(0..self.entries.count, |number| {
+            Ok(self.id_at(&mut cursor, number)?.timestamp_ms() < ts.as_ms())
+        })
     }
 
+    /// Positions and places of a scope's entries within `range`, at most `limit`, in the direction's order.
     pub(crate) fn select(
         &self,
         scope: &Scope,
-        range: Range<u32>,
+        range: &Range<u64>,
         direction: Direction,
         limit: usize,
-    ) -> Result<Vec<u32>> {
-        let Some(postings) = self.postings(scope)? else {
+    ) -> Result<Vec<(u64, Place)>> {
+        let mut cursor = self.cursor()?;
+        let Some(of_scope) = postings::find(&mut cursor, self.scopes, scope)? else {
             return Ok(Vec::new());
         };
-        let from = partition_point(postings.clone(), |at| Ok(self.posting(at)? < range.start))?;
-        let to = partition_point(from..postings.end, |at| Ok(self.posting(at)? < range.end))?;
-        let length = limit.min((to - from) as usize) as u32;
-        let within = match direction {
-            Direction::Forward => from..from + length,
-            Direction::Backward => to - length..to,
-        };
-        let mut numbers = within.map(|at| self.posting(at)).collect::<Result<Vec<_>>>()?;
-        if direction == Direction::Backward {
-            numbers.reverse();
-        }
-        Ok(numbers)
+        let about = self.first..self.first + u64::from(self.entries.count);
+        postings::select(&mut cursor, self.postings, of_scope, &about, range, direction, limit)?
+            .iter()
+            .map(|posting| {
+                let place = self.place_at(&mut cursor, number(posting))?;
+                Ok((self.first + u64::from(number(posting)), place))
+            })
+            .collect()
     }
 
     /// All idempotency keys, in the order of their entries.
-    pub(crate) fn keyed(&self) -> impl Iterator<Item = Result<(IdempotencyKey, u32)>> + '_ {
-        (0..self.keyed_count()).map(|at| {
-            self.record::<20, _>(Table::Keyed, at, |record| {
-                (IdempotencyKey(array(record)), u32::from_be_bytes(array(&record[16..])))
+    pub(crate) fn keyed(&self) -> Result<Vec<(IdempotencyKey, u32)>> {
+        let mut cursor = self.cursor()?;
+        (0..self.keyed.count)
+            .map(|at| {
+                let record = cursor.record(self.keyed, at)?;
+                Ok((IdempotencyKey(array(&record)), number(&record[16..])))
             })
-        })
+            .collect()
     }
 
     /// Bytes of the file.
@@ -151,98 +151,21 @@ impl Sidecar {
         self.files.get(&self.name)?.len()
     }
 
-    /// Where a scope's postings are. Digests are spread evenly, so the guess by proportion is nearly right.
-    fn postings(&self, scope: &Scope) -> Result<Option<Range<u32>>> {
-        let wanted = digest(scope);
-        let count = self.counts[Table::Scopes as usize];
-        let digest_at = |at: u32| self.record::<24, _>(Table::Scopes, at, |record| array::<DIGEST_BYTES>(record));
-        let head = u64::from(u32::from_be_bytes(array(&wanted)));
-        let guess = ((head * u64::from(count)) >> 32) as u32;
-        // Widens around the guess until the digest is enclosed.
-        let (mut low, mut high, mut step) = (guess, guess, 16_u32);
-        while low > 0 && digest_at(low)? >= wanted {
-            low = low.saturating_sub(step);
-            step = step.saturating_mul(4);
+    fn place_at(&self, cursor: &mut Cursor, at: u32) -> Result<Place> {
+        if at >= self.entries.count {
+            return Ok(Place::default());
         }
-        step = 16;
-        while high < count && digest_at(high)? < wanted {
-            high = high.saturating_add(step).min(count);
-            step = step.saturating_mul(4);
-        }
-        let at = partition_point(low..high, |at| Ok(digest_at(at)? < wanted))?;
-        if at >= count {
-            return Ok(None);
-        }
-        self.record::<24, _>(Table::Scopes, at, |record| {
-            let start = u32::from_be_bytes(array(&record[DIGEST_BYTES..]));
-            let length = u32::from_be_bytes(array(&record[DIGEST_BYTES + 4..]));
-            (record[..DIGEST_BYTES] == wanted).then(|| start..start.saturating_add(length))
+        let record = cursor.record(self.entries, at)?;
+        Ok(Place {
+            offset: number(&record),
+            length: number(&record[4..]),
         })
     }
 
-    fn posting(&self, at: u32) -> Result<u32> {
-        self.record::<4, _>(Table::Postings, at, |record| u32::from_be_bytes(*record))
+    fn id_at(&self, cursor: &mut Cursor, at: u32) -> Result<Ulid> {
+        let record = cursor.record(self.entries, at)?;
+        Ok(Ulid(u128::from_be_bytes(array(&record[8..]))))
     }
-
-    /// Reads one record of a table.
-    fn record<const BYTES: usize, T>(&self, table: Table, at: u32, read: impl FnOnce(&[u8; BYTES]) -> T) -> Result<T> {
-        if at >= self.counts[table as usize] {
-            return Err(self.damaged("a record is missing"));
-        }
-        let before: u64 = (0..table as usize).map(|table| blocks(table, self.counts[table])).sum();
-        let in_block = (DATA_BYTES / BYTES) as u32;
-        let block = self.block(1 + before + u64::from(at / in_block))?;
-        let from = (at % in_block) as usize * BYTES;
-        Ok(read(&array(&block[from..])))
-    }
-
-    /// Data of a block whose checksum is right.
-    fn block(&self, number: u64) -> Result<Vec<u8>> {
-        let file = self.files.get(&self.name)?;
-        let mut block = file.read_range(number * BLOCK_BYTES as u64, BLOCK_BYTES)?;
-        let whole = block
-            .split_last_chunk::<8>()
-            .is_some_and(|(covered, crc)| covered.ends_with(&number.to_be_bytes()) && checksum(covered) == *crc);
-        if block.len() != BLOCK_BYTES || !whole {
-            return Err(self.damaged(&format!("block {number} is not whole")));
-        }
-        block.truncate(DATA_BYTES);
-        Ok(block)
-    }
-
-    fn damaged(&self, why: &str) -> Error {
-        let message = format!("log/{} is damaged ({why}); it is made anew from its segment", self.name);
-        Error::new(ErrorKind::Corrupt, message)
-    }
-}
-
-/// First number in the range for which `before` is false.
-fn partition_point(range: Range<u32>, before: impl Fn(u32) -> Result<bool>) -> Result<u32> {
-    let Range { mut start, mut end } = range;
-    while start < end {
-        let middle = start + (end - start) / 2;
-        if before(middle)? {
-            start = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    Ok(start)
-}
-
-fn blocks(table: usize, records: u32) -> u64 {
-    u64::from(records).div_ceil((DATA_BYTES / RECORD_BYTES[table]) as u64)
-}
-
-fn digest(scope: &Scope) -> [u8; DIGEST_BYTES] {
-    array(&Hash::of(&[scope.as_str().as_bytes()]).0)
-}
-
-/// The first bytes of a slice that is long enough.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    array.copy_from_slice(&bytes[..N]);
-    array
 }
 
 /// The whole file.
@@ -250,7 +173,7 @@ fn encode(recent: &Recent) -> Vec<u8> {
     let mut scopes: Vec<_> = recent
         .scopes
         .iter()
-        .map(|(scope, postings)| (digest(scope), &postings.numbers))
+        .map(|(scope, postings)| (postings::digest(scope), &postings.numbers))
         .collect();
     scopes.sort_unstable_by_key(|(digest, _)| *digest);
     let counts = [
@@ -263,72 +186,41 @@ fn encode(recent: &Recent) -> Vec<u8> {
     head.extend_from_slice(MAGIC);
     head.extend_from_slice(&recent.first.to_be_bytes());
     head.extend_from_slice(&recent.entry_bytes.to_be_bytes());
-    counts
-        .iter()
-        .for_each(|&count| head.extend_from_slice(&(count as u64).to_be_bytes()));
+    for count in counts {
+        head.extend_from_slice(&(count as u64).to_be_bytes());
+    }
     let mut file = Blocks::default();
-    file.records(std::iter::once(head), DATA_BYTES);
-    let entries = recent.places.iter().zip(&recent.ids).map(|(place, id)| {
-        [
-            &place.offset.to_be_bytes()[..],
-            &place.length.to_be_bytes(),
-            &id.0.to_be_bytes(),
-        ]
-        .concat()
-    });
-    file.records(entries, RECORD_BYTES[Table::Entries as usize]);
-    let mut posting = 0_u32;
-    let records = scopes.iter().map(|(digest, numbers)| {
-        let length = numbers.len() as u32;
-        let record = [&digest[..], &posting.to_be_bytes(), &length.to_be_bytes()].concat();
-        posting += length;
-        record
-    });
-    file.records(records, RECORD_BYTES[Table::Scopes as usize]);
-    let numbers = scopes.iter().flat_map(|(_, numbers)| numbers.iter());
-    file.records(
-        numbers.map(|number| number.to_be_bytes().to_vec()),
-        RECORD_BYTES[Table::Postings as usize],
-    );
-    let keyed = recent
-        .keyed
-        .iter()
-        .map(|(key, number)| [&key.0[..], &number.to_be_bytes()].concat());
-    file.records(keyed, RECORD_BYTES[Table::Keyed as usize]);
-    file.bytes
-}
-
-#[derive(Default)]
-struct Blocks {
-    bytes: Vec<u8>,
-}
-
-impl Blocks {
-    /// Adds a table: as many whole records a block as fit, zeros behind them.
-    fn records(&mut self, records: impl Iterator<Item = Vec<u8>>, record_bytes: usize) {
-        let in_block = DATA_BYTES / record_bytes;
-        let mut data = Vec::with_capacity(DATA_BYTES);
-        for (at, record) in records.enumerate() {
-            if at > 0 && at.is_multiple_of(in_block) {
-                self.block(&mut data);
-            }
-            data.extend_from_slice(&record);
-        }
-        if !data.is_empty() {
-            self.block(&mut data);
-        }
+    file.push(&head);
+    file.end_table();
+    for (place, id) in recent.places.iter().zip(&recent.ids) {
+        let mut record = [0; ENTRY_BYTES];
+        record[..4].copy_from_slice(&place.offset.to_be_bytes());
+        record[4..8].copy_from_slice(&place.length.to_be_bytes());
+        record[8..].copy_from_slice(&id.0.to_be_bytes());
+        file.push(&record);
     }
-
-    fn block(&mut self, data: &mut Vec<u8>) {
-        data.resize(DATA_BYTES, 0);
-        let number = (self.bytes.len() / BLOCK_BYTES) as u64;
-        data.extend_from_slice(&number.to_be_bytes());
-        self.bytes.extend_from_slice(data);
-        self.bytes.extend_from_slice(&checksum(data));
-        data.clear();
+    file.end_table();
+    let mut first = 0;
+    for (digest, numbers) in &scopes {
+        let (digest, count) = (*digest, numbers.len() as u32);
+        file.push(&ScopePostings { digest, first, count }.write());
+        first += count;
     }
+    file.end_table();
+    for number in scopes.iter().flat_map(|(_, numbers)| numbers.iter()) {
+        file.push(&number.to_be_bytes());
+    }
+    file.end_table();
+    for (key, number) in &recent.keyed {
+        let mut record = [0; KEYED_BYTES];
+        record[..16].copy_from_slice(&key.0);
+        record[16..].copy_from_slice(&number.to_be_bytes());
+        file.push(&record);
+    }
+    file.end_table();
+    file.take().0
 }
 
 #[cfg(test)]
 #[path = "sidecar_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use crate::{
     Absent, Error, ErrorKind, Result,
-    archive::{self, Archive},
+    archive::{Archive, Segments},
     checkpoint, components,
     disk::{DiskFile, Folder},
     entry::{Checks, Entry, Met, Scopes},
@@ -138,8 +138,9 @@ fn verify_all(
     let log = folder.sub(segment::FOLDER)?;
     let mut files = Vec::new();
     let archive = Archive::read(folder)?;
-    for first in archive::list(folder, &log)? {
-        let opened = archive::open(folder, &log, first);
+    let segments = Segments::new(folder.clone(), log);
+    for first in segments.list()? {
+        let opened = segments.open(first);
         let segment = match (opened, archive.find(first)) {
             (Err(e), Some(archived)) if e.kind() == ErrorKind::NotHere => Segment::Absent(archived.absent()),
             // A cold file that is not one: its name is in the message.
@@ -234,9 +235,9 @@ struct Walk<'a> {
     checkpoint_size: u64,
     notes: Vec<String>,
     lineage: Lineage,
+    roots: RootFold,
     operators: Operators,
     verdicts: Verdicts,
-    roots: RootFold,
     gaps: Gaps,
     tree: TreeCheck,
     /// Components that were looked at.
@@ -267,9 +268,9 @@ impl<'a> Walk<'a> {
             checkpoint_size: 0,
             notes: Vec::new(),
             lineage: Lineage::default(),
+            roots: RootFold::default(),
             operators: Operators::default(),
             verdicts: Verdicts::default(),
-            roots: RootFold::default(),
             gaps: Gaps::default(),
             tree: TreeCheck::default(),
             components: HashSet::new(),
@@ -373,7 +374,7 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end as u64, Some(next), &what));
         }
-        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key, self.checkpoint_size) {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
@@ -394,8 +395,8 @@ impl<'a> Walk<'a> {
             }
         }
         self.lineage.pass();
-        self.operators.pass();
         self.roots.pass();
+        self.operators.pass();
         Ok(())
     }
 

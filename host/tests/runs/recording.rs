@@ -1,7 +1,7 @@
 //! What the ledger knows of a run.
 
 use quipu_format::{Event, Hash};
-use quipu_host::Outcome;
+use quipu_host::{Outcome, RunReport};
 use serde_json::{Value, json};
 
 use crate::guests::{House, answer, grant, guest, kinds, limits, payload, scope};
@@ -69,6 +69,23 @@ async fn a_run_ends_with_outcome_output_transcript_and_counts() {
         json!({"outcome": "ok", "calls": report.calls, "appends": 1})
     );
     assert_eq!(house.events().last().unwrap(), &end);
+}
+
+/// What descends from an event is found by it.
+#[tokio::test]
+async fn a_run_ends_with_what_its_readers_gave_it() {
+    let house = House::new();
+    let read = |report: &RunReport| payload(&house.end(report.run).unwrap())["read"].clone();
+    for _ in 0..3 {
+        house.seed("home", "user:ann", r#"{"text":"said"}"#);
+    }
+    let wrote = house.run("writer", &grant(), "{}").await;
+    assert_eq!(read(&wrote), json!({}));
+    // The run before is recorded in the same scope, and its record is not shown: entries 3 and 5.
+    let page = house.run("reader", &grant(), r#"{"page":2}"#).await;
+    assert_eq!(read(&page), json!({"home": [[0, 2], [4, 4]]}));
+    let recalled = house.run("recaller", &grant(), r#"{"search":"said"}"#).await;
+    assert_eq!(read(&recalled), json!({}));
 }
 
 #[tokio::test]

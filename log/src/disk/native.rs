@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    num::NonZeroU64,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
     sync::Arc,
@@ -15,7 +16,7 @@ use cap_std::{
     fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
 };
 use rustix::{
-    fs::{FlockOperation, IFlags, RenameFlags},
+    fs::{Advice, FlockOperation, IFlags, RenameFlags},
     io::Errno,
 };
 
@@ -96,6 +97,10 @@ impl FolderBackend for Dir {
         Ok(names)
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(self.metadata(name)?.len())
+    }
+
     /// A descriptor of a `Dir` is opened with `O_PATH`, which cannot be synced, so "." is opened in it.
     fn sync(&self) -> io::Result<()> {
         self.open(".")?.sync_all()
@@ -138,6 +143,11 @@ impl FileBackend for File {
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         FileExt::read_at(self, bytes, offset)
+    }
+
+    fn prefetch(&self, offset: u64, length: u64) {
+        // Advice: what becomes of it does not matter.
+        let _ = rustix::fs::fadvise(self, offset, NonZeroU64::new(length), Advice::WillNeed);
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {

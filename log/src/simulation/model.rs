@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use quipu_format::{Checkpoint, Content, Event, EventId, Hash, Scope, VerifierKey, tree::Frontier};
+use quipu_format::{Content, Event, EventId, Hash, Scope, tree::Frontier};
 
-use crate::{Draft, LedgerReader, Receipt, erasure};
+use crate::{Draft, LedgerReader, Receipt, erasure, verifier_keys::VerifierKeys};
 
 /// A promise that was broken, in words.
 pub(super) type Result<T = ()> = std::result::Result<T, String>;
@@ -302,8 +302,8 @@ impl Model {
     }
 
     /// A checkpoint was seen: its signature is good, and it is the only one of its size.
-    pub(super) fn signed(&mut self, note: &[u8], key: &VerifierKey) -> Result {
-        let checkpoint = Checkpoint::open(note, key).map_err(|e| format!("a checkpoint that is none: {e}"))?;
+    pub(super) fn signed(&mut self, note: &[u8], keys: &VerifierKeys) -> Result {
+        let checkpoint = keys.open(note).map_err(|e| format!("a checkpoint that is none: {e}"))?;
         let known = *self.roots.entry(checkpoint.size).or_insert(checkpoint.root);
         ensure!(
             known == checkpoint.root,

@@ -126,6 +126,13 @@ impl FolderBackend for SimFolder {
         })
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        self.process.whole(Call::Look, (13, self.node), |state| {
+            let node = state.look_up(self.node, name)?;
+            Ok(state.file(node).0.len() as u64)
+        })
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.process.whole(Call::Sync, (8, self.node), |state| {
             if state.plan.lie != Some(Lie::FolderSync) {

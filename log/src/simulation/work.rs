@@ -9,7 +9,8 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake,
+    intake, rotation,
+    sequencer::Receipts,
 };
 
 impl World {
@@ -48,6 +49,7 @@ impl World {
             14 => self.contradict(),
             15 => self.publish(),
             16 => self.import(),
+            17 if self.dice.one_in(2) => self.rotate(),
             17 => self.rewrite_keys(),
             18 => self.keep_component(),
             19 => self.intrude(),
@@ -126,6 +128,14 @@ impl World {
                     waiting.push((batch, answer));
                 }
                 Err(e) => turned_away.push((batch, e)),
+            }
+        }
+        if self.dice.one_in(2) {
+            // Some were made ready while the commit before was written.
+            let stage = writer.parts.sequencer.shared_stage();
+            let mut stage = stage.lock().unwrap();
+            while taken.first().is_some_and(|request| stage.takes(request)) {
+                stage.add_ahead(taken.remove(0));
             }
         }
         writer.parts.commit(taken);
@@ -232,6 +242,12 @@ impl World {
                 "no checkpoint on a healthy machine: {e}"
             );
         }
+        // As far as there was time beside the commits.
+        for _ in 0..self.dice.below(8) {
+            if !writer.parts.publisher.merge() {
+                break;
+            }
+        }
         self.witness()
     }
 
@@ -266,12 +282,12 @@ impl World {
             let (mut broken, mut unknown) = (Ok(()), None);
             let mut append = |drafts: Vec<Draft>| {
                 let batch = model.submit(&drafts);
-                let answer = parts.append_all(drafts).map(smallvec::SmallVec::into_vec);
+                let answer = parts.append_all(drafts);
                 match &answer {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),
                 }
-                answer
+                answer.map(Receipts::into_vec)
             };
             let _ = plan.apply_by(&mut append, &Actor::new("agent:importer").unwrap(), &mut |_, _| {});
             broken?;
@@ -292,6 +308,16 @@ impl World {
             // Which of the two files holds is found out by opening.
             self.stop();
         }
+        Ok(())
+    }
+
+    /// The ledger gets another key: the next open finishes what this begins.
+    pub(super) fn rotate(&mut self) -> Result {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let folder = writer.process.folder();
+        // Whether it came to be is found out by opening.
+        let _ = rotation::begin(&mut writer.parts, &folder);
+        self.stop();
         Ok(())
     }
 

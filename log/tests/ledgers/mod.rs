@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quipu_format::{Actor, Body, Event, Kind, Scope};
+use quipu_format::{Actor, Body, Event, Kind, Scope, VerifierKey};
 use quipu_log::{CreateOptions, Draft, Ledger, OpenOptions, Verification, verify};
 
 /// A ledger on disk, removed when dropped.
@@ -25,23 +25,24 @@ impl TestLedger {
     }
 
     pub fn create_with(segment_bytes: u64) -> Self {
-        Self::create_in(&std::env::temp_dir(), segment_bytes)
+        let options = CreateOptions::new("example.com/test");
+        Self::make(&std::env::temp_dir(), segment_bytes, options)
     }
 
     /// In memory, where the machine has such a folder: for tests that do not depend on the disk, and would wait for it.
     pub fn create_in_memory() -> Self {
-        let memory = Path::new("/dev/shm");
-        if tempfile::tempfile_in(memory).is_ok() {
-            Self::create_in(memory, 64 << 20)
-        } else {
-            Self::create()
-        }
+        Self::make(&memory(), 64 << 20, CreateOptions::new("example.com/test"))
     }
 
-    fn create_in(folder: &Path, segment_bytes: u64) -> Self {
+    /// The same, with a first operator.
+    pub fn create_in_memory_with(operator: &VerifierKey) -> Self {
+        let options = CreateOptions::new("example.com/test").operator(operator).unwrap();
+        Self::make(&memory(), 64 << 20, options)
+    }
+
+    fn make(folder: &Path, segment_bytes: u64, mut options: CreateOptions) -> Self {
         let folder = tempfile::tempdir_in(folder).unwrap();
         let path = folder.path().join("ledger");
-        let mut options = CreateOptions::new("example.com/test");
         options.segment_bytes = segment_bytes;
         Ledger::create(&path, options).unwrap().close().unwrap();
         Self {
@@ -83,6 +84,15 @@ impl TestLedger {
             .collect();
         names.sort();
         names
+    }
+}
+
+fn memory() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if tempfile::tempfile_in(memory).is_ok() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
     }
 }
 

@@ -13,6 +13,9 @@ mod stranger;
 use std::{thread, time::Instant};
 
 use cases::Cases;
+use ledgers::{TestLedger, draft};
+use quipu_format::{Content, Scope, Signer};
+use quipu_log::{ErasurePlan, Target};
 use stranger::Stranger;
 
 /// Entries up to which a log of every size is verified.
@@ -34,6 +37,38 @@ fn every_size_is_accepted_and_every_changed_bit_refused() {
         cases.damaged.len(),
         begin.elapsed()
     );
+    judge(&cases);
+}
+
+#[test]
+fn what_was_redacted_and_forgotten_changes_nothing_for_strangers() {
+    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+    let mut cases = Cases::of(TestLedger::create_in_memory_with(&kim.verifier_key()));
+    let ledger = cases.ledger.open();
+    let receipts: Vec<_> = (0..300)
+        .map(|n| {
+            ledger
+                .append_blocking(draft(["a", "b"][n % 2], &n.to_string()))
+                .unwrap()
+        })
+        .collect();
+    ledger.close().unwrap();
+    cases.take();
+    let ledger = cases.ledger.open();
+    let targets = [
+        Target::Events(receipts.iter().step_by(7).map(|receipt| receipt.id).collect()),
+        Target::Scope(Scope::new("b").unwrap()),
+    ];
+    for target in targets {
+        let plan = ErasurePlan::new(ledger.reader(), &target, None).unwrap();
+        let acts = plan.sign(ledger.reader(), &kim, "on request").unwrap();
+        ledger.act_blocking(acts).unwrap();
+    }
+    let erased = ledger.reader().event(receipts[0].seq).unwrap().unwrap();
+    assert_eq!(erased.content, Content::Erased);
+    ledger.close().unwrap();
+    cases.take();
+    cases.damage_newest();
     judge(&cases);
 }
 

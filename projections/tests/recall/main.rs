@@ -1,5 +1,6 @@
 //! Recall over real ledgers, through the public face alone.
 
+mod descent;
 mod erase;
 mod file;
 mod fixture;

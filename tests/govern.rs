@@ -1,0 +1,331 @@
+//! Holds, retention, deletion requests and what descends from events, through the command.
+
+mod driver;
+
+use std::{fs, path::PathBuf};
+
+use driver::{Ledger, Ran, guest, quipu, run};
+use quipu_format::{Actor, Body, Kind, RunId, Scope, Signer};
+use quipu_log::{Draft, OpenOptions};
+use serde_json::{Value, json};
+
+/// A ledger with an operator, whose key lies beside it.
+struct Governed {
+    ledger: Ledger,
+    key: PathBuf,
+}
+
+impl Governed {
+    fn new() -> Self {
+        let ledger = Ledger::new();
+        let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+        let key = ledger.file("kim.key", kim.to_text().as_bytes());
+        let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
+        open.found_operator(&kim.verifier_key()).unwrap();
+        open.close().unwrap();
+        Self { ledger, key }
+    }
+
+    /// What Kim does.
+    fn kim(&self, args: &[&str]) -> Ran {
+        run(self
+            .ledger
+            .command(args)
+            .args(["--operator", "kim", "--key"])
+            .arg(&self.key))
+    }
+
+    fn erased(&self, id: &str) -> bool {
+        let event = self.ledger.run(["show", id, "--json"]).good().json();
+        event["erased"] == true
+    }
+
+    fn verifier_key(&self) -> String {
+        let stats = self.ledger.run(["stats", "--json"]).good().json();
+        stats["verifierKey"].as_str().unwrap().to_owned()
+    }
+
+    fn run_guest(&self, name: &str, input: &str, home: &str) -> Ran {
+        run(self
+            .ledger
+            .command(["run"])
+            .arg(guest(name))
+            .arg(input)
+            .args(["--actor", "agent:test", "--home", home]))
+    }
+}
+
+/// Asserts that the command's output has these parts.
+#[track_caller]
+fn says(ran: &Ran, parts: &[&str]) {
+    for part in parts {
+        assert!(ran.out.contains(part), "{part:?} is not in: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_hold_refuses_by_name_what_it_is_over() {
+    let it = Governed::new();
+    let (held, free) = (it.ledger.append("a", "one", &[]), it.ledger.append("a", "two", &[]));
+    it.kim(&[
+        "hold",
+        "add",
+        "--event",
+        &held,
+        "--name",
+        "case-17",
+        "--reason",
+        "litigation",
+    ])
+    .good();
+    let listed = it.ledger.run(["hold", "list", "--json"]).good().json();
+    assert_eq!(
+        (&listed["id"], &listed["reason"]),
+        (&json!("case-17"), &json!("litigation"))
+    );
+    assert_eq!(listed["over"], json!([{"ranges": [[0, 0]], "scope": "a"}]));
+    // In clear there is the hold, and not why.
+    let log = fs::read_to_string(it.ledger.path().join("log/00000000000000000000.log")).unwrap();
+    assert!(log.contains("case-17") && !log.contains("litigation"));
+
+    for refused in [
+        it.kim(&["redact", &held, &free, "--reason", "asked for"]),
+        it.kim(&["forget-scope", "a", "--reason", "asked for"]),
+        it.kim(&[
+            "retain",
+            "--scope",
+            "a",
+            "--before",
+            "2999-01-01",
+            "--reason",
+            "asked for",
+        ]),
+    ] {
+        refused.exits(1).tells(&["case-17", "hold remove"]);
+    }
+    assert!(!it.erased(&held) && !it.erased(&free));
+    it.kim(&["redact", &free, "--reason", "asked for"]).good();
+    it.kim(&["hold", "remove", "case-17", "--reason", "settled"]).good();
+    it.kim(&["redact", &held, "--reason", "asked for"]).good();
+    assert!(it.erased(&held) && it.erased(&free));
+    assert!(it.ledger.run(["hold", "list", "--json"]).good().out.is_empty());
+    let all = it.ledger.run(["hold", "list", "--all", "--json"]).good().json();
+    assert_eq!(all["released"]["operator"], "operator:kim");
+    it.kim(&["hold", "remove", "case-17", "--reason", "again"]).exits(1);
+}
+
+#[test]
+fn another_key_than_the_operators_does_nothing() {
+    let it = Governed::new();
+    it.ledger.append("a", "one", &[]);
+    let hold = ["hold", "add", "--scope", "a", "--name", "h", "--reason", "r"];
+    let lee = Signer::new("operator:lee", [8; 32]).unwrap();
+    let key = it.ledger.file("lee.key", lee.to_text().as_bytes());
+    for (name, told) in [("lee", "operator:lee"), ("kim", "holds the key of operator:lee")] {
+        run(it.ledger.command(hold).args(["--operator", name, "--key"]).arg(&key))
+            .exits(2)
+            .tells(&[told]);
+    }
+    assert!(it.ledger.run(["hold", "list", "--json"]).good().out.is_empty());
+}
+
+#[test]
+fn retention_keeps_the_young_and_erases_the_due() {
+    let it = Governed::new();
+    let ids: Vec<_> = (0..4)
+        .map(|i| it.ledger.append("customer:1", &format!("said {i}"), &[]))
+        .collect();
+    let set = ["retention", "set", "customer:*", "--basis", "contract"];
+    it.kim(&[&set[..], &["--keep-days", "30"]].concat()).good();
+    let shown = it.ledger.run(["retention", "show", "--json"]).good().json();
+    assert_eq!(
+        (&shown["of"], &shown["keepDays"], &shown["basis"]),
+        (&json!("customer:*"), &json!(30), &json!("contract"))
+    );
+    it.kim(&["redact", &ids[0], "--reason", "asked for"])
+        .exits(1)
+        .tells(&["customer:*", "30 days"]);
+    it.kim(&[&set[..], &["--keep-days", "30", "--erase-after-days", "29"]].concat())
+        .exits(2);
+    says(
+        &it.ledger.run(["retention", "run", "--dry-run"]).good(),
+        &["nothing is due"],
+    );
+
+    it.kim(&[&set[..], &["--erase-after-days", "0"]].concat()).good();
+    it.kim(&["hold", "add", "--event", &ids[1], "--name", "case-17", "--reason", "r"])
+        .good();
+    let due = it.ledger.run(["retention", "run", "--dry-run", "--json"]).good().json();
+    assert_eq!(due["erasures"][0]["ranges"], json!([[0, 0], [2, 3]]));
+    assert_eq!(due["held"], json!([{"hold": "case-17", "ranges": [[1, 1]]}]));
+    assert!(!it.erased(&ids[0]));
+    it.ledger.run(["retention", "run"]).exits(2).tells(&["--operator"]);
+    says(&it.kim(&["retention", "run"]).good(), &["erased", "case-17"]);
+    let gone: Vec<_> = ids.iter().map(|id| it.erased(id)).collect();
+    assert_eq!(gone, [true, false, true, true]);
+    it.kim(&["retention", "remove", "customer:*", "--reason", "r"]).good();
+    says(
+        &it.ledger.run(["retention", "run", "--dry-run"]).good(),
+        &["nothing is due"],
+    );
+}
+
+#[test]
+fn a_request_ends_in_a_report_that_anybody_checks() {
+    let it = Governed::new();
+    for i in 0..3 {
+        it.ledger.append("customer:4711", &format!("said {i}"), &[]);
+    }
+    let kept = it.ledger.append("team:support", "said elsewhere", &[]);
+    let open = [
+        "request",
+        "open",
+        "dsr-1",
+        "--subject",
+        "person:4711",
+        "--scope",
+        "customer:4711",
+    ];
+    it.kim(&[&open[..], &["--scope", "team:support", "--deadline", "2020-01-01"]].concat())
+        .good();
+    it.kim(&[
+        "hold",
+        "add",
+        "--event",
+        &kept,
+        "--name",
+        "case-17",
+        "--reason",
+        "litigation",
+    ])
+    .good();
+    says(&it.ledger.run(["request", "list"]).good(), &["dsr-1", "overdue"]);
+    let erase = ["forget-scope", "customer:4711", "--reason", "asked for", "--request"];
+    it.kim(&[&erase[..], &["dsr-2"]].concat()).exits(2).tells(&["dsr-2"]);
+    it.kim(&[&erase[..], &["dsr-1"]].concat()).good();
+    it.kim(&["request", "close", "dsr-1"]).good();
+    assert!(it.ledger.run(["request", "list", "--json"]).good().out.is_empty());
+    let closed = it.ledger.run(["request", "list", "--all", "--json"]).good().json();
+    assert_eq!(
+        (&closed["outcome"], &closed["overdue"]),
+        (&json!("completed"), &json!(false))
+    );
+
+    let note = it.ledger.run(["request", "report", "dsr-1"]).good().out;
+    let report: Value = serde_json::from_str(note.lines().nth(2).unwrap()).unwrap();
+    assert_eq!(report["entries"], 3);
+    assert_eq!(report["erased"][0]["ranges"], json!([[0, 2]]));
+    assert_eq!(report["held"][0]["reason"], "litigation");
+    assert_eq!(report["scopes"][0]["open"], 1);
+    assert!(!note.contains("said"));
+    let file = it.ledger.file("report", &note);
+    let vkey = it.verifier_key();
+    let check = |file: &PathBuf| run(quipu().arg("check").arg(file).args(["--vkey", &vkey, "--json"]));
+    let found = check(&file).good().json();
+    assert_eq!(
+        (&found["kind"], &found["report"]),
+        (&json!("completion report"), &report)
+    );
+    let text = it.ledger.run(["request", "report", "dsr-1", "--format", "text"]).good();
+    says(
+        &text,
+        &[
+            "person:4711",
+            "Erased: 3 entries",
+            "case-17",
+            "litigation",
+            "quipu check",
+        ],
+    );
+    for at in [20, note.len() / 2, note.len() - 10] {
+        let mut changed = note.clone().into_bytes();
+        changed[at] ^= 1;
+        check(&it.ledger.file("changed", changed)).exits(1);
+    }
+    it.ledger.run(["request", "report", "dsr-3"]).exits(1).tells(&["dsr-3"]);
+}
+
+/// The ids that a command listed as JSON lines.
+fn listed(ran: &Ran) -> Vec<(String, String)> {
+    let lines = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    lines.map(|line| (text(&line["id"]), text(&line["because"]))).collect()
+}
+
+#[test]
+fn what_descends_is_listed_and_then_redacted_too() {
+    let it = Governed::new();
+    let root = it.ledger.append("home", "our door code is 4711", &[]);
+    let rests = it.ledger.append("other", "there is a door", &["--evidence", &root]);
+    let apart = it.ledger.append("other", "nothing of this", &[]);
+    it.run_guest("echo", "what is there?", "home").good();
+    it.run_guest("writer", "{}", "home").good();
+    let home = it.ledger.log(&["--scope", "home"]);
+    let of_run = |kind: &str, n: usize| {
+        let mut all = home.iter().filter(|event| event["kind"] == kind);
+        all.nth(n).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let (wrote, end) = (of_run("memory.write", 1), of_run("quipu.run.end", 0));
+
+    let redact = ["redact", &root, "--reason", "asked for", "--json"];
+    let stopped = it.kim(&redact).exits(1);
+    let found = listed(&stopped);
+    assert!(stopped.err.contains("--cascade"), "{}", stopped.err);
+    assert!(found.contains(&(rests.clone(), "evidence".into())), "{found:?}");
+    assert!(found.contains(&(wrote.clone(), "read".into())), "{found:?}");
+    assert!(found.contains(&(end.clone(), "read".into())), "{found:?}");
+    // Not what nobody derived, nor what a run wrote that read nothing.
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(!it.erased(&root) && !it.erased(&rests));
+
+    it.kim(&[&redact[..], &["--cascade"]].concat()).good();
+    for id in [&root, &rests, &wrote, &end] {
+        assert!(it.erased(id), "{id}");
+    }
+    assert!(!it.erased(&apart) && !it.erased(&of_run("memory.write", 2)));
+    it.ledger.verify().good();
+}
+
+#[test]
+fn alone_leaves_what_descends() {
+    let it = Governed::new();
+    let root = it.ledger.append("home", "our door code is 4711", &[]);
+    let rests = it.ledger.append("home", "there is a door", &["--supersedes", &root]);
+    it.kim(&["redact", &root, "--reason", "asked for", "--alone"]).good();
+    assert!(it.erased(&root) && !it.erased(&rests));
+    // What is erased leads on to what rests on it.
+    let far = it.ledger.append("home", "a door it is", &["--evidence", &rests]);
+    it.kim(&["redact", &rests, "--reason", "asked for", "--alone"]).good();
+    let found = listed(&it.kim(&["redact", &root, "--reason", "asked for", "--json"]).exits(1));
+    assert_eq!(found, [(far, "evidence".to_owned())]);
+}
+
+/// It was killed, or an earlier release recorded it.
+#[test]
+fn a_run_without_a_record_counts_as_having_read_what_it_might() {
+    let it = Governed::new();
+    let granted = it.ledger.append("home", "granted", &[]);
+    let withheld = it.ledger.append("other", "withheld", &[]);
+    let open = quipu_log::Ledger::open(&it.ledger.path(), OpenOptions::default()).unwrap();
+    let run: RunId = "01J9ZQ4V8T4W3E2R1M0N5B6C7D".parse().unwrap();
+    let append = |kind: &str, sys: Option<Value>| {
+        let body = Body::new(None, r#"{"text":"by a run"}"#).unwrap();
+        let (scope, actor) = (Scope::new("home").unwrap(), Actor::new("agent:test").unwrap());
+        let mut draft = Draft::new(scope, actor, Kind::new(kind).unwrap(), body);
+        (draft.run, draft.sys) = (Some(run), sys);
+        open.append_blocking(draft).unwrap().id.to_string()
+    };
+    let head = open.reader().head();
+    append(
+        "quipu.run",
+        Some(json!({"run": {"head": head, "grant": {"home": "home", "read": []}}})),
+    );
+    let wrote = append("memory.write", None);
+    open.close().unwrap();
+    let later = it.ledger.append("home", "past its head", &[]);
+
+    let redact = |id: &str| it.kim(&["redact", id, "--reason", "asked for", "--json"]);
+    assert_eq!(listed(&redact(&granted).exits(1)), [(wrote, "mayHaveRead".to_owned())]);
+    redact(&withheld).good();
+    redact(&later).good();
+}
