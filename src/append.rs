@@ -3,8 +3,8 @@ use std::{
     path::PathBuf,
 };
 
-use quipu_format::{Actor, Body, EventId, Kind, Scope, Source};
-use quipu_log::{Draft, Ledger};
+use quipu_format::{Actor, Body, EventId, InclusionProof, Kind, Scope, Source};
+use quipu_log::{Draft, Ledger, Receipt};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Print the receipt as JSON
     #[arg(long)]
     json: bool,
+    /// Give a proof with each receipt, which `quipu check` takes: a checkpoint is signed for it at once
+    #[arg(long)]
+    prove: bool,
     #[command(flatten)]
     wait: Wait,
 }
@@ -109,33 +112,23 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
                 })
             };
             let input = opened().map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
-            stream(&mut BufReader::new(input), &defaults, &ledger)?;
+            stream(&mut BufReader::new(input), &defaults, &ledger, args.prove)?;
         }
-        (None, Some(scope)) => one(args.content, scope, args.actor, args.kind, args.json, &ledger)?,
+        (None, Some(scope)) => {
+            let draft = args.content.draft(scope, args.actor, args.kind)?;
+            one(draft, &ledger, args.prove, args.json)?;
+        }
         (None, None) => return Err(Failure::cannot("name the scope with --scope")),
     }
     ledger.close()?;
     good()
 }
 
-fn one(content: Content, scope: Scope, actor: Actor, kind: Kind, json: bool, ledger: &Ledger) -> Result<(), Failure> {
-    let payload = content.payload.clone().unwrap_or_else(|| content.payload_of_text());
-    let source = content.source_channel.map(|channel| Source {
-        channel,
-        conversation_id: content.source_conversation,
-        message_id: content.source_message,
-        extra: Map::new(),
-    });
-    let body = Body::new(source, &payload).map_err(|error| Failure::cannot(error.to_string()))?;
-    let mut draft = Draft::new(scope, actor, kind, body);
-    draft.evidence = content.evidence;
-    draft.supersedes = content.supersedes;
-    draft.key = content.key;
-    drafts::refuse_reserved(&draft).map_err(Failure::Cannot)?;
-    let receipt = ledger.append_blocking(draft)?;
+fn one(draft: Draft, ledger: &Ledger, prove: bool, json: bool) -> Result<(), Failure> {
+    let (receipt, proof) = append(draft, ledger, prove)?;
     let mut out = terminal::out();
     if json {
-        json_line(&mut out, &ReceiptLine::from(&receipt))?;
+        json_line(&mut out, &ReceiptLine::with(&receipt, proof.as_ref()))?;
     } else {
         let again = if receipt.repeated {
             ", appended before under the same key"
@@ -143,26 +136,36 @@ fn one(content: Content, scope: Scope, actor: Actor, kind: Kind, json: bool, led
             ""
         };
         writeln!(out, "{ID}{}{ID:#}  {DIM}seq {}{again}{DIM:#}", receipt.id, receipt.seq)?;
+        if let Some(proof) = proof {
+            write!(out, "{proof}")?;
+        }
     }
     Ok(out.flush()?)
 }
 
+fn append(draft: Draft, ledger: &Ledger, prove: bool) -> quipu_log::Result<(Receipt, Option<InclusionProof>)> {
+    if !prove {
+        return Ok((ledger.append_blocking(draft)?, None));
+    }
+    let proved = ledger.append_proved_blocking(draft)?;
+    Ok((proved.receipt, Some(proved.proof)))
+}
+
 /// Appends draft after draft, and gives each receipt before it reads on.
-fn stream(input: &mut dyn BufRead, defaults: &drafts::Defaults, ledger: &Ledger) -> Result<(), Failure> {
+fn stream(input: &mut dyn BufRead, defaults: &drafts::Defaults, ledger: &Ledger, prove: bool) -> Result<(), Failure> {
     let mut out = terminal::out();
     let mut lines = drafts::Lines::new(input);
     while let Some((number, line)) = lines.next().map_err(Failure::Cannot)? {
         let at = |message: String| format!("line {number}: {message}. The lines before it are in the ledger");
         let draft = defaults.draft(line).map_err(|message| Failure::cannot(at(message)))?;
-        let receipt = ledger
-            .append_blocking(draft)
-            .map_err(|error| match Failure::from(error) {
-                Failure::No(message) => Failure::No(at(message)),
-                Failure::Cannot(message) => Failure::Cannot(at(message)),
-                closed @ Failure::OutputClosed => closed,
-            })?;
+        let (receipt, proof) = append(draft, ledger, prove).map_err(|error| match Failure::from(error) {
+            Failure::No(message) => Failure::No(at(message)),
+            Failure::Cannot(message) => Failure::Cannot(at(message)),
+            closed @ Failure::OutputClosed => closed,
+        })?;
         // Nobody to tell is no reason to go on silently, nor to end as if all had been appended.
-        let told = json_line(&mut out, &ReceiptLine::from(&receipt)).and_then(|()| out.flush());
+        let line = ReceiptLine::with(&receipt, proof.as_ref());
+        let told = json_line(&mut out, &line).and_then(|()| out.flush());
         told.map_err(|_| {
             Failure::cannot(format!(
                 "line {number} is in the ledger, but its receipt could not be written: the lines after it were not read"
@@ -173,6 +176,23 @@ fn stream(input: &mut dyn BufRead, defaults: &drafts::Defaults, ledger: &Ledger)
 }
 
 impl Content {
+    fn draft(self, scope: Scope, actor: Actor, kind: Kind) -> Result<Draft, Failure> {
+        let payload = self.payload.clone().unwrap_or_else(|| self.payload_of_text());
+        let source = self.source_channel.map(|channel| Source {
+            channel,
+            conversation_id: self.source_conversation,
+            message_id: self.source_message,
+            extra: Map::new(),
+        });
+        let body = Body::new(source, &payload).map_err(|error| Failure::cannot(error.to_string()))?;
+        let mut draft = Draft::new(scope, actor, kind, body);
+        draft.evidence = self.evidence;
+        draft.supersedes = self.supersedes;
+        draft.key = self.key;
+        drafts::refuse_reserved(&draft).map_err(Failure::Cannot)?;
+        Ok(draft)
+    }
+
     fn payload_of_text(&self) -> String {
         let mut payload = Map::new();
         payload.insert("text".to_owned(), json!(self.text));

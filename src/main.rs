@@ -1,19 +1,27 @@
 //! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
 
+mod acting;
 mod append;
 mod archive;
 mod backup;
+mod check;
 mod confirm;
+mod disclose;
 mod drafts;
+mod event_name;
 mod export;
 mod failure;
+mod hold;
 mod import;
 mod init;
 mod ledger;
 mod log;
+mod prove;
 mod recover;
 mod render;
+mod request;
 mod restore;
+mod retention;
 mod run;
 mod seal;
 mod search;
@@ -22,6 +30,7 @@ mod stats;
 mod terminal;
 mod verify;
 mod why;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -69,6 +78,10 @@ enum Command {
     Search(search::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Witness(witness::Args),
+    Prove(prove::Args),
+    Disclose(disclose::Args),
+    Check(check::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
@@ -77,6 +90,9 @@ enum Command {
     Restore(restore::Args),
     Confirm(confirm::Args),
     Archive(archive::Args),
+    Hold(hold::Args),
+    Retention(retention::Args),
+    Request(request::Args),
 }
 
 fn main() -> ExitCode {
@@ -95,6 +111,10 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
+        Command::Witness(args) => witness::execute(args, ledger),
+        Command::Prove(args) => prove::execute(args, ledger),
+        Command::Disclose(args) => disclose::execute(args, ledger),
+        Command::Check(args) => check::execute(args),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
@@ -103,5 +123,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Restore(args) => restore::execute(args, ledger),
         Command::Confirm(args) => confirm::execute(args, ledger),
         Command::Archive(args) => archive::execute(args, ledger),
+        Command::Hold(args) => hold::execute(args, ledger),
+        Command::Retention(args) => retention::execute(args, ledger),
+        Command::Request(args) => request::execute(args, ledger),
     }
 }

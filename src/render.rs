@@ -6,7 +6,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use quipu_format::{Content, Event, EventId, Hash, Timestamp};
+use quipu_format::{Content, Event, EventId, Hash, InclusionProof, Timestamp};
 use quipu_log::{Receipt, import};
 use serde::Serialize;
 use serde_json::Value;
@@ -38,6 +38,19 @@ pub(crate) struct ReceiptLine {
     ts: Timestamp,
     hash: Hash,
     repeated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
+}
+
+impl ReceiptLine {
+    /// With a proof, if there is one.
+    pub(crate) fn with(receipt: &Receipt, proof: Option<&InclusionProof>) -> Self {
+        let proof = proof.map(InclusionProof::to_string);
+        Self {
+            proof,
+            ..receipt.into()
+        }
+    }
 }
 
 impl From<&Receipt> for ReceiptLine {
@@ -56,6 +69,7 @@ impl From<&Receipt> for ReceiptLine {
             ts,
             hash,
             repeated,
+            proof: None,
         }
     }
 }

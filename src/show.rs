@@ -1,9 +1,10 @@
-use std::{io::Write, str::FromStr};
+use std::io::Write;
 
-use quipu_format::{Content, Event, EventId};
+use quipu_format::{Content, Event};
 use serde_json::{Map, Value};
 
 use crate::{
+    event_name::EventName,
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{DIM, ID, json_line},
@@ -24,37 +25,10 @@ pub(crate) struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy)]
-enum EventName {
-    Id(EventId),
-    Seq(u64),
-}
-
-impl FromStr for EventName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(seq) => Ok(Self::Seq(seq)),
-            Err(_) => text
-                .parse()
-                .map(Self::Id)
-                .map_err(|error: quipu_format::Error| error.to_string()),
-        }
-    }
-}
-
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
-    let (seq, name) = match args.event {
-        EventName::Seq(seq) => (Some(seq), format!("at position {seq}")),
-        EventName::Id(id) => (reader.find(id)?, format!("named {id}")),
-    };
-    let event = match seq {
-        Some(seq) => reader.event(seq)?,
-        None => None,
-    };
-    let event = event.ok_or_else(|| Failure::no(format!("there is no event {name} in this ledger")))?;
+    let event = reader.event(args.event.seq(&reader)?)?;
+    let event = event.ok_or_else(|| Failure::no(format!("there is no event {} in this ledger", args.event)))?;
     let mut out = terminal::out();
     if args.json {
         json_line(&mut out, &event)?

@@ -1,9 +1,11 @@
 use std::io::Write;
 
-use quipu_log::Verification;
+use quipu_format::WitnessKey;
+use quipu_log::{Cosigned, ErrorKind, Verification};
+use serde::Serialize;
 
 use crate::{
-    failure::{Outcome, Verdict, verdict},
+    failure::{Failure, Outcome, Verdict, verdict},
     ledger::LedgerDir,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped},
@@ -17,23 +19,48 @@ use crate::{
 #[command(after_help = "\
 Examples:
   quipu verify
-  quipu --ledger /backup/memory verify --json")]
+  quipu --ledger /backup/memory verify --json
+  quipu verify --quorum 2 --witness VKEY --witness VKEY --witness VKEY")]
 pub(crate) struct Args {
     /// Print the verdict as one line of JSON
     #[arg(long)]
     json: bool,
+    /// Demand that a checkpoint of this log was cosigned by so many of the witnesses named
+    #[arg(long, value_name = "N", requires = "witness")]
+    quorum: Option<usize>,
+    /// The verifier key of a witness that is trusted; may be repeated
+    #[arg(long, value_name = "VKEY", requires = "quorum")]
+    witness: Vec<WitnessKey>,
+}
+
+/// The verdict, and what witnesses say.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    verification: &'a Verification,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cosigned: Option<&'a Cosigned>,
+    /// Why the quorum was not met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unwitnessed: Option<String>,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let mut progress = terminal::Progress::new("verifying");
     let verification = quipu_log::verify(&ledger.path, &mut |now| progress.show(now.bytes, now.total_bytes))?;
     drop(progress);
-    let printed = if args.json {
-        print_json(&verification)
-    } else {
-        print(&verification)
+    let (cosigned, unwitnessed) = match args.quorum {
+        Some(quorum) => witnessed(ledger, quorum, &args.witness)?,
+        None => (None, None),
     };
+    let all = Printed {
+        verification: &verification,
+        cosigned: cosigned.as_ref(),
+        unwitnessed,
+    };
+    let printed = if args.json { print_json(&all) } else { print(&all) };
     let found = match (&verification.fault, &verification.absent[..]) {
+        _ if all.unwitnessed.is_some() => Verdict::No,
         (Some(_), _) => Verdict::No,
         (None, []) => Verdict::Yes,
         (None, _) => Verdict::NotAllHere,
@@ -41,14 +68,33 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     verdict(printed, found)
 }
 
-fn print_json(verification: &Verification) -> std::io::Result<()> {
+/// What witnesses signed, and why that is not enough, if it is not.
+fn witnessed(
+    ledger: &LedgerDir,
+    quorum: usize,
+    witnesses: &[WitnessKey],
+) -> Result<(Option<Cosigned>, Option<String>), Failure> {
+    match ledger.read()?.cosigned(witnesses) {
+        Ok(cosigned) => {
+            let have = cosigned.witnesses.len();
+            let short = (have < quorum)
+                .then(|| format!("{have} of the witnesses named signed a checkpoint of this log, not {quorum}"));
+            Ok((Some(cosigned), short))
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Tampered) => Ok((None, Some(e.to_string()))),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn print_json(all: &Printed<'_>) -> std::io::Result<()> {
     let mut out = terminal::out();
-    json_line(&mut out, verification)?;
+    json_line(&mut out, all)?;
     out.flush()
 }
 
-fn print(verification: &Verification) -> std::io::Result<()> {
+fn print(all: &Printed<'_>) -> std::io::Result<()> {
     let mut out = terminal::out();
+    let verification = all.verification;
     let Verification {
         entries,
         scopes,
@@ -80,6 +126,19 @@ fn print(verification: &Verification) -> std::io::Result<()> {
     writeln!(out, "{DIM}content{DIM:#}     intact {intact}, sealed {sealed}")?;
     writeln!(out, "{DIM}checkpoint{DIM:#}  covers {checkpoint_size}")?;
     writeln!(out, "{DIM}root{DIM:#}        {root}")?;
+    if let Some(why) = &all.unwitnessed {
+        writeln!(out, "{BAD}not witnessed{BAD:#} {}", escaped(why))?;
+    }
+    if let Some(cosigned) = all.cosigned {
+        for witness in &cosigned.witnesses {
+            let name = escaped(&witness.name);
+            writeln!(
+                out,
+                "{DIM}witness{DIM:#}     {name} signed {} entries at {} s since 1970",
+                cosigned.size, witness.time
+            )?;
+        }
+    }
     for absent in &verification.absent {
         let file = absent.file.display().to_string();
         writeln!(

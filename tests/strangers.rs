@@ -79,6 +79,30 @@ fn a_short_python_script_verifies_the_files() {
 }
 
 #[test]
+fn a_short_python_script_verifies_a_disclosed_event() {
+    if !has("python3", "a disclosed event, read by a script that is not ours") {
+        return;
+    }
+    let ledger = ledger();
+    let id = ledger.append("scope:1", "shown to a \"third\" party: häuser", &[]);
+    let file = ledger.beside("event.json");
+    run(ledger.command(["disclose", &id, "--out"]).arg(&file)).good();
+    let python = || {
+        let mut python = Command::new("python3");
+        run(python.arg(root().join("tests/strangers/verify.py")).arg(&file))
+    };
+    let said = python().good().out;
+    assert!(said.contains(&id) && said.contains("third"), "{said}");
+    let text = fs::read_to_string(&file).unwrap();
+    // The signature, which it cannot check, is behind the root.
+    let end = text.find("\u{2014} example.org").unwrap();
+    for at in (0..end).step_by(end / 20) {
+        with_one_byte_changed(&file, at, || assert_ne!(python().code, 0, "byte {at} was changed"));
+    }
+    python().good();
+}
+
+#[test]
 fn gos_transparency_log_code_accepts_the_tiles() {
     const UNTESTED: &str = "tiles, checkpoint and proofs, verified by Go's transparency log code";
     let Some(oracles) = beside("QUIPU_ORACLES", "oracles", UNTESTED) else {

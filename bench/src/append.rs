@@ -15,7 +15,7 @@ use crate::{
 /// Concurrent writers, and the APIs through which so many append.
 const WRITERS: [(usize, &[Api]); 3] = [
     (1, &[Api::Async, Api::Blocking]),
-    (16, &[Api::Async, Api::Blocking]),
+    (16, &[Api::Async, Api::Blocking, Api::Proved]),
     (256, &[Api::Async]),
 ];
 
@@ -111,5 +111,25 @@ fn report(writers: usize, limits: &[Measured], cells: &[Cell], settings: &Settin
             &conditions,
         ));
     }
+    figures.extend(price_of_a_proof(writers, cells, conditions));
     figures
+}
+
+/// The median of an append with its proof, over that of one without, of the same repetition.
+fn price_of_a_proof(writers: usize, cells: &[Cell], conditions: impl Fn(&str, &[Measured]) -> Value) -> Option<Figure> {
+    let of = |api: Api| cells.iter().find(|cell| cell.api == api);
+    let (proved, plain) = (of(Api::Proved)?, of(Api::Async)?);
+    let times: Vec<f64> = proved
+        .ours
+        .iter()
+        .zip(&plain.ours)
+        .map(|(proved, plain)| proved.p50_us / plain.p50_us)
+        .collect();
+    let conditions = conditions(proved.api.name(), &proved.ours);
+    Some(Figure::new(
+        format!("proved/{writers}/of-async"),
+        "ratio",
+        &times,
+        &conditions,
+    ))
 }

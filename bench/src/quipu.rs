@@ -28,6 +28,8 @@ pub(crate) enum Api {
     Async,
     /// One thread a writer.
     Blocking,
+    /// As `Async`, and each receipt comes with its proof.
+    Proved,
     /// One run of an agent a writer; all of one runtime.
     Guest,
 }
@@ -37,6 +39,7 @@ impl Api {
         match self {
             Self::Async => "async",
             Self::Blocking => "blocking",
+            Self::Proved => "proved",
             Self::Guest => "guest",
         }
     }
@@ -67,6 +70,18 @@ pub(crate) fn measure(settings: &Settings, api: Api, writers: usize) -> Result<(
                 }
             };
             closed_loop::threads(settings, each.map(append).collect())?
+        }
+        Api::Proved => {
+            let append = |(ledger, writer): (Ledger, Writer)| {
+                move |payload: String| {
+                    let (ledger, draft) = (ledger.clone(), writer.draft(&payload));
+                    async move {
+                        ledger.append_proved(draft?).await?;
+                        Ok(())
+                    }
+                }
+            };
+            closed_loop::tasks(settings, each.map(append).collect())?
         }
         Api::Guest => through_guests(settings, &ledger, writers)?,
     };

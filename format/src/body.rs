@@ -21,11 +21,10 @@ pub struct Source {
 }
 
 /// What an entry says: the JSON `{"source":{…},"payload":{…}}`, at most 1 MiB, that is sealed and can be erased.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Body {
     /// Where it was learned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// A JSON object, kept byte for byte.
     pub payload: Box<RawValue>,
@@ -64,18 +63,47 @@ impl Body {
 
     /// Reads an opened plaintext.
     pub fn parse(plaintext: &[u8]) -> Result<Self> {
-        let body: Self =
-            serde_json::from_slice(plaintext).map_err(|e| Error::new(format!("the body is not of our form: {e}")))?;
-        body.check()?;
-        Ok(body)
+        let Read { source, payload } = Read::parse(plaintext)?;
+        Ok(Self {
+            source,
+            payload: payload.to_owned(),
+        })
+    }
+
+    /// Refuses what [`parse`](Self::parse) refuses, and keeps nothing.
+    pub fn check_plaintext(plaintext: &[u8]) -> Result<()> {
+        Read::parse(plaintext).map(drop)
     }
 
     fn check(&self) -> Result<()> {
-        if self.payload.get().starts_with('{') {
-            Ok(())
-        } else {
-            Err(Error::new("the payload is not a JSON object"))
-        }
+        check_payload(&self.payload)
+    }
+}
+
+/// A body whose payload stands in its plaintext.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read<'a> {
+    #[serde(default)]
+    source: Option<Source>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+impl<'a> Read<'a> {
+    fn parse(plaintext: &'a [u8]) -> Result<Self> {
+        let read: Self =
+            serde_json::from_slice(plaintext).map_err(|e| Error::new(format!("the body is not of our form: {e}")))?;
+        check_payload(read.payload)?;
+        Ok(read)
+    }
+}
+
+fn check_payload(payload: &RawValue) -> Result<()> {
+    if payload.get().starts_with('{') {
+        Ok(())
+    } else {
+        Err(Error::new("the payload is not a JSON object"))
     }
 }
 

@@ -23,10 +23,15 @@ pub struct ConsistencyProof {
 impl ConsistencyProof {
     /// Checks both signatures, and that the newer tree begins with the older one. Gives the two checkpoints.
     pub fn verify(&self, key: &VerifierKey) -> Result<(Checkpoint, Checkpoint)> {
-        let open = |what: &str, note: &str| {
+        self.verify_with(key, key)
+    }
+
+    /// The same where the ledger's key was rotated between the two.
+    pub fn verify_with(&self, old: &VerifierKey, new: &VerifierKey) -> Result<(Checkpoint, Checkpoint)> {
+        let open = |what: &str, note: &str, key: &VerifierKey| {
             Checkpoint::open(note.as_bytes(), key).map_err(|e| Error::new(format!("the {what} checkpoint: {e}")))
         };
-        let (old, new) = (open("old", &self.old)?, open("new", &self.new)?);
+        let (old, new) = (open("old", &self.old, old)?, open("new", &self.new, new)?);
         tree::verify_consistency(old.size, new.size, &old.root, &new.root, &self.hashes)?;
         Ok((old, new))
     }

@@ -46,8 +46,13 @@ pub const READ_RANGES: usize = 4_096;
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.
 pub const NOTE_BYTES: usize = 1_000_000;
+/// Bytes of a witness's answer: a few lines of signatures.
+pub const WITNESS_ANSWER_BYTES: u64 = 16 << 10;
 /// Signatures on a signed note.
 pub const NOTE_SIGNATURES: usize = 100;
+/// Bytes of a disclosure, and of a line of a scope's export: a body and an envelope of which every byte is escaped, and a
+/// proof.
+pub const DISCLOSURE_BYTES: usize = 4 << 20;
 /// Events in one page.
 pub const PAGE_EVENTS: usize = 1_000;
 /// Bytes of the bodies in one page (the page's last event may go past it, so that every event fits some page).

@@ -222,3 +222,7 @@ impl Report {
         count
     }
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

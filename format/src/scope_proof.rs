@@ -7,13 +7,16 @@ use crate::{
     leaf_hash, scope_key,
 };
 
+/// What every proof of a scope begins with.
+pub(crate) const BEGINNING: &str = r#"{"quipu":"scope-proof@v1","#;
+const NAME: &str = "scope-proof@v1";
+
 /// Proof of where a scope stood at one size of a ledger, or that it had no entry: with it, the scope's chain is shown to be
 /// complete. It needs nothing but itself and the ledger's verifier key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeProof {
-    #[serde(rename = "scopeProof")]
-    version: Version,
+    quipu: String,
     /// The scope.
     pub scope: Scope,
     /// From its place in the tree of scopes to the root.
@@ -21,28 +24,6 @@ pub struct ScopeProof {
     /// That the entry `quipu.scopes` which holds that root is in the ledger: a C2SP `tlog-proof`, whose extra data is the
     /// entry's envelope.
     pub proof: String,
-}
-
-/// The number 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
-struct Version;
-
-impl TryFrom<u64> for Version {
-    type Error = Error;
-
-    fn try_from(version: u64) -> Result<Self> {
-        match version {
-            1 => Ok(Self),
-            other => Err(Error::new(format!("scopeProof is {other}, and this release knows 1"))),
-        }
-    }
-}
-
-impl From<Version> for u64 {
-    fn from(_: Version) -> Self {
-        1
-    }
 }
 
 /// What a proof says, once it is verified.
@@ -62,7 +43,7 @@ impl ScopeProof {
     /// A proof of these parts.
     pub fn new(scope: Scope, path: ScopePath, proof: &InclusionProof) -> Self {
         Self {
-            version: Version,
+            quipu: NAME.to_owned(),
             scope,
             path,
             proof: proof.to_string(),
@@ -96,44 +77,64 @@ impl ScopeProof {
 }
 
 impl ScopeStanding {
-    /// Checks that these envelopes, the stored bytes in order, are all that the scope holds. Returns how many come after the
-    /// size that the proof holds for: they are chained to the others, and there may be more of them.
+    /// Begins to check that entries are all that the scope holds.
+    pub fn follow(&self) -> ScopeFollow<'_> {
+        ScopeFollow {
+            standing: self,
+            next: 0,
+            last: Hash::of_nothing(),
+        }
+    }
+}
+
+/// Checks, entry by entry, that these are all entries of a scope.
+#[derive(Debug)]
+pub struct ScopeFollow<'a> {
+    standing: &'a ScopeStanding,
+    next: u32,
+    last: Hash,
+}
+
+impl ScopeFollow<'_> {
+    /// Takes the scope's next entry and its leaf hash.
     ///
     /// # Errors
-    /// An envelope does not follow from the one before it, is of another scope, or the scope has more of them.
-    pub fn check<'a>(&self, envelopes: impl Iterator<Item = &'a [u8]>) -> Result<u32> {
-        let ScopeState { count, last } = self.state.unwrap_or(ScopeState {
-            count: 0,
-            last: Hash::of_nothing(),
-        });
-        let (mut nth, mut prev) = (0, Hash::of_nothing());
-        for bytes in envelopes {
-            let envelope = Envelope::parse(bytes)?;
-            if envelope.scope != self.scope || (envelope.nth, envelope.prev) != (nth, prev) {
-                return Err(Error::new(format!(
-                    "entry {} is not number {nth} of {} that follows from those before it",
-                    envelope.seq, self.scope
-                )));
-            }
-            if (envelope.seq < self.size) != (nth < count) {
-                return Err(Error::new(format!(
-                    "entry {} is number {nth} of {}, which has {count} among the first {}",
-                    envelope.seq, self.scope, self.size
-                )));
-            }
-            nth += 1;
-            prev = leaf_hash(bytes);
-            if nth == count && prev != last {
-                return Err(Error::new(format!(
-                    "entry {} is another one than the last of {} that was proved",
-                    envelope.seq, self.scope
-                )));
-            }
+    /// It does not follow from the one before, is of another scope, or is not the one that was proved.
+    pub fn entry(&mut self, envelope: &Envelope, hash: Hash) -> Result<()> {
+        let ScopeStanding { scope, size, state, .. } = self.standing;
+        let count = state.map_or(0, |state| state.count);
+        let (seq, nth) = (envelope.seq, self.next);
+        if envelope.scope != *scope || (envelope.nth, envelope.prev) != (nth, self.last) {
+            let message = format!("entry {seq} is not number {nth} of {scope} that follows from those before it");
+            return Err(Error::new(message));
         }
-        nth.checked_sub(count).ok_or_else(|| {
+        if (seq < *size) != (nth < count) {
+            let message = format!("entry {seq} is number {nth} of {scope}, which has {count} among the first {size}");
+            return Err(Error::new(message));
+        }
+        (self.next, self.last) = (nth + 1, hash);
+        if state.is_some_and(|state| self.next == state.count && hash != state.last) {
+            let message = format!("entry {seq} is another one than the last of {scope} that was proved");
+            return Err(Error::new(message));
+        }
+        Ok(())
+    }
+
+    /// Ends: these are all entries of `scope`. Returns how many come after what the proof holds for; of them there may be
+    /// more.
+    ///
+    /// # Errors
+    /// The scope has more, or is another one.
+    pub fn end(self, of: &Scope) -> Result<u32> {
+        let ScopeStanding { scope, size, state, .. } = self.standing;
+        let count = state.map_or(0, |state| state.count);
+        if of != scope {
+            return Err(Error::new(format!("the proof is of {scope}, and the entries of {of}")));
+        }
+        self.next.checked_sub(count).ok_or_else(|| {
             Error::new(format!(
-                "{nth} entries are here, and {} has {count} among the first {} of the ledger",
-                self.scope, self.size
+                "{} entries are here, and {scope} has {count} among the first {size} of the ledger",
+                self.next
             ))
         })
     }
@@ -141,7 +142,7 @@ impl ScopeStanding {
 
 impl fmt::Display for ScopeProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?;
+        let text = serde_json::to_string(self).map_err(|_| fmt::Error)?;
         writeln!(f, "{text}")
     }
 }
@@ -150,6 +151,11 @@ impl FromStr for ScopeProof {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::new(format!("the text is no proof of a scope: {e}")))
+        let refused = |why: &dyn fmt::Display| Error::new(format!("the text is no proof of a scope: {why}"));
+        let proof: Self = serde_json::from_str(text).map_err(|e| refused(&e))?;
+        if proof.quipu != NAME {
+            return Err(refused(&format_args!("it says {:?} and not {NAME:?}", proof.quipu)));
+        }
+        Ok(proof)
     }
 }

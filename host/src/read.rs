@@ -238,27 +238,9 @@ impl QuipuCtx {
 
     async fn prove(&mut self, at: &Reader, id: &str) -> Result<String, Refusal> {
         let seq = self.seen(at, id)?;
-        let log = self.memory.reader().clone();
-        let proof = blocking(move || {
-            let (_, newest) = log.checkpoint()?;
-            if seq < newest.size {
-                log.prove(seq).map(Some)
-            } else {
-                Ok(None)
-            }
-        });
-        match proof.await? {
-            Some(proof) => {
-                let proof = proof.to_string();
-                self.tell(Answer::Proof(proof.clone()))?;
-                Ok(proof)
-            }
-            None => Err(Refusal::new(
-                ErrorKind::Unavailable,
-                "no signed checkpoint covers that event yet; one is made within about a second: ask again later in \
-                 this run, or in the next",
-            )),
-        }
+        let proof = self.memory.ledger().prove(seq).await?.to_string();
+        self.tell(Answer::Proof(proof.clone()))?;
+        Ok(proof)
     }
 
     async fn refresh(&mut self, at: &mut Reader) -> Result<u64, Refusal> {

@@ -36,7 +36,7 @@ impl SignedAct {
     }
 
     /// An erasure's entry stands in the scope that it erases; all other acts are the ledger's.
-    fn draft(self) -> Result<Draft> {
+    pub(crate) fn draft(self) -> Result<Draft> {
         let scope = match self.act.member == Erasure::MEMBER {
             true => Erasure::parse(&self.act.value)?.scope,
             false => Scope::ledger(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use quipu_format::{
-    Checkpoint, Hash, Signer, VerifierKey,
+    Checkpoint, Hash, Signer,
     tree::{self, Frontier},
 };
 
@@ -12,24 +12,32 @@ use crate::{
     cover::{self, Cover},
     disk::{Access, Folder},
     heads::Heads,
+    manifest::Manifest,
     reader::ReadState,
     recent::Recent,
     reserve,
     sidecar::Sidecar,
     tree_files::{TreeFiles, TreeWriter},
+    verifier_keys::VerifierKeys,
 };
 
 pub(crate) const FILE: &str = "checkpoint";
 
 /// Reads the newest checkpoint and verifies its signature: that of the file `checkpoint`, unless the file `cover` has a
 /// newer one.
-pub(crate) fn read(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)> {
+pub(crate) fn read(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint)> {
     let filed = read_filed(folder, key)?;
     let cover = cover::read(folder, key)?;
     Ok(cover.filter(|cover| cover.1.size > filed.1.size).unwrap_or(filed))
 }
 
-fn read_filed(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)> {
+/// The ledger's keys, if they have been rotated since these were read.
+fn newer_keys(folder: &Folder, keys: &VerifierKeys) -> Option<VerifierKeys> {
+    let newer = Manifest::read(folder).ok()?.verifier_key;
+    (newer != *keys && newer.has(keys)).then_some(newer)
+}
+
+fn read_filed(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint)> {
     let Some(note) = folder.read(FILE, 64 << 10)? else {
         let message = "the file checkpoint is missing, and a ledger has one from its first entry on: restore it from \
                        a backup";
@@ -40,7 +48,10 @@ fn read_filed(folder: &Folder, key: &VerifierKey) -> Result<(String, Checkpoint)
             format!("the file checkpoint is not one that this ledger signed ({why}): restore it from a backup");
         Error::new(ErrorKind::Tampered, message)
     };
-    let checkpoint = Checkpoint::open(&note, key).map_err(|e| bad(e.to_string()))?;
+    let checkpoint = key
+        .open(&note)
+        .or_else(|e| newer_keys(folder, key).map_or(Err(e), |keys| keys.open(&note)))
+        .map_err(bad)?;
     let note = String::from_utf8(note).map_err(|_| bad("it is not text".into()))?;
     Ok((note, checkpoint))
 }

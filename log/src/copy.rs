@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use quipu_format::{
-    Checkpoint, Hash, Signer, VerifierKey,
+    Checkpoint, Hash, Signer,
     tree::{self, Frontier},
 };
 use serde::Serialize;
@@ -25,6 +25,7 @@ use crate::{
     recovery::{TORN, read_segment},
     segment,
     tree_files::TreeWriter,
+    verifier_keys::VerifierKeys,
 };
 
 /// How far a copy has come.
@@ -90,7 +91,7 @@ pub(crate) enum Secrets<'a> {
 pub(crate) struct Copy {
     folder: Folder,
     /// Key that the copy's checkpoints are signed with.
-    key: VerifierKey,
+    key: VerifierKeys,
     /// The checkpoint that an earlier copying left.
     before: Option<Checkpoint>,
     _lock: Lock,
@@ -99,7 +100,7 @@ pub(crate) struct Copy {
 impl Copy {
     /// Opens a folder that is empty, does not exist, or holds a copy under the same key. Whatever else is in it stays as
     /// it is, and is refused.
-    pub(crate) fn open(path: &Path, key: &VerifierKey) -> Result<Self> {
+    pub(crate) fn open(path: &Path, key: &VerifierKeys) -> Result<Self> {
         let refused = |what: &str| {
             let message = format!("the folder {} {what}: choose another one", path.display());
             Err(Error::new(ErrorKind::Exists, message))
@@ -111,7 +112,7 @@ impl Copy {
             if !there.copy {
                 return refused("holds a ledger that is written, not a copy");
             }
-            if there.verifier_key != *key {
+            if !key.has(&there.verifier_key) {
                 let other = there.verifier_key.to_string();
                 return refused(&format!("holds a copy of another ledger ({other})"));
             }

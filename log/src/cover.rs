@@ -5,11 +5,12 @@
 //! It has two slots, written in turn, each a signed note with line feeds behind it: a note that a crash cut off is beside
 //! a whole one. A clean end removes the file.
 
-use quipu_format::{Checkpoint, VerifierKey};
+use quipu_format::Checkpoint;
 
 use crate::{
     Result,
     disk::{Access, DiskFile, Folder},
+    verifier_keys::VerifierKeys,
 };
 
 const FILE: &str = "cover";
@@ -50,13 +51,13 @@ impl Cover {
 }
 
 /// The newest whole checkpoint in the file, if there is one.
-pub(crate) fn read(folder: &Folder, key: &VerifierKey) -> Result<Option<(String, Checkpoint)>> {
+pub(crate) fn read(folder: &Folder, key: &VerifierKeys) -> Result<Option<(String, Checkpoint)>> {
     let Some(bytes) = folder.read(FILE, (SLOTS * SLOT_BYTES) as u64)? else {
         return Ok(None);
     };
     let whole = bytes.chunks(SLOT_BYTES).filter_map(|slot| {
         let note = format!("{}\n", std::str::from_utf8(slot.trim_ascii_end()).ok()?);
-        let checkpoint = Checkpoint::open(note.as_bytes(), key).ok()?;
+        let checkpoint = key.open(note.as_bytes()).ok()?;
         Some((note, checkpoint))
     });
     Ok(whole.max_by_key(|(_, checkpoint)| checkpoint.size))

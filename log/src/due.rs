@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    Direction, Governance, LedgerReader, PolicyState, Result, import,
+    Direction, Governance, LedgerReader, PolicyState, Result,
+    erasure_plan::RANGES_PER_ACT,
+    import,
     keeping::{self, DAY_MS},
 };
 
@@ -19,7 +21,7 @@ pub struct Due {
     pub scope: Scope,
     /// By which policy.
     pub policy: PolicyState,
-    /// What to erase; at most one for age, and one for what has expired behind that.
+    /// What to erase: for age, and for what has expired behind that. Entries that are erased already may be named again.
     pub erasures: Vec<Erasure>,
     /// What is due and held: stretches of `nth` by hold.
     pub held: Vec<HeldBack>,
@@ -143,7 +145,7 @@ impl LedgerReader {
         let nodes = keys.trees.get(scope).map_or(&[][..], |tree| tree.nodes());
         let mut alive: Vec<[u32; 2]> = Vec::new();
         for node in nodes {
-            let leaves = u64::from(u32::MAX) + 1 >> node.depth;
+            let leaves = (u64::from(u32::MAX) + 1) >> node.depth;
             let first = u64::from(node.index) * leaves;
             let last = u32::try_from(first + leaves - 1).unwrap_or(u32::MAX);
             let first = u32::try_from(first).unwrap_or(u32::MAX).max(*within.start());
@@ -157,26 +159,36 @@ impl LedgerReader {
         alive
     }
 
-    /// Parts what is due into what is held and an erasure of the rest.
-    fn split(&self, governance: &Governance, cause: Cause, ranges: Vec<[u32; 2]>, due: &mut Due) {
-        let mut erasure = Erasure {
+    /// Parts what is due into what is held and erasures of the rest. `alive` is what of it can still be opened; what lies
+    /// between is named again, which keeps the stretches few.
+    fn split(&self, governance: &Governance, cause: Cause, alive: Vec<[u32; 2]>, due: &mut Due) {
+        let (Some(&[first, _]), Some(&[_, last])) = (alive.first(), alive.last()) else {
+            return;
+        };
+        let erasure = |ranges| Erasure {
             cause,
             ranges,
             request: None,
             scope: due.scope.clone(),
         };
-        for (state, held) in governance.holding(&erasure.clone()) {
-            erasure.ranges = without(&erasure.ranges, &held);
-            match due.held.iter_mut().find(|back| back.hold == state.hold.id) {
-                Some(back) => back.ranges.extend(held),
-                None => due.held.push(HeldBack {
-                    hold: state.hold.id.clone(),
-                    ranges: held,
-                }),
-            }
+        let (whole, open) = (erasure(vec![[first, last]]), erasure(alive));
+        let mut left = whole.ranges.clone();
+        let mut held = Vec::new();
+        for (state, ranges) in governance.holding(&whole) {
+            left = without(&left, &ranges);
+            held.push((state.hold.id.clone(), state.hold.of(&open)));
         }
-        if !erasure.ranges.is_empty() {
-            due.erasures.push(erasure);
+        left.retain(|[first, last]| open.ranges.iter().any(|[from, to]| from <= last && to >= first));
+        let erasures: Vec<_> = left
+            .chunks(RANGES_PER_ACT)
+            .map(|ranges| erasure(ranges.to_vec()))
+            .collect();
+        due.erasures.extend(erasures);
+        for (hold, ranges) in held.into_iter().filter(|(_, ranges)| !ranges.is_empty()) {
+            match due.held.iter_mut().find(|back| back.hold == hold) {
+                Some(back) => back.ranges.extend(ranges),
+                None => due.held.push(HeldBack { hold, ranges }),
+            }
         }
     }
 

@@ -58,7 +58,7 @@ pub struct NodesAfter {
 }
 
 /// Ranges in one entry's `sys`, which has 16 KiB: a range has at most 24 characters.
-const RANGES_PER_ACT: usize = 600;
+pub(crate) const RANGES_PER_ACT: usize = 600;
 
 impl ErasurePlan {
     /// Resolves what is to be erased. Entries whose secrets are gone already are left out.

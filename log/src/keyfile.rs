@@ -202,7 +202,7 @@ pub(crate) fn check_mode(folder: &Folder, name: &str) -> Result<()> {
 }
 
 /// Overwrites a file, syncs it and unlinks it, if it is there.
-fn wipe(folder: &Folder, name: &str) -> Result<()> {
+pub(crate) fn wipe(folder: &Folder, name: &str) -> Result<()> {
     match folder.write_file(name) {
         Ok(file) => {
             file.fill(0, 0..file.len()?)?;

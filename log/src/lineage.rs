@@ -1,15 +1,20 @@
-//! The keys that a ledger was signed with, one after the other: the first entry names the first, and where a copy went on
-//! under another name, an entry says from which key and checkpoint. docs/FORMAT.md, "Copies".
+//! The keys that a ledger was signed with, one after the other: the first entry names the first, an entry `quipu.key` the
+//! one that comes after it, and where a copy went on under another name, an entry says from which key and checkpoint.
+//! docs/FORMAT.md, "Rotation of keys" and "Copies".
 
 use quipu_format::{Checkpoint, Envelope, VerifierKey, tree::Frontier};
+
+use crate::{rotation, verifier_keys::VerifierKeys};
 
 /// Kind of the entry that a copy goes on with.
 pub(crate) const FORK: &str = "quipu.fork";
 
 #[derive(Default)]
 pub(crate) struct Lineage {
-    /// The key that was named last, and where.
-    key: Option<(String, u64)>,
+    /// The keys since the ledger has its name, as far as they are known, and where the newest was named.
+    keys: Option<(VerifierKeys, u64)>,
+    /// The same before the newest rotation.
+    before: Option<VerifierKeys>,
     /// Entries that may have named one could not be read.
     gap: bool,
 }
@@ -17,37 +22,49 @@ pub(crate) struct Lineage {
 impl Lineage {
     /// Passes over entries that cannot be read.
     pub(crate) fn pass(&mut self) {
-        (self.key, self.gap) = (None, true);
+        (self.keys, self.before, self.gap) = (None, None, true);
     }
 
     /// Looks at the next entry; `before` is the tree of those before it. Returns what is wrong with it, if it names a key.
     pub(crate) fn take(&mut self, envelope: &Envelope, before: &Frontier) -> Result<(), String> {
         let Some(sys) = &envelope.sys else { return Ok(()) };
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let known = self.keys.as_ref().map(|(keys, _)| keys);
         if envelope.seq == 0 {
-            self.key = text(&sys["genesis"]["verifierKey"]).map(|key| (key, 0));
+            let key: Option<VerifierKey> = text(&sys["genesis"]["verifierKey"]).and_then(|key| key.parse().ok());
+            self.keys = key.map(|key| (key.into(), 0));
         } else if envelope.kind.as_str() == FORK {
             let fork = &sys["fork"];
-            let from = text(&fork["from"]["verifierKey"]);
-            let known = self.key.as_ref().map(|(key, _)| key);
-            if from.is_none() || from.as_ref() != known && !(known.is_none() && self.gap) {
+            let from: Option<VerifierKey> = text(&fork["from"]["verifierKey"]).and_then(|key| key.parse().ok());
+            let fits = match known {
+                Some(known) => from.as_ref() == Some(&**known),
+                None => from.is_some() && self.gap,
+            };
+            if !fits {
                 return Err("it goes on from another key than the ledger had".into());
             }
-            let key: Option<VerifierKey> = from.and_then(|key| key.parse().ok());
             let note = fork["from"]["checkpoint"].as_str().unwrap_or_default();
-            let checkpoint = key.and_then(|key| Checkpoint::open(note.as_bytes(), &key).ok());
+            let checkpoint = from.and_then(|key| Checkpoint::open(note.as_bytes(), &key).ok());
             if !checkpoint.is_some_and(|c| c.size == before.size() && c.root == before.root()) {
                 return Err("it goes on from a checkpoint that the entries before it do not give".into());
             }
-            self.key = text(&fork["verifierKey"]).map(|key| (key, envelope.seq));
+            let key: Option<VerifierKey> = text(&fork["verifierKey"]).and_then(|key| key.parse().ok());
+            (self.keys, self.before) = (key.map(|key| (key.into(), envelope.seq)), None);
+        } else if let Some(next) = rotation::successor(envelope, known.map(|known| &**known))? {
+            let keys = known.map(|known| known.followed_by(next, envelope.seq));
+            let keys = keys.map(|keys| keys.ok_or("it names a key that cannot come after the one before"));
+            self.before = known.cloned();
+            self.keys = keys.transpose()?.map(|keys| (keys, envelope.seq));
         }
         Ok(())
     }
 
-    /// Where the last key was named, if it is not the ledger's.
-    pub(crate) fn refuse(&self, key: &VerifierKey) -> Option<u64> {
-        match &self.key {
-            Some((named, _)) if *named == key.to_string() => None,
+    /// Where the last key was named, if the ledger's keys are others. A rotation that is not finished, of which no
+    /// checkpoint covers the entry, is none: the next open finishes it.
+    pub(crate) fn refuse(&self, keys: &VerifierKeys, covered: u64) -> Option<u64> {
+        match &self.keys {
+            Some((named, _)) if named == keys => None,
+            Some((_, seq)) if covered <= *seq && self.before.as_ref() == Some(keys) => None,
             None if self.gap => None,
             named => Some(named.as_ref().map_or(0, |(_, seq)| *seq)),
         }

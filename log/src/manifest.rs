@@ -1,12 +1,12 @@
 //! `quipu.json`: which ledger this is. It is written last when a ledger is created, so its presence says that the
 //! creation was finished.
 
-use quipu_format::VerifierKey;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, ErrorKind, Result,
     disk::{Access, Folder},
+    verifier_keys::{Earlier, VerifierKeys},
 };
 
 pub(crate) const FILE: &str = "quipu.json";
@@ -20,9 +20,18 @@ struct Stored {
     format: u32,
     origin: String,
     verifier_key: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier_keys: Vec<StoredEarlier>,
     /// Left out where it is false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     copy: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StoredEarlier {
+    verifier_key: String,
+    until: u64,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +41,7 @@ struct Versioned {
 
 /// What a ledger is called, and the key that its checkpoints are signed with.
 pub(crate) struct Manifest {
-    pub(crate) verifier_key: VerifierKey,
+    pub(crate) verifier_key: VerifierKeys,
     /// The folder is a copy, which is not written: the ledger may have gone further.
     pub(crate) copy: bool,
 }
@@ -57,7 +66,13 @@ impl Manifest {
         if stored.format != FORMAT {
             return Err(corrupt(format!("there is no format {format}")));
         }
-        let verifier_key: VerifierKey = stored.verifier_key.parse().map_err(|e| corrupt(format!("{e}")))?;
+        let key = |text: &str| text.parse().map_err(|e| corrupt(format!("{e}")));
+        let earlier = stored.earlier_keys.iter().map(|earlier| {
+            let until = earlier.until;
+            key(&earlier.verifier_key).map(|key| Earlier { key, until })
+        });
+        let verifier_key = VerifierKeys::new(key(&stored.verifier_key)?, earlier.collect::<Result<_>>()?)
+            .ok_or_else(|| corrupt("its earlier keys are not in order, or another ledger's".into()))?;
         if verifier_key.name() != stored.origin {
             return Err(corrupt("its verifier key is of another origin".into()));
         }
@@ -72,6 +87,15 @@ impl Manifest {
             format: FORMAT,
             origin: self.verifier_key.name().to_owned(),
             verifier_key: self.verifier_key.to_string(),
+            earlier_keys: self
+                .verifier_key
+                .earlier()
+                .iter()
+                .map(|earlier| StoredEarlier {
+                    verifier_key: earlier.key.to_string(),
+                    until: earlier.until,
+                })
+                .collect(),
             copy: self.copy,
         };
         let text = serde_json::to_string_pretty(&stored)

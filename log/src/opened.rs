@@ -11,6 +11,8 @@ pub(crate) enum Opened {
     Sealed,
     /// The keys have no record of the scope.
     Unknown,
+    /// Its secret is gone: it was erased, or somebody destroyed the key.
+    Gone,
     Bad(String),
 }
 
@@ -33,11 +35,11 @@ pub(crate) fn opened(
         return Opened::Unknown;
     };
     let Some(secret) = tree.secret_via(nth, path) else {
-        return Opened::Bad("its secret is gone, and no erasure says so".into());
+        return Opened::Gone;
     };
     let plaintext = quipu_format::open_in_place(&secret, scope, nth, commitment, room);
-    match plaintext.and_then(|()| Body::parse(room)) {
-        Ok(_) => Opened::Intact,
+    match plaintext.and_then(|()| Body::check_plaintext(room)) {
+        Ok(()) => Opened::Intact,
         Err(e) => Opened::Bad(e.to_string()),
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    rotation,
     segment::{self, ActiveSegment, Filling},
     sequencer::{Receipts, Request, Sequencer},
     stamps::{Clock, Stamps, SystemClock},
@@ -78,7 +79,7 @@ impl Parts {
         let mut index = Base::start().into_index(files);
         index.set_newest_file(active.file.clone());
         let manifest = Manifest {
-            verifier_key: verifier_key.clone(),
+            verifier_key: verifier_key.clone().into(),
             copy: false,
         };
         let state = read_state(path, folder.clone(), log, manifest, index, keys, None);
@@ -104,7 +105,7 @@ impl Parts {
         parts.append_system("quipu.genesis", json!({"genesis": genesis}))?;
         parts.publisher.publish()?;
         Manifest {
-            verifier_key,
+            verifier_key: verifier_key.into(),
             copy: false,
         }
         .write(folder)
@@ -119,10 +120,11 @@ impl Parts {
         let origin = manifest.verifier_key.name();
         let keys = Keys::read(folder, origin)?;
         let checkpoint = checkpoint::read(folder, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
+        let covered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
-        let signer = read_signer(folder, SIGNER, &manifest)?;
+        let signer = rotation::current_signer(folder, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
             recovery::check_keys(log.index.scopes.keys(), &keys)?;
         }
@@ -135,7 +137,11 @@ impl Parts {
         let active = ActiveSegment::resume(Arc::new(log_folder.clone()), file.clone(), position, filling);
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
-        let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
+        let mut state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
+        let (newer, signer) = rotation::finish(&LedgerReader { state: state.clone() }, covered, signer)?;
+        if let (Some(keys), Some(state)) = (newer, Arc::get_mut(&mut state)) {
+            state.manifest.verifier_key = keys;
+        }
         let mut publisher = Publisher::new(state.clone(), signer, log.frontier)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
@@ -185,7 +191,7 @@ impl Parts {
         outcome.answer();
     }
 
-    fn append_system(&mut self, kind: &str, sys: Value) -> Result<Receipt> {
+    pub(crate) fn append_system(&mut self, kind: &str, sys: Value) -> Result<Receipt> {
         let body = Body::new(None, "{}")?;
         let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(kind)?, body);
         draft.sys = Some(sys);
@@ -253,7 +259,7 @@ pub(crate) fn read_signer(folder: &Folder, name: &str, manifest: &Manifest) -> R
         .ok()
         .and_then(|text| Signer::parse(text.trim_end()).ok());
     match signer {
-        Some(signer) if signer.verifier_key() == manifest.verifier_key => Ok(signer),
+        Some(signer) if signer.verifier_key() == *manifest.verifier_key => Ok(signer),
         _ => {
             let message = "the file signer does not hold the key that quipu.json names: restore it from its backup";
             Err(Error::new(ErrorKind::Tampered, message))

@@ -8,7 +8,7 @@ use quipu_format::{
 };
 
 use crate::{
-    ErrorKind, Result,
+    Error, ErrorKind, Result,
     archive::{self, Archive},
     checkpoint,
     disk::{DiskFile, Folder},
@@ -33,6 +33,12 @@ impl Original {
         let folder = Folder::open(path)?;
         let manifest = Manifest::read(&folder)?;
         let (note, checkpoint) = checkpoint::read(&folder, &manifest.verifier_key)?;
+        let rotated = manifest.verifier_key.earlier().last();
+        if rotated.is_some_and(|earlier| checkpoint.size <= earlier.until) {
+            let message =
+                "a rotation of the ledger's key is not finished: open the ledger for writing, which finishes it";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
         Ok(Self {
             folder,
             manifest,

@@ -71,7 +71,8 @@ pub(crate) fn read<'a, S: Default, T: Send, R>(
         .flat_map(|(number, (source, range))| Part::of(number, *source, range))
         .collect();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    if threads < 2 || parts.len() < 2 {
+    let bytes: usize = parts.iter().map(|part| part.range.len()).sum();
+    if threads < 2 || bytes < 2 * PART_BYTES {
         return take(&mut Parts::new(parts, Hands::Own(Reader::default(), work)));
     }
     thread::scope(|scope| {
@@ -305,5 +306,112 @@ impl<S> Reader<S> {
             Source::Bytes(bytes) => &bytes[part.range.start..part.range.start + have],
             Source::File(_) => &self.room[..have],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quipu_format::encode_line;
+
+    use super::*;
+    use crate::disk::{Access, Folder};
+
+    /// Lines of many lengths over several parts: one is longer than a part, one begins with a part.
+    fn lines(first: u64) -> Vec<u8> {
+        const BESIDE_ENVELOPE: usize = 3 + 8 + 1;
+        let (mut bytes, mut seq, mut random) = (Vec::new(), first, 1_usize);
+        while bytes.len() < 5 * PART_BYTES {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1) >> 1;
+            let room = PART_BYTES - bytes.len() % PART_BYTES;
+            let commit = format!("{seq}-{seq}").len();
+            let (envelope, sealed) = match room {
+                1_000..=40_000 => (room - BESIDE_ENVELOPE - commit, 0),
+                _ if seq % 5_000 == 100 => (300, PART_BYTES),
+                _ => (200 + random % 300, random % 2_000),
+            };
+            encode_line(&mut bytes, &vec![b'x'; envelope], &vec![7; sealed], seq, seq);
+            seq += 1;
+        }
+        bytes
+    }
+
+    fn work(_: &mut (), line: &Line<'_>) -> quipu_format::Result<(u64, usize)> {
+        Ok((line.first, line.envelope.len()))
+    }
+
+    /// Ranges and envelopes' lengths of all lines of a source, and what comes behind them.
+    fn all(parts: &mut Parts<'_, '_, (), usize>) -> (Vec<(Range<usize>, usize)>, Item<usize>) {
+        let mut lines = Vec::new();
+        loop {
+            match parts.next() {
+                Item::Line(place, length) => lines.push((place.range, length)),
+                other => return (lines, other),
+            }
+        }
+    }
+
+    fn one_by_one(bytes: &[u8]) -> Vec<(Range<usize>, usize)> {
+        let mut at = 0;
+        let lines = bytes.split_inclusive(|&byte| byte == b'\n').map(|line| {
+            at += line.len();
+            (
+                at - line.len()..at,
+                Line::parse(&line[..line.len() - 1]).unwrap().envelope.len(),
+            )
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn lines_over_many_parts_are_read_as_one_by_one() {
+        let bytes = lines(0);
+        let expected = one_by_one(&bytes);
+        let starts = expected
+            .iter()
+            .filter(|(range, _)| range.start % PART_BYTES == 0)
+            .count();
+        assert!(starts > 3 && expected.iter().any(|(range, _)| range.len() > PART_BYTES));
+
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temporary.path()).unwrap();
+        let other = lines(1_000_000);
+        folder
+            .replace("segment", &[&other[..], b"\n\n"].concat(), Access::Usual)
+            .unwrap();
+        let file = folder.read_file("segment").unwrap();
+        let sources = [
+            (Source::Bytes(&bytes[..]), 0..bytes.len()),
+            (Source::File(&file), 0..other.len() + 2),
+            (Source::Bytes(&bytes[..]), 0..bytes.len()),
+        ];
+        read(&sources, &work, |parts| {
+            let (lines, end) = all(parts);
+            assert!(lines == expected && matches!(end, Item::End));
+            parts.next_source();
+            let (lines, end) = all(parts);
+            assert!(lines == one_by_one(&other) && matches!(end, Item::Empty));
+            parts.next_source();
+            // What is left of a source is passed over.
+            assert!(matches!(parts.next(), Item::Line(..)));
+            parts.next_source();
+            assert!(matches!(parts.next(), Item::End));
+        });
+    }
+
+    #[test]
+    fn a_line_that_is_none_or_has_no_end_is_told() {
+        let mut bytes = lines(0);
+        let whole = bytes.len();
+        bytes.extend_from_slice(b"no line");
+        for (source, end) in [(&bytes[..], whole + 7), (&bytes[..], whole - 3)] {
+            let (lines, end) = read(&[(Source::Bytes(source), 0..end)], &work, all);
+            assert!(lines.len() >= one_by_one(&bytes[..whole]).len() - 1 && matches!(end, Item::End));
+        }
+        bytes[3 * PART_BYTES + 70_000] ^= 1;
+        let bad = one_by_one(&lines(0))
+            .iter()
+            .position(|(range, _)| range.contains(&(3 * PART_BYTES + 70_000)));
+        let (lines, end) = read(&[(Source::Bytes(&bytes), 0..whole)], &work, all);
+        assert!(Some(lines.len()) == bad && matches!(end, Item::Bad(_)));
     }
 }

@@ -75,8 +75,8 @@ impl LedgerReader {
     /// `Invalid`: the note is not one that this ledger signed. `LostEntries`: it is newer than all that this ledger has.
     /// `Tampered`: this ledger has another history than the one that was signed then.
     pub fn prove_consistency(&self, old: &[u8]) -> Result<ConsistencyProof> {
-        let key = self.verifier_key();
-        let then = Checkpoint::open(old, key)?;
+        let keys = &self.state.manifest.verifier_key;
+        let (then, old_key) = keys.open_with(old).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         let (note, now) = self.checkpoint()?;
         if then.size > now.size {
             let message = format!(
@@ -103,7 +103,9 @@ impl LedgerReader {
             new: note,
             hashes: tree::consistency_proof(then.size, now.size, &hashes)?,
         };
-        proof.verify(key).map_err(|_| TreeFiles::stale())?;
+        proof
+            .verify_with(old_key, self.verifier_key())
+            .map_err(|_| TreeFiles::stale())?;
         Ok(proof)
     }
 }
@@ -148,6 +150,12 @@ fn proved(receipt: Receipt, proof: Result<InclusionProof>) -> Result<Proved> {
     }
 }
 
-fn no_entry(seq: u64) -> Error {
+/// Stored bytes of an envelope or a body, which are JSON and so UTF-8.
+pub(crate) fn text_of(json: &[u8]) -> Result<String> {
+    let text = std::str::from_utf8(json).map_err(|e| Error::new(ErrorKind::Corrupt, format!("no JSON: {e}")))?;
+    Ok(text.to_owned())
+}
+
+pub(crate) fn no_entry(seq: u64) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no entry {seq}"))
 }

@@ -22,6 +22,7 @@ use crate::{
     archive::Archive,
     checkpoint,
     disk::{DiskFile, Folder},
+    events::Events,
     follow::Follow,
     index::{Found, Index, SharedIndex},
     key_watch::KeyWatch,
@@ -62,7 +63,7 @@ impl ReadState {
     }
 
     /// Before content is served: what another process has erased meanwhile is not.
-    fn look_at_keys(&self) -> Result<()> {
+    pub(crate) fn look_at_keys(&self) -> Result<()> {
         match self.follow {
             Some(_) => self.watch.look(self),
             None => Ok(()),
@@ -229,6 +230,11 @@ impl LedgerReader {
         Ok(Page { events, more, missing })
     }
 
+    /// The first so many positions of the scope's entries in a range, as the index has them.
+    pub(crate) fn positions(&self, scope: &Scope, range: Range<u64>, limit: usize) -> Result<Vec<u64>> {
+        self.shown().select(scope, range, Direction::Forward, limit)
+    }
+
     /// A scope's entries count up without a gap: how many are not among the events of a page, nor before or behind it.
     fn missing(
         &self,
@@ -284,11 +290,7 @@ impl LedgerReader {
 
     /// Events of all scopes with positions in `range`, oldest first.
     pub fn events(&self, range: Range<u64>) -> Events {
-        Events {
-            reader: self.clone(),
-            range,
-            paths: KeyPaths::default(),
-        }
+        Events::new(self.clone(), range)
     }
 
     /// All scopes, by name.
@@ -319,7 +321,7 @@ impl LedgerReader {
 
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
-        checkpoint::read(&self.state.folder, self.verifier_key())
+        checkpoint::read(&self.state.folder, &self.state.manifest.verifier_key)
     }
 
     /// Name of the ledger.
@@ -340,12 +342,6 @@ impl LedgerReader {
     /// Bytes of a component that ran over this ledger, by the SHA-256 of its bytes.
     pub fn component(&self, sha256: &Hash) -> Result<Option<Vec<u8>>> {
         crate::components::read(&self.state.folder, sha256)
-    }
-
-    /// Writes checkpoint, tiles and entry bundles as any tlog-tiles client reads them (`checkpoint`, `tile/…`).
-    /// Bundles hold envelopes and so no content, but all scopes, actors, kinds, times and links.
-    pub fn export_tiles(&self, path: &std::path::Path) -> Result<crate::ExportSummary> {
-        crate::export::tiles(self, path)
     }
 
     /// How many nodes of its key tree each scope has left, by name of the scope.
@@ -408,7 +404,7 @@ impl LedgerReader {
     }
 
     /// Where entries stand, with all that is known to be durable.
-    fn shown(&self) -> &RwLock<Index> {
+    pub(crate) fn shown(&self) -> &RwLock<Index> {
         self.show_proved();
         &self.state.index
     }
@@ -438,12 +434,35 @@ impl LedgerReader {
         Ok(parse_line(&bytes, &file, place, seq)?.0.envelope.to_vec())
     }
 
-    fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
+    pub(crate) fn load(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Event>> {
+        Ok(self.open(seq, paths)?.map(|opened| opened.event))
+    }
+
+    /// The event at a position with the bytes that it was made of.
+    pub(crate) fn open(&self, seq: u64, paths: &mut KeyPaths) -> Result<Option<Opened>> {
         let Some(Found { file, place }) = self.shown().place(seq)? else {
             return Ok(None);
         };
-        let bytes = read_line(&file, place, seq)?;
-        let (line, envelope) = parse_line(&bytes, &file, place, seq)?;
+        let line = read_line(&file, place, seq)?;
+        let (event, envelope_bytes, body) = self.open_line(&line, &file, place, seq, paths)?;
+        Ok(Some(Opened {
+            event,
+            line,
+            envelope_bytes,
+            body,
+        }))
+    }
+
+    /// The event whose line stands in a file, how many bytes its envelope has, and what [`Opened`] says of its body.
+    pub(crate) fn open_line(
+        &self,
+        bytes: &[u8],
+        file: &DiskFile,
+        place: Place,
+        seq: u64,
+        paths: &mut KeyPaths,
+    ) -> Result<(Event, usize, Plaintext)> {
+        let (line, envelope) = parse_line(bytes, file, place, seq)?;
         let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
         if !keys.trees.contains_key(&envelope.scope) {
             // Not erased: an erasure leaves a record with fewer nodes.
@@ -455,22 +474,42 @@ impl LedgerReader {
         }
         let secret = keys.secret_via(&envelope.scope, envelope.nth, paths.of(&envelope.scope));
         drop(keys);
-        let content = match secret {
-            None => Content::Erased,
+        let (content, body) = match secret {
+            None => (Content::Erased, None),
             Some(secret) => {
-                let damaged = |e: quipu_format::Error| damaged(&file, place, seq, &e);
-                let sealed = line.sealed_bytes().map_err(damaged)?;
-                let plaintext = quipu_format::open(&secret, &envelope.scope, envelope.nth, &envelope.body, &sealed)
-                    .map_err(damaged)?;
-                Content::Open(Body::parse(&plaintext).map_err(damaged)?)
+                let damaged = |e: quipu_format::Error| damaged(file, place, seq, &e);
+                let mut body = line.sealed_bytes().map_err(damaged)?;
+                let (scope, nth) = (&envelope.scope, envelope.nth);
+                quipu_format::open_in_place(&secret, scope, nth, &envelope.body, &mut body).map_err(damaged)?;
+                let content = Content::Open(Body::parse(&body).map_err(damaged)?);
+                (content, Some((body, secret.salt)))
             }
         };
-        let hash = leaf_hash(line.envelope);
-        Ok(Some(Event {
+        let (hash, envelope_bytes) = (leaf_hash(line.envelope), line.envelope.len());
+        let event = Event {
             envelope,
             content,
             hash,
-        }))
+        };
+        Ok((event, envelope_bytes, body))
+    }
+}
+
+/// A body's plaintext and its salt, unless it is erased.
+pub(crate) type Plaintext = Option<(Vec<u8>, [u8; 32])>;
+
+/// An event, and the bytes that it was made of.
+pub(crate) struct Opened {
+    pub(crate) event: Event,
+    line: Vec<u8>,
+    envelope_bytes: usize,
+    pub(crate) body: Plaintext,
+}
+
+impl Opened {
+    /// The stored bytes of the envelope.
+    pub(crate) fn envelope(&self) -> &[u8] {
+        &self.line[..self.envelope_bytes]
     }
 }
 
@@ -504,23 +543,6 @@ fn damaged(file: &DiskFile, place: Place, seq: u64, why: &dyn std::fmt::Display)
         file.name()
     );
     Error::new(ErrorKind::Corrupt, message)
-}
-
-/// Events of all scopes, oldest first. Ends at the end of its range or at the head.
-pub struct Events {
-    reader: LedgerReader,
-    range: Range<u64>,
-    paths: KeyPaths,
-}
-
-impl Iterator for Events {
-    type Item = Result<Event>;
-
-    fn next(&mut self) -> Option<Result<Event>> {
-        let seq = self.range.next()?;
-        let looked = self.reader.state.look_at_keys();
-        looked.and_then(|()| self.reader.load(seq, &mut self.paths)).transpose()
-    }
 }
 
 /// The ways down the key trees of the scopes that were read last, so that entries in order cost little to open.

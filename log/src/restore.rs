@@ -84,7 +84,7 @@ pub fn confirm(path: &Path, note: &[u8]) -> Result<Checkpoint> {
         return Err(Error::new(ErrorKind::Invalid, message));
     }
     let _lock = Lock::take_anywhere(&folder)?;
-    let shown = Checkpoint::open(note, &manifest.verifier_key).map_err(|e| {
+    let shown = manifest.verifier_key.open(note).map_err(|e| {
         let message = format!(
             "what was shown is no checkpoint of {}: {e}",
             manifest.verifier_key.name()
@@ -137,7 +137,7 @@ fn fork(
     let signer =
         begun_signer(to, name)?.map_or_else(|| Signer::new(name, *random::secret()?).map_err(Error::from), Ok)?;
     let key = signer.verifier_key();
-    let copy = Copy::open(to, &key)?;
+    let copy = Copy::open(to, &key.clone().into())?;
     // Before `quipu.json` names its key.
     copy.put_signer(&signer)?;
     let summary = if copy.size_before() > original.checkpoint.size {
@@ -166,7 +166,7 @@ fn fork(
     let sys = json!({"fork": {"origin": name, "verifierKey": key.to_string(), "from": from}});
     opening::go_on(to, original.checkpoint.size, FORK, sys)?;
     let manifest = Manifest {
-        verifier_key: key,
+        verifier_key: key.into(),
         copy: false,
     };
     manifest.write(&Folder::open(to)?)?;

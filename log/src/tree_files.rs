@@ -48,6 +48,18 @@ impl TreeFiles {
     }
 }
 
+impl TreeFiles {
+    /// As many hashes of a level from there on as can be read, up to `count`.
+    pub(crate) fn read_most(&self, level: usize, first: u64, count: usize) -> Vec<Hash> {
+        let bytes = self
+            .levels
+            .get(level)
+            .map(|file| file.read_range(first * HASH_BYTES, count * HASH_BYTES as usize));
+        let bytes = bytes.and_then(Result::ok).unwrap_or_default();
+        bytes.as_chunks().0.iter().map(|hash| Hash(*hash)).collect()
+    }
+}
+
 impl TileHashes for TreeFiles {
     type Error = Error;
 

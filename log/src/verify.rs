@@ -2,7 +2,7 @@
 
 //! The whole verdict on a ledger, from the bytes on disk alone: nothing that an open ledger holds is believed.
 
-use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
+use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, thread, time::Duration};
 
 use quipu_format::{
     Checkpoint, Envelope, Hash, KeyPath, Line, Scope, ScopeState, leaf_hash, scope_key, tree::Frontier,
@@ -23,10 +23,13 @@ use crate::{
     lock::Lock,
     manifest::{self, Manifest},
     opened::{Opened, opened},
+    operators::Operators,
     parts::{self, Parts, Place, Source, Work},
     root_fold::RootFold,
     scan::{self, Tail},
     segment,
+    tree_check::{TreeCheck, WrongHash},
+    verdicts::{Conclusion, Erased, Finding, Verdict, Verdicts},
 };
 
 /// How far a verification has come.
@@ -56,6 +59,16 @@ pub struct Verification {
     pub intact: u64,
     /// Entries whose body was not opened, because the key file is not there.
     pub sealed: u64,
+    /// Entries whose secret is gone and which an erasure covers that an enrolled operator signed.
+    pub erased_with_authority: u64,
+    /// Entries whose secret is gone and which an erasure covers that nobody signed who could.
+    pub erased_claimed: u64,
+    /// Entries that an erasure covers and that open all the same.
+    pub not_carried_out: u64,
+    /// The erasures in the log.
+    pub erasures: Vec<Erased>,
+    /// What is wrong with content, where chain and tree are good. The first of them is the fault.
+    pub findings: Vec<Finding>,
     /// Size of the signed checkpoint.
     pub checkpoint_size: u64,
     /// Root over all entries.
@@ -93,8 +106,31 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<V
     verify_in(&Folder::open(path)?, progress)
 }
 
+/// As [`verify`], of a ledger that somebody has seen before: `note` is a checkpoint that they kept. A ledger that was cut
+/// short since, or put back to an older copy, or went on otherwise, does not verify.
+///
+/// # Errors
+/// Also where the checkpoint is not one that the ledger's key signed.
+pub fn verify_since(path: &Path, note: &[u8], progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
+    let folder = Folder::open(path)?;
+    let key = Manifest::read(&folder)?.verifier_key;
+    let since = Checkpoint::open(note, &key).map_err(|e| {
+        let message = format!("what was shown is no checkpoint of {}: {e}", key.name());
+        Error::new(ErrorKind::Tampered, message)
+    })?;
+    verify_all(&folder, Some(&since), progress)
+}
+
 /// The same, of a ledger whose folder is open.
 pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
+    verify_all(folder, None, progress)
+}
+
+fn verify_all(
+    folder: &Folder,
+    since: Option<&Checkpoint>,
+    progress: &mut dyn FnMut(VerifyProgress),
+) -> Result<Verification> {
     let manifest = Manifest::read(folder)?;
     // Before any segment: what the checkpoint covers is then in the bytes that are read after.
     let live = Lock::is_held(folder)?;
@@ -120,18 +156,40 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
     }
     let outcome = walk
         .read_keys()
-        .and_then(|()| walk.all(&files, checkpoint, live, progress));
-    let fault = match outcome {
+        .and_then(|()| walk.all(&files, checkpoint, since, live, progress));
+    let mut fault = match outcome {
         Ok(()) => None,
         Err(Stop::Fault(fault)) => Some(fault),
         Err(Stop::Unreadable(error)) => return Err(error),
     };
+    let mut conclusion = walk.conclude(live)?;
+    if fault.is_some() {
+        // What comes behind it may be the erasure that is missed.
+        conclusion.findings.clear();
+    } else if walk.gaps.entries() > 0 {
+        conclusion.findings.retain(|finding| {
+            let may_be_there = finding.verdict == Verdict::Tampered;
+            if may_be_there {
+                walk.notes.push(format!(
+                    "entry {}: its secret is gone, and the erasure may be in a segment that is not here",
+                    finding.fault.seq.unwrap_or_default()
+                ));
+            }
+            !may_be_there
+        });
+    }
+    fault = fault.or_else(|| conclusion.findings.first().map(|finding| finding.fault.clone()));
     Ok(Verification {
         origin: manifest.verifier_key.name().to_owned(),
         entries: walk.frontier.size() - walk.gaps.entries(),
         scopes: walk.chains.iter().flatten().count() as u64,
-        intact: walk.intact,
+        intact: walk.intact.saturating_sub(conclusion.not_carried_out),
         sealed: walk.sealed,
+        erased_with_authority: conclusion.with_authority,
+        erased_claimed: conclusion.claimed,
+        not_carried_out: conclusion.not_carried_out,
+        erasures: walk.verdicts.erased(),
+        findings: conclusion.findings,
         checkpoint_size: walk.checkpoint_size,
         root: walk.frontier.root(),
         fault,
@@ -139,6 +197,10 @@ pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress
         notes: walk.notes,
     })
 }
+
+/// How often and how long an erasure that was just logged is waited for.
+const UNFINISHED_TRIES: u32 = 20;
+const UNFINISHED: Duration = Duration::from_millis(100);
 
 /// A segment, as far as it can be read.
 enum Segment {
@@ -173,7 +235,10 @@ struct Walk<'a> {
     notes: Vec<String>,
     lineage: Lineage,
     roots: RootFold,
+    operators: Operators,
+    verdicts: Verdicts,
     gaps: Gaps,
+    tree: TreeCheck,
     /// Components that were looked at.
     components: HashSet<Hash>,
 }
@@ -203,7 +268,10 @@ impl<'a> Walk<'a> {
             notes: Vec::new(),
             lineage: Lineage::default(),
             roots: RootFold::default(),
+            operators: Operators::default(),
+            verdicts: Verdicts::default(),
             gaps: Gaps::default(),
+            tree: TreeCheck::default(),
             components: HashSet::new(),
         }
     }
@@ -227,6 +295,7 @@ impl<'a> Walk<'a> {
         &mut self,
         files: &[(u64, Segment)],
         checkpoint: Result<(String, Checkpoint)>,
+        since: Option<&Checkpoint>,
         live: bool,
         progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<(), Stop> {
@@ -238,6 +307,7 @@ impl<'a> Walk<'a> {
             Err(e) => return Err(e.into()),
         };
         self.checkpoint_size = checkpoint.size;
+        self.tree = TreeCheck::open(self.ledger, checkpoint.size)?;
         // After the keys: what they say is durable is then in the bytes that are read.
         let mut lengths = Vec::with_capacity(files.len());
         for (_, segment) in files {
@@ -257,6 +327,7 @@ impl<'a> Walk<'a> {
         let work = |met: &mut Met, line: &Line<'_>| Checks { keys, scopes }.entry(met, line);
         let mut course = Course {
             checkpoint: &checkpoint,
+            since,
             work: &work,
             progress,
             so_far: VerifyProgress {
@@ -283,6 +354,15 @@ impl<'a> Walk<'a> {
             }
             Ok(end)
         })?;
+        let seen = since.map_or(0, |since| since.size);
+        if self.frontier.size() < seen {
+            let (next, file) = (self.frontier.size(), segment::FOLDER);
+            let what = format!(
+                "the log ends with {next} entries where the checkpoint that was shown covers {seen}: it was cut short, or \
+                 is an older copy"
+            );
+            return Err(fault(file, end as u64, Some(next), &what));
+        }
         let floor = checkpoint.size.max(self.keys.as_ref().map_or(0, |keys| keys.applied));
         if self.frontier.size() < floor {
             let next = self.frontier.size();
@@ -293,11 +373,14 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end as u64, Some(next), &what));
         }
-        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key) {
+        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key, self.checkpoint_size) {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
-        Ok(())
+        match self.tree.wrong() {
+            Some(wrong) => Err(fault(&wrong.file, wrong.offset, Some(wrong.seq), &WrongHash::WHAT)),
+            None => Ok(()),
+        }
     }
 
     /// Passes over a segment that is not here: the tree's hashes stand for its entries.
@@ -305,12 +388,14 @@ impl<'a> Walk<'a> {
         let after = self.ids.last().copied().unwrap_or_default();
         for leaf in self.gaps.begin(self.ledger, absent, self.frontier.size(), after)? {
             self.frontier.push(leaf);
+            self.tree.see(leaf);
             if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
                 self.gaps.refuse_root()?;
             }
         }
         self.lineage.pass();
         self.roots.pass();
+        self.operators.pass();
         Ok(())
     }
 
@@ -370,6 +455,14 @@ impl<'a> Walk<'a> {
                 let what = format!("the root at {size} entries is not the one that was signed");
                 return Err(fault(file.name(), place.range.start as u64, Some(place.seq), &what));
             }
+            if course
+                .since
+                .is_some_and(|since| since.size == size && since.root != self.frontier.root())
+            {
+                self.gaps.refuse_root()?;
+                let what = format!("the root at {size} entries is not that of the checkpoint that was shown");
+                return Err(fault(file.name(), place.range.start as u64, Some(place.seq), &what));
+            }
             if size.is_multiple_of(1_000) {
                 course.tell(size, place.range.end as u64);
             }
@@ -418,19 +511,31 @@ impl<'a> Walk<'a> {
             .take(entry.whole.as_deref(), chain.key, ScopeState { count, last })
             .map_err(|why| bad(&why))?;
         let opened = match entry.opened {
-            Opened::Unknown => self.open_again(place, &entry, file)?,
+            Opened::Unknown | Opened::Bad(_) if self.keys.is_some() => self.open_again(place, &entry, file)?,
             opened => opened,
         };
         match opened {
             Opened::Intact => self.intact += 1,
             Opened::Sealed => self.sealed += 1,
             Opened::Unknown => return Err(bad(&"the file keys has no record of its scope")),
-            Opened::Bad(why) => return Err(bad(&why)),
+            Opened::Gone => {
+                let here = |what: &str| fault_at(file.name(), place.range.start as u64, Some(place.seq), &what);
+                self.verdicts.gone(&self.scopes.name(entry.scope), entry.nth, here);
+            }
+            Opened::Bad(why) => {
+                let scope = self.scopes.name(entry.scope);
+                let older = self.verdicts.older_keys(&scope, self.keys.as_deref());
+                return Err(bad(&older.unwrap_or(why)));
+            }
         }
         if let Some(envelope) = &entry.whole {
+            self.act(envelope, |what| {
+                fault_at(file.name(), place.range.start as u64, Some(place.seq), &what)
+            });
             self.lineage.take(envelope, &self.frontier).map_err(|why| bad(&why))?;
         }
         self.frontier.push(entry.hash);
+        self.tree.see(entry.hash);
         self.ids.push(id);
         self.gaps.end(id);
         if let Some(envelope) = &entry.whole {
@@ -439,14 +544,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Opens the body of an entry whose scope the keys did not know: it may be new since they were read, and its record came
-    /// before the entry.
+    /// Opens the body of an entry with the keys as they are now: its scope may be new since they were read, or may have been
+    /// forgotten and given others.
     fn open_again(&mut self, place: &Place, entry: &Entry, file: &DiskFile) -> Result<Opened, Stop> {
         let scope = self.scopes.name(entry.scope);
-        if !self.keys.as_ref().is_some_and(|keys| keys.trees.contains_key(&scope)) {
-            let keys = Keys::read(self.ledger, self.manifest.verifier_key.name())?;
-            self.keys = Some(Arc::new(keys));
-        }
+        let keys = Keys::read(self.ledger, self.manifest.verifier_key.name())?;
+        self.keys = Some(Arc::new(keys));
         let bytes = file.read_range(place.range.start as u64, place.range.len())?;
         let line = Line::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes));
         let read = line.and_then(|line| Ok((line, Envelope::parse(line.envelope)?)));
@@ -457,6 +560,37 @@ impl<'a> Walk<'a> {
         let (keys, mut path) = (self.keys.as_deref(), KeyPath::default());
         let body = (&scope, entry.nth, &envelope.body);
         Ok(opened(keys, &mut path, &line, body, &mut Vec::new()))
+    }
+
+    /// Takes note of what operators did.
+    fn act(&mut self, envelope: &Envelope, here: impl Fn(&str) -> Fault) {
+        let counts = self.operators.take(envelope);
+        if let Err(why) = &counts {
+            self.notes
+                .push(format!("entry {}: the act does not count: {why}", envelope.seq));
+        }
+        self.verdicts.take(envelope, &counts, here);
+    }
+
+    /// Decides about content. A writer that is at work is given a moment to carry out what it has just logged.
+    fn conclude(&mut self, live: bool) -> Result<Conclusion> {
+        let mut conclusion = self.verdicts.conclude(self.keys.as_deref());
+        for _ in 0..if live { UNFINISHED_TRIES } else { 0 } {
+            let unfinished = |finding: &Finding| finding.verdict == Verdict::ErasureNotCarriedOut;
+            if !conclusion.findings.iter().any(unfinished) {
+                break;
+            }
+            thread::sleep(UNFINISHED);
+            let keys = Arc::new(Keys::read(self.ledger, self.manifest.verifier_key.name())?);
+            // What was found to open when the walk came by has been erased since.
+            let erased = conclusion.not_carried_out;
+            conclusion = self.verdicts.conclude(Some(&*keys));
+            let erased = erased.saturating_sub(conclusion.not_carried_out);
+            conclusion.with_authority += erased;
+            self.intact = self.intact.saturating_sub(erased);
+            self.keys = Some(keys);
+        }
+        Ok(conclusion)
     }
 
     /// What the host's own entries claim about the ledger's other files.
@@ -506,6 +640,8 @@ impl<'a> Walk<'a> {
 /// What goes along with a walk over all entries.
 struct Course<'a> {
     checkpoint: &'a Checkpoint,
+    /// One that somebody kept.
+    since: Option<&'a Checkpoint>,
     work: Work<'a, Met, Entry>,
     progress: &'a mut dyn FnMut(VerifyProgress),
     /// As far as the segments before.
@@ -556,10 +692,14 @@ fn unreadable(file: &DiskFile, error: Error) -> Stop {
 }
 
 fn fault(file: &str, offset: u64, seq: Option<u64>, what: &dyn std::fmt::Display) -> Stop {
-    Stop::Fault(Fault {
+    Stop::Fault(fault_at(file, offset, seq, what))
+}
+
+fn fault_at(file: &str, offset: u64, seq: Option<u64>, what: &dyn std::fmt::Display) -> Fault {
+    Fault {
         file: file.to_owned(),
         offset,
         seq,
         what: what.to_string(),
-    })
+    }
 }

@@ -5,8 +5,9 @@ mod ledgers;
 use std::{fs, path::Path, thread};
 
 use ledgers::{TestLedger, draft};
-use quipu_format::{Checkpoint, leaf_hash};
-use quipu_log::{ErrorKind, Ledger, OpenOptions};
+use quipu_format::{Cause, Checkpoint, Erasure, Given, Scope, Signer, check, leaf_hash};
+use quipu_log::{CreateOptions, ErrorKind, Ledger, OpenOptions, SCOPE_FILE, SignedAct};
+use serde_json::json;
 
 #[test]
 fn an_append_comes_with_a_proof_that_needs_no_ledger() {
@@ -177,4 +178,56 @@ fn another_process_s_append_is_proved_as_well() {
     let proved = client.append_proved_blocking(draft("a", "its own")).unwrap();
     let key = client.reader().verifier_key();
     assert!(proved.proof.verify(&proved.receipt.hash, key).is_ok());
+}
+
+#[test]
+fn what_was_erased_is_proved_and_not_disclosed() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Signer::new("operator:kim", [9; 32]).unwrap();
+    let origin = "example.com/test";
+    let options = CreateOptions::new(origin).operator(&operator.verifier_key()).unwrap();
+    let ledger = Ledger::create(&folder.path().join("ledger"), options).unwrap();
+    let key = ledger.reader().verifier_key().clone();
+    let kept = ledger.append_blocking(draft("a", "kept")).unwrap();
+    let gone = ledger.append_proved_blocking(draft("a", "to be forgotten")).unwrap();
+    let before = ledger.reader().disclose(gone.receipt.seq).unwrap();
+    assert!(before.verify(&key).is_ok());
+
+    let erasure = Erasure {
+        cause: Cause::Redact,
+        ranges: vec![[1, 1]],
+        request: None,
+        scope: Scope::new("a").unwrap(),
+    };
+    let size = ledger.reader().head();
+    let act = SignedAct::sign(origin, size, Erasure::MEMBER, &json!(erasure), &operator).unwrap();
+    let act = ledger.act_blocking(vec![act]).unwrap().remove(0);
+    ledger.prove_blocking(act.seq).unwrap();
+    let reader = ledger.reader();
+    assert_eq!(reader.event(gone.receipt.seq).unwrap().unwrap().payload(), None);
+
+    // The old proof holds, and so does a new one.
+    assert!(gone.proof.verify(&gone.receipt.hash, &key).is_ok());
+    let proof = reader.prove(gone.receipt.seq).unwrap();
+    assert!(proof.verify(&gone.receipt.hash, &key).unwrap().size > act.seq);
+    assert_eq!(
+        reader.disclose(gone.receipt.seq).unwrap_err().kind(),
+        ErrorKind::Redacted
+    );
+    assert!(reader.disclose(kept.seq).is_ok());
+
+    // In the scope's export it stays as an envelope.
+    let dir = folder.path().join("exported");
+    let scope = Scope::new("a").unwrap();
+    let summary = reader.export_scope(&scope, &dir, false, &mut |_, _| {}).unwrap();
+    assert_eq!((summary.entries, summary.opened, summary.erased), (3, 2, 1));
+    let text = fs::read_to_string(dir.join(SCOPE_FILE)).unwrap();
+    assert!(text.contains("kept") && !text.contains("forgotten"));
+    let finding = check(text.as_bytes(), &Given::new(&key)).unwrap().unwrap();
+    assert!(finding.shows.contains("first 3 entries"), "{}", finding.shows);
+
+    // As events it is left out, and so are the operators' own.
+    let mut events = reader.exported_events(None);
+    let seqs: Vec<u64> = events.by_ref().map(|event| event.unwrap().seq()).collect();
+    assert_eq!((seqs, events.erased), (vec![kept.seq], 1));
 }

@@ -6,7 +6,7 @@ use std::{
     collections::{BinaryHeap, HashMap},
 };
 
-use quipu_format::{Event, EventId, Scope};
+use quipu_format::{Erasure, Event, EventId, Scope};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use crate::{
@@ -25,6 +25,7 @@ pub(crate) struct Fold<'t> {
     as_of: u64,
     scopes: HashMap<Scope, Folded>,
     words: usize,
+    forgot: bool,
 }
 
 /// A scope's row.
@@ -43,7 +44,13 @@ impl<'t> Fold<'t> {
             as_of,
             scopes: HashMap::new(),
             words: 0,
+            forgot: false,
         }
+    }
+
+    /// Whether an erasure was among what was folded: the file then holds what is to be gone until it is cut.
+    pub(crate) fn forgot(&self) -> bool {
+        self.forgot
     }
 
     /// Words folded so far: what the work of a transaction grows with.
@@ -81,6 +88,16 @@ impl<'t> Fold<'t> {
         if let Some(document) = Document::of(event, &mut self.analyzer) {
             self.words += document.length as usize;
             self.insert(event, scope.id, &document)?;
+        }
+        // Before a block is closed with this entry, which an erasure never covers.
+        if envelope.kind.as_str() == Erasure::KIND
+            && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
+            && let Ok(erasure) = Erasure::parse(erasure)
+        {
+            for range in erasure.ranges {
+                self.forget(scope.id, range)?;
+            }
+            self.forgot = true;
         }
         if envelope.nth % BLOCK == BLOCK - 1 {
             self.close_block(scope.id, envelope.nth / BLOCK)?;
@@ -146,6 +163,47 @@ impl<'t> Fold<'t> {
                 ":terms": document.packed_terms(),
             })?;
         Ok(())
+    }
+
+    /// Drops what is known of the documents of a stretch, as if they had been erased before they were folded.
+    fn forget(&self, scope: i64, [first, last]: [u32; 2]) -> Result<()> {
+        let mut select = self
+            .tx
+            .prepare_cached("SELECT DISTINCT nth / ?4 FROM doc WHERE scope = ?1 AND nth BETWEEN ?2 AND ?3")?;
+        let blocks: Vec<u32> = select
+            .query_map(params![scope, first, last, BLOCK], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for block in blocks {
+            let closed = self.open_block(scope, block)?;
+            let within = [first.max(block * BLOCK), last.min(block * BLOCK + (BLOCK - 1))];
+            self.tx
+                .prepare_cached("DELETE FROM doc WHERE scope = ?1 AND nth BETWEEN ?2 AND ?3")?
+                .execute(params![scope, within[0], within[1]])?;
+            if closed {
+                self.close_block(scope, block)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what closing a block put there. Returns whether it was closed.
+    fn open_block(&self, scope: i64, block: u32) -> Result<bool> {
+        let closed = self
+            .tx
+            .prepare_cached("DELETE FROM block WHERE scope = ?1 AND block = ?2")?
+            .execute(params![scope, block])?
+            > 0;
+        if closed {
+            let mut delete = self
+                .tx
+                .prepare_cached("DELETE FROM posting WHERE scope = ?1 AND term = ?2 AND block = ?3")?;
+            for (_, packed) in self.documents(scope, block * BLOCK)? {
+                for term in terms(&packed) {
+                    delete.execute(params![scope, term?.0, block])?;
+                }
+            }
+        }
+        Ok(closed)
     }
 
     /// Turns the terms of a block's documents into postings: merged from lists that are sorted, so that memory is

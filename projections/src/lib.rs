@@ -42,7 +42,10 @@ mod text;
 mod trail;
 mod view;
 
-use std::io::Write;
+use std::{
+    io::Write,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use quipu_format::{Event, EventId};
 use quipu_log::LedgerReader;
@@ -67,6 +70,8 @@ use crate::{
 pub struct Projections {
     ledger: LedgerReader,
     store: Store,
+    /// The write-ahead file may hold what was erased, and is to be cut.
+    uncut: AtomicBool,
 }
 
 impl Projections {
@@ -77,6 +82,8 @@ impl Projections {
         let projections = Self {
             ledger: ledger.clone(),
             store,
+            // Whoever was here before may have been killed.
+            uncut: AtomicBool::new(true),
         };
         projections.as_of()?;
         Ok(projections)
@@ -177,6 +184,9 @@ impl Projections {
             }
             self.store.cut_wal(limits::WAL_BYTES)?;
         }
+        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0)? {
+            self.uncut.store(false, Ordering::Release);
+        }
         Ok(reached.unwrap_or(0).min(self.ledger.head()))
     }
 
@@ -207,6 +217,9 @@ impl Projections {
             if fold.words() >= limits::BATCH_WORDS {
                 break;
             }
+        }
+        if fold.forgot() {
+            self.uncut.store(true, Ordering::Release);
         }
         fold.finish()
     }

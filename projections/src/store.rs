@@ -65,9 +65,10 @@ impl Store {
     }
 
     /// Cuts the write-ahead file back if it has grown past `bytes` and no reader needs it: it holds what was deleted.
-    pub(crate) fn cut_wal(&self, bytes: u64) -> Result<()> {
+    /// Returns whether it has at most so many now.
+    pub(crate) fn cut_wal(&self, bytes: u64) -> Result<bool> {
         if fs::metadata(self.path("-wal")).map_or(0, |file| file.len()) <= bytes {
-            return Ok(());
+            return Ok(true);
         }
         let open = self.take()?;
         open.db.busy_timeout(Duration::ZERO)?;
@@ -75,11 +76,12 @@ impl Store {
             .db
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         open.db.busy_timeout(limits::BUSY)?;
-        if cut? != 0 {
+        let cut = cut? == 0;
+        if !cut {
             tracing::debug!("the projection's write-ahead file is in use and is cut back another time");
         }
         self.give_back(open);
-        Ok(())
+        Ok(cut)
     }
 
     fn attempt<T>(&self, behavior: TransactionBehavior, act: impl Fn(&Transaction<'_>) -> Result<T>) -> Result<T> {

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Verifies a ledger's files with nothing of quipu's: python3 verify.py LEDGER
+"""Verifies what quipu wrote with nothing of quipu's: python3 verify.py LEDGER, or python3 verify.py DISCLOSURE
 
-Written from docs/FORMAT.md alone. It checks each line's CRC-32C, that seq has no gap, each scope's chain of nth and prev,
-and the RFC 6962 root that the checkpoint names; not the checkpoint's signature, for which Python brings no Ed25519.
+Written from docs/FORMAT.md alone. Of a ledger's folder it checks each line's CRC-32C, that seq has no gap, each scope's
+chain of nth and prev, and the RFC 6962 root that the checkpoint names; of a disclosed event its commitment and its
+inclusion proof. Not the checkpoint's signature, for which Python brings no Ed25519.
 """
 import base64, glob, hashlib, json, os, sys
 
@@ -35,8 +36,47 @@ def root(subtrees):  # roots of the complete subtrees that the tree is made of, 
         hash = sha256(b"\1", left, hash)
     return hash
 
+def disclosure(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        text = file.read()
+    told = json.loads(text, object_pairs_hook=members)
+    need(text == json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n", "it is written otherwise")
+    need(list(told) == ["quipu", "envelope", "body", "salt", "proof"] and told["quipu"] == "disclosure@v1", "its members")
+    envelope, body = told["envelope"].encode(), told["body"].encode()
+    entry = json.loads(envelope, object_pairs_hook=members)
+    proof, checkpoint = told["proof"].split("\n\n", 1)
+    first, index, *hashes = proof.split("\n")
+    origin, size, signed_root = checkpoint.split("\n")[:3]
+    need(first == "c2sp.org/tlog-proof@v1" and index == f"index {entry['seq']}", "the proof is of another entry")
+    salt = base64.urlsafe_b64decode(told["salt"] + "=")
+    need(base64.urlsafe_b64encode(salt).decode() == told["salt"] + "=", "the salt is written otherwise")
+    commitment = sha256(salt, body)
+    need(base64.urlsafe_b64encode(commitment).decode() == entry["body"] + "=", "the body is another")
+    node, last, hash = entry["seq"], int(size) - 1, sha256(b"\0", envelope)
+    need(node <= last, "the checkpoint does not cover it")
+    for other in hashes:  # RFC 9162, 2.1.3.2
+        need(last > 0, "the proof is too long")
+        other, text = base64.b64decode(other, validate=True), other
+        need(base64.b64encode(other).decode() == text, "a hash is written otherwise")
+        if node & 1 or node == last:
+            hash = sha256(b"\1", other, hash)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            hash = sha256(b"\1", hash, other)
+        node, last = node >> 1, last >> 1
+    need(last == 0 and base64.b64encode(hash).decode() == signed_root, "the checkpoint has another root")
+    print(f"{origin}: {entry['id']} is one of the first {size} entries, and says: {told['body']}")
+
 if len(sys.argv) != 2:
     sys.exit(__doc__)
+if os.path.isfile(sys.argv[1]):
+    where = sys.argv[1]
+    try:
+        disclosure(where)
+    except Exception as error:  # whatever else a damaged file leads to
+        need(False, repr(error))
+    sys.exit()
 where, scopes, subtrees, seq = "the checkpoint", {}, [], 0
 try:
     with open(os.path.join(sys.argv[1], "checkpoint"), encoding="utf-8") as note:

@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod guests;
 mod mutants;
+mod strangers;
 mod test;
 mod wasm;
 
@@ -25,6 +26,8 @@ Tasks:
                                  the system has its library. --help: all options
   fuzz [TARGET]... [--seconds N] look for inputs that break a promise; a minute a target (default: all)
   fuzz sim [--seeds N]           power cuts, faults and kills on a simulated machine
+  fuzz flips [--entries N] [--all-bits]
+                                 flip each byte, cut at each and swap each two entries of a ledger, and verify it
   mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)
 ";
 

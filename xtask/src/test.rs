@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{Result, cargo, guests, wasm};
+use crate::{Result, cargo, guests, strangers, wasm};
 
 /// What some tests need that is not of this repository: programs that are strangers to our code, and data. Those tests
 /// are skipped where it is missing.
@@ -61,6 +61,10 @@ const STRANGERS: [Stranger; 5] = [
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let begin = Instant::now();
     let missing = look_for_strangers();
+    let verifiers = strangers::install();
+    for missing in &verifiers {
+        eprintln!("test: skipping the stranger in {}: {}", missing.name, missing.why);
+    }
     guests::build()?;
 
     let mut tally = Tally::default();
@@ -87,6 +91,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     writeln!(out)?;
     for stranger in missing {
         writeln!(out, "not checked, {} is missing: {}", stranger.name, stranger.checks)?;
+    }
+    for missing in verifiers {
+        writeln!(
+            out,
+            "not checked, the stranger in {} is missing: tiles, checkpoints and proofs",
+            missing.name
+        )?;
     }
     writeln!(
         out,

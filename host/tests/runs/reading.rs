@@ -91,3 +91,28 @@ async fn damaged_memory_is_no_page_with_gaps() {
         assert_eq!(refused(&calls, name), "unavailable", "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_guest_gets_proofs_that_its_host_is_not_needed_for() {
+    let house = House::new();
+    for n in 0..3 {
+        house.seed("home", "user:ann", &json!({ "n": n }).to_string());
+    }
+    house.seed("other", "user:ann", "{}");
+    let calls = answer(&house.run("prover", &grant(), "").await);
+    let calls = calls.as_array().unwrap();
+    assert_eq!(calls.len(), 4);
+    let key = house.ledger.reader().verifier_key();
+    for call in calls {
+        let proof = call["ok"].as_str().unwrap_or_else(|| panic!("it is refused: {call}"));
+        let finding = quipu_format::check(proof.as_bytes(), &quipu_format::Given::new(key))
+            .unwrap()
+            .unwrap();
+        let finding = serde_json::to_value(finding).unwrap();
+        let name = format!("prove {}", finding["envelope"]["id"].as_str().unwrap());
+        assert_eq!(
+            (&call["call"], &finding["envelope"]["scope"]),
+            (&json!(name), &json!("home"))
+        );
+    }
+}

@@ -53,6 +53,13 @@ impl Beside {
         self.0.lock().unwrap().look();
     }
 
+    /// Looks at everything once more.
+    pub(super) fn look_again(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.seen = 0;
+        state.take();
+    }
+
     /// Entries that it has been served since it was last asked, and what it could not do.
     pub(super) fn tell(&self) -> (Vec<Event>, Vec<String>) {
         let mut state = self.0.lock().unwrap();

@@ -11,6 +11,7 @@ mod damage;
 mod dice;
 mod disk;
 mod endings;
+mod erasing;
 mod image;
 mod model;
 mod names;
@@ -58,8 +59,10 @@ fn every_call_can_be_the_last() {
         ("append", world::World::step_into_every_scope as Work, 5),
         ("publish", world::World::publish, 5),
         ("rewrite the key file", world::World::rewrite_keys, 8),
+        ("rotate the key", world::World::rotate, 5),
         ("keep a component", world::World::keep_component, 5),
         ("import", world::World::import, 4),
+        ("erase", world::World::erase_from_every_scope, 20),
     ];
     for (what, work, least) in cases {
         for (seed, ending) in [

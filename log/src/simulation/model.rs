@@ -1,10 +1,10 @@
 //! What a ledger must hold, whatever happened to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use quipu_format::{Checkpoint, Event, EventId, Hash, Scope, VerifierKey, tree::Frontier};
+use quipu_format::{Content, Event, EventId, Hash, Scope, tree::Frontier};
 
-use crate::{Draft, LedgerReader, Receipt};
+use crate::{Draft, LedgerReader, Receipt, erasure, verifier_keys::VerifierKeys};
 
 /// A promise that was broken, in words.
 pub(super) type Result<T = ()> = std::result::Result<T, String>;
@@ -26,6 +26,10 @@ pub(super) struct Model {
     by_plaintext: HashMap<Vec<u8>, (usize, usize)>,
     /// Entries that must be there for ever: they were acknowledged, or found by an open, or served by a reader.
     kept: BTreeMap<u64, Kept>,
+    /// Which draft of which batch an entry is.
+    placed: BTreeMap<u64, (usize, usize)>,
+    /// Entries of which somebody was told that they are erased.
+    erased: BTreeSet<u64>,
     /// The root that was signed at each size.
     roots: BTreeMap<u64, Hash>,
 }
@@ -134,6 +138,7 @@ impl Model {
                 hash: receipt.hash,
             };
             let before = self.kept.insert(seq, kept);
+            self.placed.insert(seq, (batch, at));
             if receipt.repeated {
                 ensure!(
                     *fate == Fate::Kept(first) && before == Some(kept),
@@ -156,9 +161,52 @@ impl Model {
         }
     }
 
+    /// An act was acknowledged: it must stay, and what it erases must be gone.
+    pub(super) fn carried_out(&mut self, receipts: &[Receipt], erased: impl Iterator<Item = u64>) {
+        for receipt in receipts {
+            let (id, hash) = (receipt.id, receipt.hash);
+            self.kept.insert(receipt.seq, Kept { id, hash });
+        }
+        self.erased.extend(erased);
+    }
+
+    /// Whether an entry of a batch is erased.
+    pub(super) fn is_erased(&self, batch: usize) -> bool {
+        let Fate::Kept(first) = self.batches[batch].fate else {
+            return false;
+        };
+        let count = self.batches[batch].drafts.len() as u64;
+        self.erased.range(first..first + count).next().is_some()
+    }
+
+    /// Whatever an erasure covers is gone, and nothing else is.
+    fn check_erased(&mut self, events: &[Event]) -> Result {
+        let erasures: Vec<_> = events.iter().filter_map(|event| erasure::of(&event.envelope)).collect();
+        for event in events {
+            let (scope, nth, seq) = (&event.envelope.scope, event.envelope.nth, event.envelope.seq);
+            let covered = erasures
+                .iter()
+                .any(|erasure| erasure.scope == *scope && erasure.covers(nth));
+            let gone = event.content == Content::Erased;
+            ensure!(
+                covered == gone,
+                "entry {seq} is covered by an erasure: {covered}, gone: {gone}"
+            );
+            ensure!(gone || !self.erased.contains(&seq), "entry {seq} is back");
+            if gone {
+                self.erased.insert(seq);
+            }
+        }
+        Ok(())
+    }
+
     /// A reader that does not write has served this: it must stay.
     pub(super) fn served(&mut self, event: &Event) -> Result {
         let seq = event.envelope.seq;
+        ensure!(
+            event.content == Content::Erased || !self.erased.contains(&seq),
+            "a reader served entry {seq}, which is erased"
+        );
         if let Some(kept) = self.kept.get(&seq) {
             ensure!(*kept == event.into(), "a reader served another entry {seq}: {event:?}");
         }
@@ -171,6 +219,7 @@ impl Model {
     /// else but what may be. From now on it must stay.
     pub(super) fn settle(&mut self, events: &[Event]) -> Result {
         self.check_chain(events)?;
+        self.check_erased(events)?;
         for (&seq, kept) in &self.kept {
             let event = events.get(seq as usize);
             ensure!(
@@ -182,6 +231,7 @@ impl Model {
         for event in events {
             if let Some((batch, at)) = self.place(event)? {
                 there.entry(batch).or_default().push((at, event.envelope.seq));
+                self.placed.insert(event.envelope.seq, (batch, at));
             }
             self.kept.insert(event.envelope.seq, event.into());
         }
@@ -213,8 +263,9 @@ impl Model {
         if envelope.kind.is_reserved() {
             return Ok(None);
         }
+        let known = self.placed.get(&seq).filter(|_| event.content == Content::Erased);
         let plaintext = event.body().and_then(|body| body.to_bytes().ok()).unwrap_or_default();
-        let Some(&(batch, at)) = self.by_plaintext.get(&plaintext) else {
+        let Some(&(batch, at)) = known.or_else(|| self.by_plaintext.get(&plaintext)) else {
             return Err(format!("entry {seq} was never submitted: {event:?}"));
         };
         let Batch { drafts, fate } = &self.batches[batch];
@@ -251,8 +302,8 @@ impl Model {
     }
 
     /// A checkpoint was seen: its signature is good, and it is the only one of its size.
-    pub(super) fn signed(&mut self, note: &[u8], key: &VerifierKey) -> Result {
-        let checkpoint = Checkpoint::open(note, key).map_err(|e| format!("a checkpoint that is none: {e}"))?;
+    pub(super) fn signed(&mut self, note: &[u8], keys: &VerifierKeys) -> Result {
+        let checkpoint = keys.open(note).map_err(|e| format!("a checkpoint that is none: {e}"))?;
         let known = *self.roots.entry(checkpoint.size).or_insert(checkpoint.root);
         ensure!(
             known == checkpoint.root,

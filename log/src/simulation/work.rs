@@ -9,8 +9,7 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake,
-    sequencer::Receipts,
+    intake, rotation,
 };
 
 impl World {
@@ -25,7 +24,7 @@ impl World {
                 _ => {}
             }
         }
-        match self.dice.below(21) {
+        match self.dice.below(22) {
             0..=6 => {
                 let drafts = vec![self.draft()];
                 self.commit(vec![drafts])
@@ -49,9 +48,11 @@ impl World {
             14 => self.contradict(),
             15 => self.publish(),
             16 => self.import(),
+            17 if self.dice.one_in(2) => self.rotate(),
             17 => self.rewrite_keys(),
             18 => self.keep_component(),
             19 => self.intrude(),
+            20 => self.erase(),
             _ => {
                 self.watch();
                 Ok(())
@@ -161,6 +162,9 @@ impl World {
     fn refused(&mut self, batch: usize, error: &Error) -> Result<bool> {
         let Some(writer) = &self.writer else { return Ok(true) };
         let alive = writer.process.is_alive();
+        if error.kind() == ErrorKind::Redacted && self.model.is_erased(batch) {
+            return Ok(false);
+        }
         ensure!(
             !alive || self.disk.state().plan.faults > writer.faults,
             "an append is refused on a healthy machine: {error}"
@@ -216,7 +220,7 @@ impl World {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.parts.append_all(vec![good, other]) {
             Ok(_) => Err("a key was taken twice, for two contents".into()),
-            Err(e) if e.kind() == ErrorKind::Conflict => {
+            Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Redacted) => {
                 self.model.refused(batch);
                 Ok(())
             }
@@ -271,12 +275,12 @@ impl World {
             let (mut broken, mut unknown) = (Ok(()), None);
             let mut append = |drafts: Vec<Draft>| {
                 let batch = model.submit(&drafts);
-                let answer = parts.append_all(drafts);
+                let answer = parts.append_all(drafts).map(smallvec::SmallVec::into_vec);
                 match &answer {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),
                 }
-                answer.map(Receipts::into_vec)
+                answer
             };
             let _ = plan.apply_by(&mut append, &Actor::new("agent:importer").unwrap(), &mut |_, _| {});
             broken?;
@@ -297,6 +301,16 @@ impl World {
             // Which of the two files holds is found out by opening.
             self.stop();
         }
+        Ok(())
+    }
+
+    /// The ledger gets another key: the next open finishes what this begins.
+    pub(super) fn rotate(&mut self) -> Result {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let folder = writer.process.folder();
+        // Whether it came to be is found out by opening.
+        let _ = rotation::begin(&mut writer.parts, &folder);
+        self.stop();
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Hash, Scope};
+use quipu_format::{Hash, Scope, Signer};
 
 use super::{
     beside::Beside,
@@ -27,6 +27,11 @@ use crate::{
 };
 
 const ORIGIN: &str = "example.com/simulated";
+
+/// Who erases.
+pub(super) fn operator() -> Signer {
+    Signer::new("operator:simulated", [5; 32]).unwrap()
+}
 
 /// What happened in a world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -165,8 +170,16 @@ impl World {
                 self.arm(120, kill);
             }
             let folder = process.folder();
-            let made = Lock::take(&folder, Duration::ZERO)
-                .and_then(|_lock| Parts::create(&folder, Path::new(""), ORIGIN, &[], self.filling, self.clock()));
+            let made = Lock::take(&folder, Duration::ZERO).and_then(|_lock| {
+                Parts::create(
+                    &folder,
+                    Path::new(""),
+                    ORIGIN,
+                    &[operator().verifier_key()],
+                    self.filling,
+                    self.clock(),
+                )
+            });
             let ended = self.after(&process);
             let folder = self.disk.process(false).folder();
             let there = folder
@@ -362,7 +375,7 @@ impl World {
         ensure!(verdict.fault.is_none(), "an open ledger does not verify: {verdict:?}");
         let count = events.len() as u64;
         ensure!(
-            (verdict.entries, verdict.intact, verdict.root) == (count, count, root),
+            (verdict.entries, verdict.root) == (count, root) && verdict.intact + verdict.erased_with_authority == count,
             "the verdict on {count} entries: {verdict:?}"
         );
         for (digest, bytes) in &self.components {
@@ -390,7 +403,7 @@ impl World {
     }
 
     /// Takes note of what the reader beside was served, and of every checkpoint that anybody could have seen.
-    fn hear(&mut self, excused: bool) -> Result {
+    pub(super) fn hear(&mut self, excused: bool) -> Result {
         let (served, failures) = self.beside.tell();
         if let (Some(failure), false) = (failures.first(), excused) {
             return Err(failure.clone());
@@ -405,7 +418,7 @@ impl World {
         let notes = std::mem::take(&mut self.disk.state().checkpoints);
         let Some(writer) = &self.writer else { return Ok(()) };
         for note in notes {
-            self.model.signed(&note, writer.parts.reader().verifier_key())?;
+            self.model.signed(&note, &writer.parts.state.manifest.verifier_key)?;
         }
         Ok(())
     }

@@ -25,7 +25,21 @@ impl TestLedger {
     }
 
     pub fn create_with(segment_bytes: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::create_in(&std::env::temp_dir(), segment_bytes)
+    }
+
+    /// In memory, where the machine has such a folder: for tests that do not depend on the disk, and would wait for it.
+    pub fn create_in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if tempfile::tempfile_in(memory).is_ok() {
+            Self::create_in(memory, 64 << 20)
+        } else {
+            Self::create()
+        }
+    }
+
+    fn create_in(folder: &Path, segment_bytes: u64) -> Self {
+        let folder = tempfile::tempdir_in(folder).unwrap();
         let path = folder.path().join("ledger");
         let mut options = CreateOptions::new("example.com/test");
         options.segment_bytes = segment_bytes;

@@ -1,5 +1,6 @@
 //! Recall over real ledgers, through the public face alone.
 
+mod erase;
 mod file;
 mod fixture;
 mod fold;

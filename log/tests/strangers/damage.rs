@@ -1,0 +1,95 @@
+//! Logs with one bit changed.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use crate::cases::{Cases, Tile};
+
+/// What of a log was changed: only who reads it can notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// The checkpoint, a tile or a bundle.
+    Log,
+    /// A proof, or the envelope that it is of.
+    Proof,
+    /// In a proof, the name before the checkpoint's signature, which nothing signs.
+    ProofSignersName,
+}
+
+impl Cases {
+    /// Adds the log of that size with one bit changed: in its checkpoint, in each tile and bundle, and in a proof.
+    pub(crate) fn damage(&mut self, size: u64) {
+        let sound = self.of_size(size).to_owned();
+        let checkpoint = fs::read(sound.join("checkpoint")).unwrap();
+        for at in (0..checkpoint.len())
+            .step_by(3)
+            .filter(|at| says_something(&checkpoint, *at))
+        {
+            let case = self.damaged_case(&sound, Reads::Log, &["tile", "older"]);
+            fs::write(case.join("checkpoint"), flipped(&checkpoint, at, at % 8)).unwrap();
+        }
+        for tile in Tile::of(size) {
+            let bytes = fs::read(sound.join(tile.path())).unwrap();
+            for part in 0..4 {
+                let at = (bytes.len() - 1) * part / 3;
+                let case = self.damaged_case(&sound, Reads::Log, &["checkpoint", "older"]);
+                for other in Tile::of(size) {
+                    let path = case.join(other.path());
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    if other.path() != tile.path() {
+                        fs::hard_link(sound.join(other.path()), path).unwrap();
+                    }
+                }
+                fs::write(case.join(tile.path()), flipped(&bytes, at, (at + part) % 8)).unwrap();
+            }
+        }
+        let proofs = fs::read_to_string(sound.join("proofs")).unwrap();
+        let last = proofs.lines().last().unwrap();
+        self.damage_proof(&sound, &serde_json::from_str(last).unwrap());
+    }
+
+    fn damage_proof(&mut self, sound: &Path, line: &serde_json::Value) {
+        for member in ["envelope", "proof"] {
+            let text = line[member].as_str().unwrap().as_bytes();
+            for at in (0..text.len()).step_by(7).filter(|at| says_something(text, *at)) {
+                // What is no text could not stand in JSON.
+                let Ok(changed) = String::from_utf8(flipped(text, at, at % 7)) else {
+                    continue;
+                };
+                let name = text.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+                let is_name = member == "proof" && at < name && text[at..name].iter().all(|byte| *byte != b'\n');
+                let reads = if is_name { Reads::ProofSignersName } else { Reads::Proof };
+                let case = self.damaged_case(sound, reads, &[]);
+                let mut line = line.clone();
+                line[member] = changed.into();
+                fs::write(case.join("proofs"), format!("{line}\n")).unwrap();
+            }
+        }
+    }
+
+    /// A case with these parts of a sound one.
+    fn damaged_case(&mut self, sound: &Path, reads: Reads, parts: &[&str]) -> PathBuf {
+        let case = sound.with_file_name(format!("damaged-{}", self.damaged.len()));
+        fs::create_dir(&case).unwrap();
+        for part in parts.iter().filter(|part| sound.join(part).exists()) {
+            symlink(sound.join(part), case.join(part)).unwrap();
+        }
+        self.damaged.push((case.clone(), reads));
+        case
+    }
+}
+
+fn flipped(bytes: &[u8], at: usize, bit: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1 << bit;
+    bytes
+}
+
+/// Whether a byte of a text carries something. The padding of base64, and the unused bits in the digit before it, do not:
+/// some readers refuse another text for the same bytes, some do not.
+fn says_something(text: &[u8], at: usize) -> bool {
+    text[at] != b'=' && text.get(at + 1) != Some(&b'=')
+}

@@ -1,0 +1,104 @@
+//! Who acts as an operator, on the command line.
+
+use std::{fs, io::Write, path::PathBuf};
+
+use quipu_format::Signer;
+use quipu_log::{Ledger, Ordered, Receipt, SignedAct};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::{
+    failure::Failure,
+    ledger::{LedgerDir, Wait},
+    render::{DIM, GOOD, ReceiptLine, json_line},
+    terminal::{self, escaped},
+};
+
+/// Bytes of a file that may hold a key.
+const KEY_FILE_BYTES: u64 = 64 << 10;
+
+/// An operator and their key.
+#[derive(clap::Args)]
+pub(crate) struct Acting {
+    /// The operator who acts: `kim` or `operator:kim`
+    #[arg(long, value_name = "NAME")]
+    operator: String,
+    /// The file with the operator's key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Acting {
+    /// The operator's key, which must have the operator's name.
+    pub(crate) fn signer(&self) -> Result<Signer, Failure> {
+        let file = self.key.display();
+        let cannot = |what: &dyn std::fmt::Display| Failure::cannot(format!("cannot read {file}: {what}"));
+        let size = fs::metadata(&self.key).map_err(|e| cannot(&e))?.len();
+        if size > KEY_FILE_BYTES {
+            return Err(cannot(&"it is no key's file, for it is too large"));
+        }
+        let text = Zeroizing::new(fs::read_to_string(&self.key).map_err(|e| cannot(&e))?);
+        let signer = Signer::parse(text.trim_end()).map_err(|e| cannot(&e))?;
+        let name = match self.operator.starts_with("operator:") {
+            true => self.operator.clone(),
+            false => format!("operator:{}", self.operator),
+        };
+        let key = signer.verifier_key();
+        match key.name() == name {
+            true => Ok(signer),
+            false => Err(Failure::cannot(format!(
+                "{file} holds the key of {}, not of {name}",
+                key.name()
+            ))),
+        }
+    }
+
+    /// Opens the ledger to act on it, alone or through the process that writes it.
+    pub(crate) fn open(&self, ledger: &LedgerDir) -> Result<Ledger, Failure> {
+        ledger.write(&self.wait)
+    }
+
+    /// Signs what is done and does it, durably.
+    pub(crate) fn act(
+        &self,
+        ledger: &Ledger,
+        member: &str,
+        value: &impl Serialize,
+        reason: Option<&str>,
+    ) -> Result<Receipt, Failure> {
+        let reader = ledger.reader();
+        let mut act = SignedAct::sign(reader.origin(), reader.refresh()?, member, value, &self.signer()?)?;
+        if let Some(reason) = reason {
+            act = act.because(reason);
+        }
+        let mut receipts = ledger.act_blocking(vec![act])?;
+        receipts
+            .pop()
+            .ok_or_else(|| Failure::cannot("the ledger gave no receipt for the act"))
+    }
+}
+
+/// Tells that an act was done: its receipt as JSON, or `what` and the name of its entry.
+pub(crate) fn done(receipt: &Receipt, json: bool, what: &str) -> Result<(), Failure> {
+    let mut out = terminal::out();
+    match json {
+        true => json_line(&mut out, &ReceiptLine::from(receipt))?,
+        false => writeln!(
+            out,
+            "{GOOD}{}{GOOD:#}  {DIM}{} seq {}{DIM:#}",
+            escaped(what),
+            receipt.id,
+            receipt.seq
+        )?,
+    }
+    Ok(out.flush()?)
+}
+
+/// `2026-02-20T02:11:43Z by operator:kim`.
+pub(crate) fn by(ordered: &Ordered) -> String {
+    let ts = ordered.ts.to_string();
+    let seconds = ts.get(..19).unwrap_or(&ts);
+    format!("{seconds}Z by {}", ordered.operator)
+}

@@ -1,0 +1,87 @@
+//! What descends from events that are to be redacted: listed first, and redacted too where the operator says so.
+
+use std::{collections::HashSet, io::Write};
+
+use quipu_format::EventId;
+use quipu_log::LedgerReader;
+use quipu_projections::{Because, Descendant, Projections};
+
+use crate::{
+    failure::Failure,
+    render::{DIM, ID, json_line},
+    terminal,
+};
+
+/// What becomes of what descends.
+#[derive(clap::Args)]
+pub(crate) struct Cascade {
+    /// Redact what descends from the events too: what names them as evidence or supersedes them, what was written by runs
+    /// that read them or were shown them, and what descends from that
+    #[arg(long, conflicts_with = "alone")]
+    cascade: bool,
+    /// Redact these events alone, whatever descends from them
+    #[arg(long)]
+    alone: bool,
+}
+
+impl Cascade {
+    /// The events to redact, after what descends from them was printed. It fails where something does that is not erased
+    /// yet, and the operator has not said what is to become of it.
+    pub(crate) fn extend(
+        &self,
+        reader: &LedgerReader,
+        mut events: Vec<EventId>,
+        json: bool,
+    ) -> Result<Vec<EventId>, Failure> {
+        let projections = Projections::open(reader)?;
+        projections.catch_up(reader.head())?;
+        let mut progress = terminal::Progress::new("looking at what runs have read");
+        let descendants = projections.descent(&events, &mut |done, of| progress.show(done, of))?;
+        drop(progress);
+        let open: Vec<_> = descendants.iter().filter(|entry| !entry.erased).collect();
+        if open.is_empty() {
+            return Ok(events);
+        }
+        let mut out = terminal::out();
+        for descendant in &open {
+            match json {
+                true => json_line(&mut out, descendant)?,
+                false => writeln!(
+                    out,
+                    "{ID}{}{ID:#}  {}  {DIM}{}{DIM:#}  {}",
+                    descendant.id,
+                    descendant.scope,
+                    descendant.kind,
+                    why(descendant)
+                )?,
+            }
+        }
+        out.flush()?;
+        match (self.cascade, self.alone) {
+            (true, _) => events.extend(open.iter().map(|descendant| descendant.id)),
+            (_, true) => {}
+            _ => {
+                let scopes: HashSet<_> = open.iter().map(|entry| &entry.scope).collect();
+                return Err(Failure::no(format!(
+                    "{} in {} would be left, so that nothing was redacted: repeat with --cascade to redact them too, or \
+                     with --alone to leave them",
+                    terminal::counted(open.len(), "descendant"),
+                    terminal::counted(scopes.len(), "scope")
+                )));
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn why(descendant: &Descendant) -> String {
+    let of = descendant.of;
+    let run = descendant.run.map(|run| run.to_string()).unwrap_or_default();
+    match descendant.because {
+        Because::Evidence => format!("rests on {of}"),
+        Because::Supersedes => format!("replaces {of}"),
+        Because::Shown => format!("by run {run}, which was shown {of}"),
+        Because::Read => format!("by run {run}, which read {of}"),
+        _ => format!("by run {run}, which may have read {of}: what it read is not recorded"),
+    }
+}
