@@ -287,7 +287,7 @@ impl World {
                     Ok(receipts) => broken = broken.clone().and(model.acknowledged(batch, receipts)),
                     Err(e) => unknown = Some((batch, e.clone())),
                 }
-                answer
+                answer.map(Receipts::into_vec)
             };
             let _ = plan.apply_by(&mut append, &Actor::new("agent:importer").unwrap(), &mut |_, _| {});
             broken?;
