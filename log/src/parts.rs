@@ -274,10 +274,14 @@ impl<S> Reader<S> {
                     made,
                 ))
             });
-            items.push(match made {
-                Ok((place, made)) => Item::Line(place, made),
-                Err(e) => Item::Bad(e.to_string()),
-            });
+            match made {
+                Ok((place, made)) => items.push(Item::Line(place, made)),
+                Err(e) => {
+                    // As behind an empty one.
+                    items.push(Item::Bad(e.to_string()));
+                    break;
+                }
+            }
             at = end;
         }
         Ok(items)

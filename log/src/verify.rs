@@ -28,7 +28,7 @@ use crate::{
     root_fold::RootFold,
     scan::{self, Tail},
     segment,
-    tree_check::{TreeCheck, WrongHash},
+    tree_check::{HashPlace, TreeCheck},
     verdicts::{Conclusion, Erased, Finding, Verdict, Verdicts},
 };
 
@@ -378,8 +378,11 @@ impl<'a> Walk<'a> {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }
+        if let Some(HashPlace { file, offset, .. }) = self.tree.lost() {
+            self.notes.push(format!("{file}, byte {offset}: {}", HashPlace::LOST));
+        }
         match self.tree.wrong() {
-            Some(wrong) => Err(fault(&wrong.file, wrong.offset, Some(wrong.seq), &WrongHash::WHAT)),
+            Some(wrong) => Err(fault(&wrong.file, wrong.offset, Some(wrong.seq), &HashPlace::WRONG)),
             None => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use ledgers::{TestLedger, draft};
-use quipu_log::{Fault, verify};
+use quipu_log::{Fault, Verification, verify};
 
 /// A closed ledger, the copies of it that threads change, and what was tried.
 struct Campaign {
@@ -76,7 +76,7 @@ impl Campaign {
 
     /// Makes each change to that file of a copy, one after the other, and looks at what verify says of it.
     #[track_caller]
-    fn each(&self, name: &str, changes: &[Change], expect: impl Fn(Change, &Fault) + Sync) {
+    fn each(&self, name: &str, changes: &[Change], expect: impl Fn(Change, &Verification) + Sync) {
         let begin = Instant::now();
         let good = fs::read(self.sound.path().join(name)).unwrap();
         let next = AtomicUsize::new(0);
@@ -89,12 +89,11 @@ impl Campaign {
                     let file = File::options().read(true).write(true).open(copy.join(name)).unwrap();
                     while let Some(&change) = changes.get(next.fetch_add(1, Ordering::Relaxed)) {
                         self.make(change, &file);
-                        let fault = verify(&copy, &mut |_| {}).unwrap().fault;
-                        let fault = fault.unwrap_or_else(|| panic!("{name}: nobody notices {change:?}"));
-                        expect(change, &fault);
+                        expect(change, &verify(&copy, &mut |_| {}).unwrap());
                         file.write_all_at(good, 0).unwrap();
                     }
-                    assert_eq!(verify(&copy, &mut |_| {}).unwrap().fault, None, "it is whole again");
+                    let whole = verify(&copy, &mut |_| {}).unwrap();
+                    assert_eq!((whole.fault, whole.notes), (None, Vec::new()), "it is whole again");
                     fs::remove_dir_all(&copy).unwrap();
                 });
             }
@@ -131,7 +130,8 @@ impl Campaign {
 
     /// The fault is in the segment, at that entry.
     #[track_caller]
-    fn is_at(&self, entry: usize, change: Change, fault: &Fault) {
+    fn is_at(&self, entry: usize, change: Change, verdict: &Verification) {
+        let fault = fault(change, verdict);
         let start = self.lines.get(entry).map(|line| line.start as u64);
         let place = (&*fault.file, Some(fault.offset), fault.seq);
         assert_eq!(
@@ -151,33 +151,35 @@ impl Campaign {
         let cuts = |length: usize| (0..length).map(|to| Change::Cut { to }).collect::<Vec<_>>();
         let content = self.lines.last().unwrap().end;
 
-        self.each(&self.segment, &flips(self.bytes.len()), |change, fault| {
+        self.each(&self.segment, &flips(self.bytes.len()), |change, verdict| {
             let Change::Flip { at, .. } = change else {
                 unreachable!()
             };
             if at < content {
-                self.is_at(self.line_at(at), change, fault);
+                self.is_at(self.line_at(at), change, verdict);
             } else {
+                let fault = fault(change, verdict);
                 assert_eq!(fault.file, self.segment, "the fill, {change:?}: {}", fault.what);
             }
         });
-        self.each(&self.segment, &cuts(content), |change, fault| {
+        self.each(&self.segment, &cuts(content), |change, verdict| {
             let Change::Cut { to } = change else { unreachable!() };
-            self.is_at(self.line_at(to), change, fault);
+            self.is_at(self.line_at(to), change, verdict);
         });
         let pairs =
             (0..self.lines.len()).flat_map(|first| (first + 1..self.lines.len()).map(move |second| (first, second)));
         let swaps: Vec<_> = pairs.map(|(first, second)| Change::Swap { first, second }).collect();
-        self.each(&self.segment, &swaps, |change, fault| {
+        self.each(&self.segment, &swaps, |change, verdict| {
             let Change::Swap { first, .. } = change else {
                 unreachable!()
             };
-            self.is_at(first, change, fault);
+            self.is_at(first, change, verdict);
         });
 
         let length = |name: &str| fs::metadata(self.sound.path().join(name)).unwrap().len() as usize;
         for changes in [flips(length("checkpoint")), cuts(length("checkpoint"))] {
-            self.each("checkpoint", &changes, |change, fault| {
+            self.each("checkpoint", &changes, |change, verdict| {
+                let fault = fault(change, verdict);
                 assert_eq!(fault.file, "checkpoint", "{change:?}: {}", fault.what);
             });
         }
@@ -186,18 +188,33 @@ impl Campaign {
             if !self.sound.path().join(&name).exists() {
                 break;
             }
-            for changes in [flips(length(&name)), cuts(length(&name))] {
-                self.each(&name, &changes, |change, fault| {
-                    let (Change::Flip { at, .. } | Change::Cut { to: at }) = change else {
-                        unreachable!()
-                    };
-                    let place = (&*fault.file, fault.offset, fault.seq);
-                    let hash = at as u64 / 32;
-                    assert_eq!(place, (&*name, hash * 32, Some(hash << (8 * level))), "{change:?}");
-                });
-            }
+            self.each(&name, &flips(length(&name)), |change, verdict| {
+                let Change::Flip { at, .. } = change else {
+                    unreachable!()
+                };
+                let (fault, hash) = (fault(change, verdict), at as u64 / 32);
+                let place = (&*fault.file, fault.offset, fault.seq);
+                assert_eq!(place, (&*name, hash * 32, Some(hash << (8 * level))), "{change:?}");
+            });
+            // What a power cut may leave: it is said where, and is no fault.
+            self.each(&name, &cuts(length(&name)), |change, verdict| {
+                let Change::Cut { to } = change else { unreachable!() };
+                let place = format!("{name}, byte {}: ", to / 32 * 32);
+                assert_eq!(verdict.fault, None, "{change:?}");
+                assert!(
+                    verdict.notes.len() == 1 && verdict.notes[0].starts_with(&place),
+                    "{change:?}: {:?}",
+                    verdict.notes
+                );
+            });
         }
     }
+}
+
+#[track_caller]
+fn fault(change: Change, verdict: &Verification) -> &Fault {
+    let fault = verdict.fault.as_ref();
+    fault.unwrap_or_else(|| panic!("nobody notices {change:?}"))
 }
 
 #[test]

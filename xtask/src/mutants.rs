@@ -42,7 +42,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let copy = Copy::new()?;
     // Each must apply before any is tried.
     for each in &chosen {
-        copy.broken(each)?;
+        broken(each)?;
     }
     if words.is_empty()
         && let Some(said) = copy.first_failure(None)?
@@ -54,7 +54,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     for each in chosen {
         let begin = Instant::now();
         let path = copy.path.join(each.file);
-        fs::write(&path, copy.broken(each)?)?;
+        fs::write(&path, broken(each)?)?;
         let killer = copy.first_failure(Some(each));
         fs::copy(cargo::root().join(each.file), &path)?;
         let seconds = begin.elapsed().as_secs();
@@ -68,6 +68,19 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         Ok(())
     } else {
         Err(format!("no test fails when this is broken: {}", survivors.join("; ")).into())
+    }
+}
+
+/// The text of the checkout's file with the break in it.
+fn broken(each: &Break) -> Result<String> {
+    let text = fs::read_to_string(cargo::root().join(each.file)).map_err(|e| format!("{}: {e}", each.file))?;
+    match text.matches(each.from).count() {
+        1 => Ok(text.replacen(each.from, each.to, 1)),
+        count => Err(format!(
+            "{}: the text of the break \"{}\" is there {count} times; write it anew in xtask/src/mutants/breaks.rs",
+            each.file, each.name
+        )
+        .into()),
     }
 }
 
@@ -95,19 +108,6 @@ impl Copy {
             }
         }
         Ok(Self { path })
-    }
-
-    /// The file's text with the break in it.
-    fn broken(&self, each: &Break) -> Result<String> {
-        let text = fs::read_to_string(cargo::root().join(each.file))?;
-        match text.matches(each.from).count() {
-            1 => Ok(text.replacen(each.from, each.to, 1)),
-            count => Err(format!(
-                "{}: the text of the break \"{}\" is there {count} times; write it anew in xtask/src/mutants/breaks.rs",
-                each.file, each.name
-            )
-            .into()),
-        }
     }
 
     /// Runs the suites, the one that is known to kill it first. None: all pass.
@@ -147,6 +147,24 @@ impl Copy {
                 Err(format!("the sources are no Rust any more:\n{}", ran.said).into())
             }
             None => Ok(Some(format!("{suite}: the test program died"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_break_has_its_place_in_the_sources_and_a_suite() {
+        let lost: Vec<_> = BREAKS
+            .iter()
+            .filter_map(|each| broken(each).err().map(|e| e.to_string()))
+            .collect();
+        assert!(lost.is_empty(), "{}", lost.join("\n"));
+        for each in BREAKS {
+            let known = SUITES.iter().any(|suite| suite.last() == Some(&each.killed_in));
+            assert!(known, "{}: there is no suite {}", each.name, each.killed_in);
         }
     }
 }

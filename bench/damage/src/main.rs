@@ -67,6 +67,9 @@ fn main() -> Result<()> {
         Some(number) => number.parse()?,
         None => 200,
     };
+    if events < 4 {
+        return Err("there must be events before and behind the one in the middle: at least 4".into());
+    }
     // A store that panics has told somebody, and need not say where.
     std::panic::set_hook(Box::new(|_| {}));
     println!("store,damage,restarts,told,lost silently,altered silently,unnoticed,all others read,fewest others read");
@@ -130,14 +133,19 @@ fn sweep<S: Store>(events: usize) -> Result<()> {
     }
     say(S::NAME, "a bit of each byte", &bits);
 
-    // The sector that the entry's second half begins in: it may hold a part of the one before or behind.
+    // The sector that the entry's second half begins in: it may hold a part of the one before or behind, too.
     let sector = (range.start + range.len() / 2) / SECTOR * SECTOR;
     let mut bad = good.clone();
     let end = bad.len().min(sector + SECTOR);
     bad[sector..end].fill(0);
     let mut zeros = Counts::default();
-    let near = |event: usize| event.abs_diff(middle) <= 1;
-    zeros.add(&restart(Some(&bad))?, events, &near);
+    let mut hit = Vec::new();
+    for event in middle - 1..=middle + 1 {
+        let (path, range) = S::locate(&whole, event)?;
+        let within = path.ends_with(&file) && range.start < end && range.end > sector;
+        hit.extend(within.then_some(event));
+    }
+    zeros.add(&restart(Some(&bad))?, events, &|event| hit.contains(&event));
     say(S::NAME, "a sector of zeros", &zeros);
 
     let mut cut = Counts::default();

@@ -103,6 +103,7 @@ impl Store for Quipu {
         Err(format!("event {event} is in no file").into())
     }
 
+    /// Told is more here than elsewhere: verify names a fault, and opening it for writing is refused as well.
     fn read_into(folder: &Path, events: usize, seen: &mut Seen) -> Result<()> {
         let folder = folder.join("ledger");
         let reader = Ledger::open_read_only(&folder)?;
@@ -117,10 +118,13 @@ impl Store for Quipu {
             });
             seen.take(event, found);
         }
-        seen.told |= verify(&folder, &mut |_| {})?.fault.is_some();
         drop(reader);
+        let named = verify(&folder, &mut |_| {})?.fault.is_some();
         // Last, for it may write.
-        Ledger::open(&folder, OpenOptions::default())?.close()?;
+        let refused = Ledger::open(&folder, OpenOptions::default())
+            .and_then(Ledger::close)
+            .is_err();
+        seen.told = named && refused;
         Ok(())
     }
 }

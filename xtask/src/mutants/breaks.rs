@@ -62,9 +62,9 @@ pub(super) const BREAKS: &[Break] = &[
         killed_in: "recovery",
     },
     Break {
-        name: "the torn bytes are overwritten in the segment",
+        name: "the torn bytes are cut off the segment",
         file: RECOVERY,
-        from: "            file.fill(b'\\n', rest.start as u64..rest.end as u64)?;\n",
+        from: "        file.set_len(position)?;\n",
         to: "",
         killed_in: "recovery",
     },
@@ -161,10 +161,10 @@ pub(super) const BREAKS: &[Break] = &[
     },
     Break {
         name: "a sidecar's checksums are checked",
-        file: "log/src/sidecar.rs",
+        file: "log/src/blocks.rs",
         from: "covered.ends_with(&number.to_be_bytes()) && checksum(covered) == *crc);",
         to: "covered.ends_with(&number.to_be_bytes()) && crc.len() == 8);",
-        killed_in: "segments",
+        killed_in: "quipu-log",
     },
     Break {
         name: "the MAC of heads is checked",
@@ -176,22 +176,22 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "one writer alone takes the lock",
         file: "log/src/lock.rs",
-        from: "        while !file.try_lock()? {",
-        to: "        while false && !file.try_lock()? {",
+        from: "        if !file.try_lock()? {\n            return Ok(None);",
+        to: "        if false && !file.try_lock()? {\n            return Ok(None);",
         killed_in: "append",
     },
     Break {
         name: "after a failed commit nothing more is taken",
         file: "log/src/sequencer.rs",
-        from: "        if let Err(error) = &written {\n            self.broken = Some(error.clone());\n        }\n",
+        from: "            self.broken.get_or_insert_with(|| error.clone());\n",
         to: "",
         killed_in: "quipu-log",
     },
     Break {
         name: "entries of a newer format are left alone",
         file: "log/src/scan.rs",
-        from: "        (version > 1).then_some((range.start, version))",
-        to: "        (version > 9).then_some((range.start, version))",
+        from: "        (version > 1).then_some((at + range.start, version))",
+        to: "        (version > 9).then_some((at + range.start, version))",
         killed_in: "frozen",
     },
 ];
