@@ -303,8 +303,8 @@ impl World {
 
     pub(super) fn rewrite_keys(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let folder = writer.process.folder();
-        if writer.parts.sequencer.rewrite_keys(&folder).is_err() {
+        let lock = writer.parts.state.keys.read().unwrap().lock.clone();
+        if writer.parts.sequencer.rewrite_keys(lock).is_err() {
             // Which of the two files holds is found out by opening.
             self.stop();
         }
