@@ -53,7 +53,7 @@ fn an_exported_scope_is_shown_to_be_all_of_it() {
     let text = fs::read_to_string(&proof).unwrap();
     for (from, to) in [(r#""count":3"#, r#""count":2"#), (r#""scope":"a""#, r#""scope":"b""#)] {
         assert!(text.contains(from), "{text}");
-        run(&mut check(&ledger.file("changed", &text.replace(from, to)))).exits(1);
+        run(&mut check(&ledger.file("changed", text.replace(from, to)))).exits(1);
     }
     // What came later is told of.
     ledger.append("a", "four", &[]);

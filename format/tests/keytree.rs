@@ -152,7 +152,7 @@ fn erasing_a_scattered_tenth_of_a_million_is_refused_with_advice() {
     let mut random = 1_u64;
     let tenth = (0..1_000_000_u32).filter(|_| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (random >> 33) % 10 == 0
+        (random >> 33).is_multiple_of(10)
     });
     let ranges = quipu_format::Erasure::join(tenth.map(|nth| [nth, nth]));
     let mut tree = KeyTree::new(ROOT);
