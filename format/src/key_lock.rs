@@ -201,6 +201,17 @@ mod tests {
         }
     }
 
+    /// Made by OpenSSL's HMAC and AES-256-GCM from what docs/FORMAT.md says.
+    #[test]
+    fn sealing_is_as_the_format_says() {
+        let mut lock = lock(b"one");
+        **lock.key = std::array::from_fn(|at| at as u8);
+        let sealed = lock.seal(7, b"place", [9; 12], b"a secret");
+        let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let nonce = "09".repeat(12);
+        assert_eq!(hex, nonce + "34f511906fdd6a70d56447c30d8015d138806644af85b43d");
+    }
+
     #[test]
     fn the_secret_is_not_in_what_is_sealed() {
         let secret = [0x5a; 40];
