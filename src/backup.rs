@@ -1,6 +1,6 @@
 use std::{io::Write, path::PathBuf};
 
-use quipu_log::CopySummary;
+use quipu_log::{CopyProgress, CopySummary};
 
 use crate::{
     failure::{Outcome, good},
@@ -33,9 +33,11 @@ pub(crate) struct Args {
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let mut progress = terminal::Progress::new("copying");
-    let summary = quipu_log::backup(&ledger.path, &args.dir, args.with_keys, &mut |now| {
-        progress.show(now.bytes, now.total_bytes);
-    })?;
+    let mut show = |now: CopyProgress| progress.show(now.bytes, now.total_bytes);
+    let summary = match args.with_keys {
+        true => ledger.at(|at| quipu_log::backup(at, &args.dir, true, &mut show))?,
+        false => ledger.at_unasked(|at| quipu_log::backup(at, &args.dir, false, &mut show))?,
+    };
     drop(progress);
     print(&summary, "backed up", &args.dir, args.json)?;
     good()

@@ -14,6 +14,9 @@ use crate::{
 ///
 /// The folder must not hold a ledger yet; it is created where it is missing. A pair of keys is made for it: keep
 /// what is printed as its verifier key, with which anybody can check what the ledger signs.
+///
+/// With --passphrase-file (or QUIPU_PASSPHRASE_FILE) its key file is sealed under that passphrase: whoever loses it loses
+/// the content.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,6 +44,9 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         None => random_origin()?,
     };
     let mut options = CreateOptions::new(origin);
+    if let Some(passphrase) = ledger.given_passphrase()? {
+        options = options.passphrase(passphrase);
+    }
     if let (Some(name), Some(file)) = (&args.operator, &args.operator_key) {
         options = options.operator(&operator::make(&operator::full_name(name), file)?)?;
     }

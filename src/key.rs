@@ -56,7 +56,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
             }
         }
         What::Rotate { wait } => {
-            let key = quipu_log::rotate_key(&ledger.path, wait.time())?;
+            let key = ledger.at(|at| quipu_log::rotate_key(at, wait.time()))?;
             writeln!(out, "{GOOD}rotated{GOOD:#} the ledger's key")?;
             writeln!(out, "{DIM}verifier key{DIM:#} {}", escaped(&key.to_string()))?;
         }

@@ -1,9 +1,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use quipu_log::{Ledger, LedgerReader, OpenOptions};
+use quipu_log::{Ledger, LedgerAt, LedgerReader, OpenOptions, Passphrase};
 
-use crate::{failure::Failure, terminal};
+use crate::{failure::Failure, passphrase, terminal};
 
 /// Which ledger a command works on.
 #[derive(Args)]
@@ -17,6 +17,9 @@ pub(crate) struct LedgerDir {
         value_name = "DIR"
     )]
     pub(crate) path: PathBuf,
+    /// File with the passphrase of the ledger's key file, where it has one; its last line break does not count
+    #[arg(long, global = true, env = "QUIPU_PASSPHRASE_FILE", value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 /// How long a command that writes tries.
@@ -37,17 +40,49 @@ impl Wait {
     pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }
-
-    fn options(&self) -> OpenOptions {
-        let mut options = OpenOptions::default();
-        options.wait = self.time();
-        options
-    }
 }
 
 impl LedgerDir {
     pub(crate) fn read(&self) -> Result<LedgerReader, Failure> {
-        Ok(Ledger::open_read_only(&self.path)?)
+        self.at(|at| Ledger::open_read_only(at))
+    }
+
+    /// Does something with the ledger, and with its passphrase where its key file has one.
+    pub(crate) fn at<T>(&self, what: impl FnOnce(LedgerAt<'_>) -> quipu_log::Result<T>) -> Result<T, Failure> {
+        let passphrase = self.passphrase()?;
+        Ok(what(LedgerAt::new(&self.path).passphrase(passphrase.as_ref()))?)
+    }
+
+    /// As [`at`](Self::at), for what can be done without: nobody is asked.
+    pub(crate) fn at_unasked<T>(&self, what: impl FnOnce(LedgerAt<'_>) -> quipu_log::Result<T>) -> Result<T, Failure> {
+        let passphrase = self.given_passphrase()?;
+        Ok(what(LedgerAt::new(&self.path).passphrase(passphrase.as_ref()))?)
+    }
+
+    /// The passphrase that was given in a file.
+    pub(crate) fn given_passphrase(&self) -> Result<Option<Passphrase>, Failure> {
+        self.passphrase_file.as_deref().map(passphrase::read).transpose()
+    }
+
+    /// The passphrase of the ledger's key file, from the file or the terminal. None: it has none.
+    fn passphrase(&self) -> Result<Option<Passphrase>, Failure> {
+        match quipu_log::is_sealed(&self.path) {
+            Ok(true) => match self.given_passphrase()? {
+                None => passphrase::ask().map(Some),
+                given => Ok(given),
+            },
+            // That there is no ledger is better said by what opens it.
+            _ => Ok(None),
+        }
+    }
+
+    fn options(&self, wait: &Wait) -> Result<OpenOptions, Failure> {
+        let mut options = OpenOptions::default();
+        options.wait = wait.time();
+        Ok(match self.passphrase()? {
+            Some(passphrase) => options.passphrase(passphrase),
+            None => options,
+        })
     }
 
     /// Whether all entries are there that the signed checkpoint says were acknowledged; if not, it warns. A checkpoint
@@ -65,10 +100,10 @@ impl LedgerDir {
 
     /// Opens the ledger in this process, once no other writes to it.
     pub(crate) fn own(&self, wait: &Wait) -> Result<Ledger, Failure> {
-        Ok(Ledger::open(&self.path, wait.options())?)
+        Ok(Ledger::open(&self.path, self.options(wait)?)?)
     }
 
     pub(crate) fn write(&self, wait: &Wait) -> Result<Ledger, Failure> {
-        Ok(Ledger::open_shared(&self.path, wait.options())?)
+        Ok(Ledger::open_shared(&self.path, self.options(wait)?)?)
     }
 }

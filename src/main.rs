@@ -21,6 +21,7 @@ mod keys;
 mod ledger;
 mod log;
 mod operator;
+mod passphrase;
 mod prove;
 mod recover;
 mod redact;

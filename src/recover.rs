@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let plan = quipu_log::plan_recovery(&ledger.path)?;
+    let plan = ledger.at(|at| quipu_log::plan_recovery(at))?;
     if !args.dry_run && plan.refusal.is_none() {
         ledger.write(&args.wait)?.close()?;
     }

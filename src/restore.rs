@@ -43,6 +43,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let dir = args.dir.as_ref().unwrap_or(&ledger.path);
     let mut options = RestoreOptions::default();
     (options.keys, options.signer, options.fork) = (args.keys, args.signer, args.fork);
+    options.passphrase = ledger.given_passphrase()?;
     let mut progress = terminal::Progress::new("copying");
     let summary = quipu_log::restore(&args.backup, dir, &options, &mut |now| {
         progress.show(now.bytes, now.total_bytes);

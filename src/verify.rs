@@ -54,10 +54,10 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let mut progress = terminal::Progress::new("verifying");
     let mut show = |now: VerifyProgress| progress.show(now.bytes, now.total_bytes);
     let verification = match &args.since {
-        None => quipu_log::verify(&ledger.path, &mut show)?,
+        None => ledger.at_unasked(|at| quipu_log::verify(at, &mut show))?,
         Some(file) => {
             let note = fs::read(file).map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
-            quipu_log::verify_since(&ledger.path, &note, &mut show)?
+            ledger.at_unasked(|at| quipu_log::verify_since(at, &note, &mut show))?
         }
     };
     drop(progress);

@@ -1,6 +1,8 @@
 //! Reads an envelope in the one form in which it is written, several times faster than any JSON, and without an
 //! allocation. What is not of that form, or rare, is left to the JSON reader, which is the one that decides and refuses.
 
+// Long because the one form of an envelope, read field by field.
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ulid::Ulid;
 

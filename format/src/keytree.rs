@@ -1,3 +1,5 @@
+// Long because all that may be done to a key tree, and its derivation.
+
 use std::{fmt, ops::RangeInclusive};
 
 use sha2::block_api::compress256;
@@ -291,11 +293,11 @@ impl fmt::Debug for KeyPath {
     }
 }
 
-type Pair = Zeroizing<[[u8; 32]; 2]>;
+pub(crate) type Pair = Zeroizing<[[u8; 32]; 2]>;
 
 /// HKDF-Expand with SHA-256 (RFC 5869, 2.3) to 64 bytes, by SHA-256's compression function: a label this short fits one
 /// block with all that HMAC (RFC 2104) adds, and most of the time of opening entries in order goes here.
-fn expand(secret: &[u8; 32], label: &[u8], pair: &mut Pair) {
+pub(crate) fn expand(secret: &[u8; 32], label: &[u8], pair: &mut Pair) {
     let mut scratch = Scratch {
         block: [INNER_PAD; BLOCK_BYTES],
         inner: START,

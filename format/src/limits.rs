@@ -32,6 +32,14 @@ pub const RESERVE_BYTES: u64 = 1 << 20;
 pub const SCOPE_ENTRIES: u32 = u32::MAX;
 /// Nodes of one scope's key tree that remain after erasures.
 pub const KEY_NODES: usize = 100_000;
+/// Bytes of a passphrase.
+pub const PASSPHRASE_BYTES: usize = 1_024;
+/// KiB of memory that a key file may ask for to try one passphrase: 1 GiB.
+pub const ARGON2_MEMORY_KIB: u32 = 1 << 20;
+/// Passes over that memory.
+pub const ARGON2_PASSES: u32 = 16;
+/// Lanes of that memory.
+pub const ARGON2_LANES: u32 = 16;
 /// Bytes of the reason that an operator gives for an act.
 pub const REASON_BYTES: usize = 4_096;
 /// Entries that a reason is compared with: the newest of those that are erased.

@@ -8,10 +8,10 @@ use crate::{EntrySecret, Error, Hash, Result, Scope};
 
 /// Bytes of the tag that AES-GCM adds.
 pub(crate) const TAG_BYTES: usize = 16;
-const NONCE_BYTES: usize = 12;
+pub(crate) const NONCE_BYTES: usize = 12;
 
 /// AES-256-GCM. The counter mode only ever encrypts blocks: the keys that would decrypt one are not made.
-type Aes256Gcm = AesGcm<Aes256Enc, U12>;
+pub(crate) type Aes256Gcm = AesGcm<Aes256Enc, U12>;
 
 /// Seals a body's plaintext for entry `nth` of `scope`: the commitment for the envelope, and ciphertext ‖ tag for the
 /// line.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    CopyProgress, CopySummary, ErrorKind, Result,
+    CopyProgress, CopySummary, ErrorKind, LedgerAt, Result,
     copy::{Copy, Secrets},
     original::Original,
 };
@@ -22,12 +22,13 @@ const ATTEMPTS: u32 = 3;
 /// `Exists` where the folder holds something else, or a backup of another ledger; `LostEntries` where the backup is ahead
 /// of the ledger, and `Tampered` where its history is another one: nothing is changed then. `Corrupt` where the ledger's
 /// log is damaged.
-pub fn backup(
-    ledger: &Path,
+pub fn backup<'a>(
+    ledger: impl Into<LedgerAt<'a>>,
     to: &Path,
     with_keys: bool,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> Result<CopySummary> {
+    let ledger = ledger.into();
     let secrets = if with_keys { Secrets::Original } else { Secrets::None };
     let mut original = Original::open(ledger)?;
     let copy = Copy::open(to, &original.manifest.verifier_key)?;

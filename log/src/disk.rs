@@ -19,7 +19,7 @@ use std::{
 
 pub(crate) use native::machine;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Passphrase, Result};
 
 /// A folder of some storage. Names have one component, except where a path is said.
 pub(crate) trait FolderBackend: Send + Sync {
@@ -92,11 +92,12 @@ impl Access {
     }
 }
 
-/// A folder, and its name for messages (empty for the ledger's own).
+/// A folder, its name for messages (empty for the ledger's own), and what opens the key file in it.
 #[derive(Clone)]
 pub(crate) struct Folder {
     backend: Arc<dyn FolderBackend>,
     name: PathBuf,
+    passphrase: Option<Passphrase>,
 }
 
 impl Folder {
@@ -119,7 +120,18 @@ impl Folder {
         Self {
             backend,
             name: PathBuf::new(),
+            passphrase: None,
         }
+    }
+
+    /// The same folder, whose key file is sealed under a passphrase, or is to be.
+    pub(crate) fn with_passphrase(self, passphrase: Option<Passphrase>) -> Self {
+        Self { passphrase, ..self }
+    }
+
+    /// What its key file is sealed under, as far as this process was told.
+    pub(crate) fn passphrase(&self) -> Option<&Passphrase> {
+        self.passphrase.as_ref()
     }
 
     /// A folder in this one.
@@ -131,6 +143,7 @@ impl Folder {
         Ok(Self {
             backend,
             name: self.name.join(name),
+            passphrase: None,
         })
     }
 

@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Redacted,
     /// Another process writes to the ledger.
     Locked,
+    /// The key file is sealed under a passphrase, and none was given, or another one. Nothing was changed.
+    Sealed,
     /// The folder is a copy of a ledger, and nobody has shown that the ledger did not go further. Nothing was changed.
     ReadOnly,
     /// The checkpoint, the keys and the log contradict each other: not a crash, somebody changed them.

@@ -4,20 +4,19 @@
 //! written, so that no entry is ever acknowledged that cannot be opened. An erasure replaces the whole file under a
 //! higher generation; the old one is overwritten before it is unlinked. docs/FORMAT.md, "Key file".
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path, sync::Arc};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use quipu_format::{EntrySecret, KeyNode, KeyPath, KeyTree, Scope};
+use quipu_format::{EntrySecret, KeyLock, KeyPath, KeyTree, Scope};
 use zeroize::Zeroizing;
 
 use crate::{
     Error, ErrorKind, Result,
     disk::{Access, DiskFile, Folder},
+    key_lines::{self, Records},
 };
 
 pub(crate) const FILE: &str = "keys";
 const FRESH: &str = "keys.new";
-const MAGIC: &str = "quipu-keys 1";
 /// Bytes of a key file: far more than 100,000 nodes in each of thousands of scopes.
 const FILE_BYTES: u64 = 4 << 30;
 
@@ -30,6 +29,8 @@ pub(crate) struct Keys {
     pub(crate) applied: u64,
     pub(crate) secret: Zeroizing<[u8; 32]>,
     pub(crate) trees: HashMap<Scope, KeyTree>,
+    /// What the file is sealed under. None: its secrets are in clear.
+    pub(crate) lock: Option<Arc<KeyLock>>,
 }
 
 impl Keys {
@@ -42,6 +43,7 @@ impl Keys {
             applied: 0,
             secret,
             trees: HashMap::new(),
+            lock: None,
         }
     }
 
@@ -90,26 +92,17 @@ impl Keys {
         Err(Error::new(ErrorKind::Tampered, message))
     }
 
-    fn to_text(&self) -> Zeroizing<String> {
+    /// The whole file, and where its records have come to.
+    fn to_text(&self) -> Result<(Zeroizing<String>, Records)> {
         let mut text = Zeroizing::new(String::new());
-        let secret = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*self.secret));
-        let head = [
-            MAGIC,
-            &self.origin,
-            &self.generation.to_string(),
-            &self.applied.to_string(),
-            &secret,
-        ]
-        .map(str::to_owned)
-        .map(Zeroizing::new);
+        key_lines::push_header(&mut text, self)?;
         let mut trees: Vec<_> = self.trees.iter().collect();
         trees.sort_by_key(|(scope, _)| *scope);
-        let count = Zeroizing::new(trees.len().to_string());
-        push_line(&mut text, head.iter().chain([&count]));
+        let mut records = Records::of(self);
         for (scope, tree) in trees {
-            push_scope(&mut text, scope, tree);
+            records.push(&mut text, scope, tree)?;
         }
-        text
+        Ok((text, records))
     }
 }
 
@@ -118,18 +111,20 @@ pub(crate) struct KeyFile {
     file: DiskFile,
     /// Where the last whole record ends.
     end: u64,
+    records: Records,
 }
 
 impl KeyFile {
     /// Writes the first key file of a ledger.
     pub(crate) fn create(folder: &Folder, keys: &Keys) -> Result<Self> {
-        let text = keys.to_text();
+        let (text, records) = keys.to_text()?;
         let file = folder.create_file(FILE, Access::Private)?;
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_all()?;
         Ok(Self {
             file,
             end: text.len() as u64,
+            records,
         })
     }
 
@@ -149,14 +144,16 @@ impl KeyFile {
         let end = newest.text.len() as u64;
         file.set_len(end)?;
         file.sync_all()?;
-        Ok((Self { file, end }, newest.keys))
+        let records = newest.records;
+        Ok((Self { file, end, records }, newest.keys))
     }
 
     /// Adds records of new scopes and returns when they are durable.
     pub(crate) fn add(&mut self, scopes: &[(Scope, KeyTree)]) -> Result<()> {
         let mut text = Zeroizing::new(String::new());
+        let mut records = self.records.clone();
         for (scope, tree) in scopes {
-            push_scope(&mut text, scope, tree);
+            records.push(&mut text, scope, tree)?;
         }
         let written = self
             .file
@@ -168,6 +165,7 @@ impl KeyFile {
             return Err(cut.map_or_else(|e| e.into_kind(ErrorKind::Unavailable), |()| error));
         }
         self.end += text.len() as u64;
+        self.records = records;
         Ok(())
     }
 
@@ -175,7 +173,7 @@ impl KeyFile {
     /// one, exchange the names, sync the folder, overwrite and sync the old, unlink it.
     pub(crate) fn replace(folder: &Folder, keys: &Keys) -> Result<Self> {
         wipe(folder, FRESH)?;
-        let text = keys.to_text();
+        let (text, records) = keys.to_text()?;
         let file = folder.create_file(FRESH, Access::Private)?;
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_all()?;
@@ -185,7 +183,20 @@ impl KeyFile {
         Ok(Self {
             file,
             end: text.len() as u64,
+            records,
         })
+    }
+}
+
+/// Whether a ledger's key file is sealed under a passphrase. Where there is none it is not.
+///
+/// # Errors
+/// `NotFound` where there is no such folder.
+pub fn is_sealed(ledger: &Path) -> Result<bool> {
+    match Folder::open(ledger)?.read_file(FILE) {
+        Ok(file) => Ok(key_lines::is_sealed(&file.read_range(0, 64)?)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -220,11 +231,13 @@ struct Parsed<'a> {
     name: &'a str,
     keys: Keys,
     text: Zeroizing<Vec<u8>>,
+    records: Records,
 }
 
 fn read_newest(folder: &Folder, origin: &str) -> Result<Parsed<'static>> {
     let current = read_one(folder, FILE)?;
-    // A new file that is not whole yet is no key file: the exchange of names comes after its sync.
+    // A new file that is not whole yet is no key file: the exchange of names comes after its sync. Neither is one that is
+    // to have another passphrase.
     let fresh = read_one(folder, FRESH).unwrap_or(None);
     let mut newest = match (current, fresh) {
         (Some(current), Some(fresh)) if fresh.keys.generation > current.keys.generation => fresh,
@@ -252,19 +265,18 @@ fn read_one<'a>(folder: &Folder, name: &'a str) -> Result<Option<Parsed<'a>>> {
         )
     };
     let (_, header) = lines.next().ok_or_else(|| damaged(0))?;
-    let (mut keys, records) = parse_header(header).ok_or_else(|| damaged(0))?;
-    let (mut end, mut seen) = (header.len() + 1, 0);
+    let (mut keys, counted) = key_lines::parse_header(header, folder.passphrase())?.ok_or_else(|| damaged(0))?;
+    let (mut end, mut records) = (header.len() + 1, Records::of(&keys));
     for (offset, line) in &mut lines {
         // What cannot be read, and all behind it, was being added when the process died: a write of many records may
         // reach the disk in any order. Whether an entry rests on any of them after all is for `check_keys`.
-        let Some((scope, tree)) = parse_scope(line) else { break };
+        let Some((scope, tree)) = records.next(line) else { break };
         if keys.trees.insert(scope, tree).is_some() {
             return Err(damaged(offset));
         }
-        seen += 1;
         end = offset + line.len() + 1;
     }
-    if seen < records {
+    if records.count < counted {
         return Err(damaged(end));
     }
     drop(lines);
@@ -273,6 +285,7 @@ fn read_one<'a>(folder: &Folder, name: &'a str) -> Result<Option<Parsed<'a>>> {
         name,
         keys,
         text: bytes,
+        records,
     }))
 }
 
@@ -285,72 +298,6 @@ fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
         at += length + 1;
         Some(line)
     })
-}
-
-fn push_scope(text: &mut Zeroizing<String>, scope: &Scope, tree: &KeyTree) {
-    let nodes = tree.nodes().iter().map(|node| {
-        let secret = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(node.secret()));
-        Zeroizing::new(format!("{}.{}.{}", node.depth, node.index, *secret))
-    });
-    let name = Zeroizing::new(scope.to_string());
-    let fields: Vec<_> = std::iter::once(name).chain(nodes).collect();
-    push_line(text, fields.iter());
-}
-
-/// Adds `field TAB field … TAB crc LF`.
-fn push_line<'a>(text: &mut Zeroizing<String>, fields: impl Iterator<Item = &'a Zeroizing<String>>) {
-    let start = text.len();
-    for field in fields {
-        // Reserving first keeps secrets out of freed memory more often than growing by doubling does.
-        text.reserve(field.len() + 16);
-        text.push_str(field);
-        text.push('\t');
-    }
-    let crc = quipu_format::checksum(&text.as_bytes()[start..]);
-    text.extend(crc.map(char::from));
-    text.push('\n');
-}
-
-/// The fields of a line whose checksum is right.
-fn fields(line: &[u8]) -> Option<std::str::Split<'_, char>> {
-    let (body, crc) = line.split_last_chunk()?;
-    if quipu_format::checksum(body) != *crc {
-        return None;
-    }
-    Some(std::str::from_utf8(body).ok()?.strip_suffix('\t')?.split('\t'))
-}
-
-fn parse_secret(text: &str) -> Option<[u8; 32]> {
-    let bytes = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?);
-    bytes.as_slice().try_into().ok()
-}
-
-fn parse_header(line: &[u8]) -> Option<(Keys, usize)> {
-    let mut fields = fields(line)?;
-    if fields.next()? != MAGIC {
-        return None;
-    }
-    let origin = fields.next()?;
-    let generation = fields.next()?.parse().ok()?;
-    let applied = fields.next()?.parse().ok()?;
-    let secret = parse_secret(fields.next()?)?;
-    let records = fields.next()?.parse().ok()?;
-    let mut keys = Keys::new(origin, secret);
-    (keys.generation, keys.applied) = (generation, applied);
-    fields.next().is_none().then_some((keys, records))
-}
-
-fn parse_scope(line: &[u8]) -> Option<(Scope, KeyTree)> {
-    let mut fields = fields(line)?;
-    let scope = Scope::new(fields.next()?).ok()?;
-    let nodes = fields.map(|field| {
-        let mut parts = field.split('.');
-        let (depth, index) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let secret = parse_secret(parts.next()?)?;
-        parts.next().is_none().then(|| KeyNode::new(depth, index, secret))
-    });
-    let nodes: Option<Vec<_>> = nodes.collect();
-    Some((scope, KeyTree::from_nodes(nodes?).ok()?))
 }
 
 #[cfg(test)]

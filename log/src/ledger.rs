@@ -10,7 +10,7 @@ use quipu_format::{Hash, Signer, VerifierKey, limits};
 use smallvec::{SmallVec, smallvec};
 
 use crate::{
-    ArchiveSummary, Draft, Error, ErrorKind, LedgerReader, Receipt, Result, archive,
+    ArchiveSummary, Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result, archive,
     checkpoint::Signed,
     checkpointer::Checkpointer,
     committer::Committer,
@@ -39,6 +39,7 @@ pub struct CreateOptions {
     pub segment_bytes: u64,
     /// The keys of those who may erase, from the first entry on.
     operators: Vec<VerifierKey>,
+    passphrase: Option<Passphrase>,
 }
 
 impl CreateOptions {
@@ -48,7 +49,15 @@ impl CreateOptions {
             origin: origin.into(),
             segment_bytes: limits::SEGMENT_BYTES,
             operators: Vec::new(),
+            passphrase: None,
         }
+    }
+
+    /// Seals the key file under a passphrase, without which no body can be opened and nothing be appended from then on: a
+    /// passphrase that is lost is content that is lost.
+    pub fn passphrase(mut self, passphrase: Passphrase) -> Self {
+        self.passphrase = Some(passphrase);
+        self
     }
 
     /// Enrols an operator, who may erase: the verifier key of a pair whose secret stays outside the ledger, and whose name
@@ -71,6 +80,19 @@ pub struct OpenOptions {
     pub wait: Duration,
     /// As for [`CreateOptions`].
     pub segment_bytes: u64,
+    passphrase: Option<Passphrase>,
+}
+
+impl OpenOptions {
+    /// The passphrase that the key file is sealed under.
+    pub fn passphrase(mut self, passphrase: Passphrase) -> Self {
+        self.passphrase = Some(passphrase);
+        self
+    }
+
+    fn at<'a>(&'a self, path: &'a Path) -> LedgerAt<'a> {
+        LedgerAt::new(path).passphrase(self.passphrase.as_ref())
+    }
 }
 
 impl Default for OpenOptions {
@@ -78,6 +100,7 @@ impl Default for OpenOptions {
         Self {
             wait: Duration::from_secs(10),
             segment_bytes: limits::SEGMENT_BYTES,
+            passphrase: None,
         }
     }
 }
@@ -117,7 +140,7 @@ impl Ledger {
     pub fn create(path: &Path, options: CreateOptions) -> Result<Self> {
         // Before anything is made.
         Signer::new(&options.origin, [0; 32])?;
-        let folder = Folder::create(path)?;
+        let folder = Folder::create(path)?.with_passphrase(options.passphrase.clone());
         let names = folder.list()?;
         if names.iter().any(|name| name == manifest::FILE) {
             let message = format!(
@@ -148,6 +171,7 @@ impl Ledger {
         drop(lock);
         let open = OpenOptions {
             segment_bytes: options.segment_bytes,
+            passphrase: options.passphrase,
             ..OpenOptions::default()
         };
         Self::open(path, open)
@@ -157,10 +181,10 @@ impl Ledger {
     ///
     /// # Errors
     /// `NotFound` where there is none; `Locked` while another process writes; `Tampered`, `LostEntries` and `Corrupt`
-    /// where going on would hide what happened: nothing is changed then, and reading still works. `ReadOnly` where the
+    /// where going on would hide what happened, and `Sealed` where the key file has another passphrase: nothing is changed then, and reading still works. `ReadOnly` where the
     /// folder is a copy: see [`confirm`](crate::confirm).
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self> {
-        let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
+        let folder = options.at(path).folder().map_err(|e| no_ledger(path, e))?;
         restore::refuse_copy(&folder)?;
         let lock = Lock::take(&folder, options.wait)?;
         Self::open_locked(path, folder, lock, &options)
@@ -178,13 +202,14 @@ impl Ledger {
     /// # Errors
     /// As for [`open`](Self::open); `Locked` where the other process did not serve us for as long as `options.wait`.
     pub fn open_shared(path: &Path, options: OpenOptions) -> Result<Self> {
-        let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
+        let at = options.at(path);
+        let folder = at.folder().map_err(|e| no_ledger(path, e))?;
         restore::refuse_copy(&folder)?;
-        let join = share::Join::new(path, folder, options);
+        let join = share::Join::new(path, folder, options.clone());
         match join.within(join.patience())? {
             Way::Own(ledger) => Ok(ledger),
             Way::Through(connection, head) => {
-                let client = Client::start(Self::open_read_only(path)?, join, connection, head)?;
+                let client = Client::start(Self::open_read_only(at)?, join, connection, head)?;
                 let role = Role::Client(Arc::new(client));
                 Ok(Self { role })
             }
@@ -205,9 +230,10 @@ impl Ledger {
     }
 
     /// Opens a ledger for reading; another process may be writing it. Needs no lock and changes nothing.
-    pub fn open_read_only(path: &Path) -> Result<LedgerReader> {
-        let folder = Folder::open(path).map_err(|e| no_ledger(path, e))?;
-        opening::reader(folder, path)
+    pub fn open_read_only<'a>(at: impl Into<LedgerAt<'a>>) -> Result<LedgerReader> {
+        let at = at.into();
+        let folder = at.folder().map_err(|e| no_ledger(at.path, e))?;
+        opening::reader(folder, at.path)
     }
 
     /// Reads this ledger; the head is all that is durable. Where another process writes, it is what this one has seen

@@ -12,7 +12,7 @@ use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
+    Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result,
     base::Base,
     checkpoint::{self, Publisher},
     components,
@@ -71,7 +71,8 @@ impl Parts {
             file.sync_all()
         })?;
         let verifier_key = signer.verifier_key();
-        let keys = Keys::new(origin, *random::secret()?);
+        let mut keys = Keys::new(origin, *random::secret()?);
+        keys.lock = folder.passphrase().map(Passphrase::fresh).transpose()?;
         let keyfile = KeyFile::create(folder, &keys)?;
         let log = folder.sub(segment::FOLDER)?;
         let active = ActiveSegment::create(Arc::new(log.clone()), filling)?;
@@ -200,11 +201,11 @@ impl Parts {
 }
 
 /// Appends an entry of the host's to a copy of `size` entries that is about to be written, unless that was done.
-pub(crate) fn go_on(path: &Path, size: u64, kind: &str, sys: Value) -> Result<()> {
-    let folder = Folder::open(path)?;
+pub(crate) fn go_on(at: LedgerAt<'_>, size: u64, kind: &str, sys: Value) -> Result<()> {
+    let folder = at.folder()?;
     let _lock = Lock::take(&folder, Duration::ZERO)?;
     let filling = Filling::new(limits::SEGMENT_BYTES);
-    let mut parts = Parts::open(&folder, path, filling, Box::new(SystemClock::new()))?;
+    let mut parts = Parts::open(&folder, at.path, filling, Box::new(SystemClock::new()))?;
     if parts.reader().head() == size {
         parts.append_system(kind, sys)?;
     }

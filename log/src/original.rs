@@ -1,14 +1,12 @@
 //! What a copy is made of: a ledger as its newest checkpoint has it, whatever is written behind that meanwhile.
 
-use std::path::Path;
-
 use quipu_format::{
     Checkpoint, Hash, Signer,
     tree::{self, TileHashes},
 };
 
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, LedgerAt, Result,
     archive::{Archive, Segments},
     checkpoint,
     disk::{DiskFile, Folder},
@@ -30,8 +28,8 @@ pub(crate) struct Original {
 
 impl Original {
     /// The ledger in a folder, as its newest checkpoint has it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let folder = Folder::open(path)?;
+    pub(crate) fn open(at: LedgerAt<'_>) -> Result<Self> {
+        let folder = at.folder()?;
         let manifest = Manifest::read(&folder)?;
         let (note, checkpoint) = checkpoint::read(&folder, &manifest.verifier_key)?;
         let rotated = manifest.verifier_key.earlier().last();

@@ -1,12 +1,11 @@
 //! What an open for writing would find and do, without doing it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::{
-    Result, checkpoint,
-    disk::Folder,
+    LedgerAt, Result, checkpoint,
     keyfile::{self, Keys},
     lock::Lock,
     manifest::Manifest,
@@ -40,8 +39,8 @@ pub struct RecoveryPlan {
 ///
 /// # Errors
 /// As for [`Ledger::open`](crate::Ledger::open) where not even that can be found out: no ledger, no keys, unreadable.
-pub fn plan_recovery(path: &Path) -> Result<RecoveryPlan> {
-    let ledger = Folder::open(path)?;
+pub fn plan_recovery<'a>(at: impl Into<LedgerAt<'a>>) -> Result<RecoveryPlan> {
+    let ledger = at.into().folder()?;
     let manifest = Manifest::read(&ledger)?;
     let writer = Lock::is_held(&ledger)?;
     let keys = Keys::read(&ledger, manifest.verifier_key.name())?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    CopyProgress, CopySummary, Error, ErrorKind, Ledger, Result,
+    CopyProgress, CopySummary, Error, ErrorKind, Ledger, LedgerAt, Passphrase, Result,
     archive::Segments,
     checkpoint,
     copy::{Copy, Secrets},
@@ -33,6 +33,8 @@ pub struct RestoreOptions {
     pub keys: Option<PathBuf>,
     /// The signer, likewise.
     pub signer: Option<PathBuf>,
+    /// The passphrase of the key file, where it has one; the ledger's has the same.
+    pub passphrase: Option<Passphrase>,
     /// Name under which the ledger goes on, with a new key, at once. It needs the key file and no old signer.
     pub fork: Option<String>,
 }
@@ -53,7 +55,7 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> Result<CopySummary> {
-    let original = Original::open(backup)?;
+    let original = Original::open(LedgerAt::new(backup).passphrase(options.passphrase.as_ref()))?;
     match &options.fork {
         None => {
             let copy = Copy::open(to, &original.manifest.verifier_key)?;
@@ -64,7 +66,7 @@ pub fn restore(
             };
             let summary = copy.take(&original, &secrets, |original| original.note.clone(), progress)?;
             drop(copy);
-            check_scopes(to, &summary)?;
+            check_scopes(LedgerAt::new(to).passphrase(options.passphrase.as_ref()), &summary)?;
             Ok(summary)
         }
         Some(name) => fork(&original, to, name, options, progress),
@@ -160,13 +162,14 @@ fn fork(
         copy.take(original, &secrets, sign, progress)?
     };
     drop(copy);
-    check_scopes(to, &summary)?;
+    let at = LedgerAt::new(to).passphrase(options.passphrase.as_ref());
+    check_scopes(at, &summary)?;
     let from = json!({
         "verifierKey": original.manifest.verifier_key.to_string(),
         "checkpoint": original.note,
     });
     let sys = json!({"fork": {"origin": name, "verifierKey": key.to_string(), "from": from}});
-    opening::go_on(to, original.checkpoint.size, FORK, sys)?;
+    opening::go_on(at, original.checkpoint.size, FORK, sys)?;
     let manifest = Manifest {
         verifier_key: key.into(),
         copy: false,
@@ -189,6 +192,7 @@ fn given_keys(original: &Original, options: &RestoreOptions) -> Result<Option<Ke
     match &options.keys {
         Some(path) => {
             let (folder, name) = split(path)?;
+            let folder = folder.with_passphrase(options.passphrase.clone());
             Ok(Some(Keys::read_file(&folder, &name, original.origin())?))
         }
         None => optional(Keys::read(original.folder(), original.origin())),
@@ -223,11 +227,11 @@ fn split(path: &Path) -> Result<(Folder, String)> {
 }
 
 /// A key file that is older than the log shows now, and not when the ledger is needed.
-fn check_scopes(path: &Path, summary: &CopySummary) -> Result<()> {
+fn check_scopes(at: LedgerAt<'_>, summary: &CopySummary) -> Result<()> {
     if !summary.with_keys {
         return Ok(());
     }
-    let reader = match Ledger::open_read_only(path) {
+    let reader = match Ledger::open_read_only(at) {
         // An archived segment is missing that has no sidecar yet: opening the ledger needs it, and checks again.
         Err(e) if e.kind() == ErrorKind::NotHere => return Ok(()),
         reader => reader?,

@@ -2,14 +2,14 @@
 //! ledger for writing then finishes what the entry says, so that a crash after any step is finished by the next open.
 //! docs/FORMAT.md, "Rotation of keys".
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use quipu_format::{Envelope, Scope, Signer, VerifierKey, limits};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, ErrorKind, LedgerReader, Result,
+    Error, ErrorKind, LedgerAt, LedgerReader, Result,
     disk::{Access, Folder},
     index::SharedIndex,
     keyfile::wipe,
@@ -34,13 +34,14 @@ const NEXT: &str = "signer.next";
 ///
 /// # Errors
 /// `Locked` where a process writes to the ledger for longer than `wait`: end it, and rotate then.
-pub fn rotate_key(path: &Path, wait: Duration) -> Result<VerifierKey> {
-    let folder = Folder::open(path)?;
+pub fn rotate_key<'a>(at: impl Into<LedgerAt<'a>>, wait: Duration) -> Result<VerifierKey> {
+    let at = at.into();
+    let folder = at.folder()?;
     restore::refuse_copy(&folder)?;
     let _lock = Lock::take(&folder, wait)?;
     let open = || {
         let filling = Filling::new(limits::SEGMENT_BYTES);
-        Parts::open(&folder, path, filling, Box::new(SystemClock::new()))
+        Parts::open(&folder, at.path, filling, Box::new(SystemClock::new()))
     };
     begin(&mut open()?, &folder)?;
     // What is left is what an open does.

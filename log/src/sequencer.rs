@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use quipu_format::{Hash, KeyTree, Scope};
+use quipu_format::{Hash, KeyLock, KeyTree, Scope};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
@@ -219,12 +219,12 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Writes the key file anew, as an erasure does.
-    #[cfg(test)]
-    pub(crate) fn rewrite_keys(&mut self, ledger: &crate::disk::Folder) -> Result<()> {
+    /// Writes the key file anew, as an erasure does, sealed under `lock` or, without it, in clear.
+    pub(crate) fn rewrite_keys(&mut self, lock: Option<Arc<KeyLock>>) -> Result<()> {
         let mut keys = self.state.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.generation += 1;
-        self.keyfile = KeyFile::replace(ledger, &keys)?;
+        keys.lock = lock;
+        self.keyfile = KeyFile::replace(&self.state.folder, &keys)?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 //! The whole verdict on a ledger, from the bytes on disk alone: nothing that an open ledger holds is believed.
 
-use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, thread, time::Duration};
+use std::{collections::HashSet, ops::Range, sync::Arc, thread, time::Duration};
 
 use quipu_format::{
     Checkpoint, Envelope, Hash, KeyPath, Line, Scope, ScopeState, leaf_hash, scope_key, tree::Frontier,
@@ -11,7 +11,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use crate::{
-    Absent, Error, ErrorKind, Result,
+    Absent, Error, ErrorKind, LedgerAt, Result,
     archive::{Archive, Segments},
     checkpoint, components,
     disk::{DiskFile, Folder},
@@ -57,7 +57,7 @@ pub struct Verification {
     pub scopes: u64,
     /// Entries whose body was opened and is what the envelope commits to.
     pub intact: u64,
-    /// Entries whose body was not opened, because the key file is not there.
+    /// Entries whose body was not opened, because the key file is not there, or its passphrase was not given.
     pub sealed: u64,
     /// Entries whose secret is gone and which an erasure covers that an enrolled operator signed.
     pub erased_with_authority: u64,
@@ -102,8 +102,8 @@ pub struct Fault {
 ///
 /// # Errors
 /// Only where it cannot be read at all; a ledger that is read and is bad gives a [`Fault`].
-pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
-    verify_in(&Folder::open(path)?, progress)
+pub fn verify<'a>(at: impl Into<LedgerAt<'a>>, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
+    verify_in(&at.into().folder()?, progress)
 }
 
 /// As [`verify`], of a ledger that somebody has seen before: `note` is a checkpoint that they kept. A ledger that was cut
@@ -111,8 +111,12 @@ pub fn verify(path: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<V
 ///
 /// # Errors
 /// Also where the checkpoint is not one that the ledger's key signed.
-pub fn verify_since(path: &Path, note: &[u8], progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
-    let folder = Folder::open(path)?;
+pub fn verify_since<'a>(
+    at: impl Into<LedgerAt<'a>>,
+    note: &[u8],
+    progress: &mut dyn FnMut(VerifyProgress),
+) -> Result<Verification> {
+    let folder = at.into().folder()?;
     let key = Manifest::read(&folder)?.verifier_key;
     let since = Checkpoint::open(note, &key).map_err(|e| {
         let message = format!("what was shown is no checkpoint of {}: {e}", key.name());
@@ -283,6 +287,10 @@ impl<'a> Walk<'a> {
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 self.notes
                     .push("the key file is not here: chain and tree were verified, bodies were not opened".into());
+            }
+            Err(e) if e.kind() == ErrorKind::Sealed && self.ledger.passphrase().is_none() => {
+                self.notes
+                    .push(format!("{e}: chain and tree were verified, bodies were not opened"));
             }
             Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Tampered) => {
                 return Err(fault(keyfile::FILE, 0, None, &e));

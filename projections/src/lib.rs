@@ -13,7 +13,7 @@
 //! use quipu_projections::{Projections, Query, View};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let ledger = quipu_log::Ledger::open_read_only("ledger".as_ref())?;
+//! let ledger = quipu_log::Ledger::open_read_only(std::path::Path::new("ledger"))?;
 //! let projections = Projections::open(&ledger)?;
 //! projections.catch_up(ledger.head())?;
 //!

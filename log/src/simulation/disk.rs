@@ -16,7 +16,7 @@ use super::{
     plan::{Call, Outcome, Plan},
     storage::SimFolder,
 };
-use crate::disk::Folder;
+use crate::{Passphrase, disk::Folder};
 
 const ROOT: Node = 0;
 
@@ -25,6 +25,8 @@ const ROOT: Node = 0;
 pub(super) struct Disk {
     state: Arc<Mutex<State>>,
     visitor: Arc<Mutex<Option<Visitor>>>,
+    /// What the ledger's key file is sealed under, and what else it may be after a change of it.
+    pub(super) passphrases: Arc<Mutex<[Option<Passphrase>; 2]>>,
 }
 
 /// What goes on between two calls of the writer.
@@ -65,7 +67,7 @@ pub(super) struct Process {
 }
 
 impl Disk {
-    pub(super) fn new(dice: Dice) -> Self {
+    pub(super) fn new(dice: Dice, passphrase: Option<Passphrase>) -> Self {
         let state = State {
             nodes: BTreeMap::from([(ROOT, Item::Folder(Names::default()))]),
             next: ROOT + 1,
@@ -79,6 +81,7 @@ impl Disk {
         Self {
             state: Arc::new(Mutex::new(state)),
             visitor: Arc::default(),
+            passphrases: Arc::new(Mutex::new([passphrase, None])),
         }
     }
 
@@ -93,6 +96,7 @@ impl Disk {
         Self {
             state: Arc::new(Mutex::new(state)),
             visitor: Arc::default(),
+            passphrases: Arc::new(Mutex::new(self.passphrases.lock().unwrap().clone())),
         }
     }
 
@@ -254,6 +258,7 @@ impl Process {
             process: self.clone(),
             node: ROOT,
         }))
+        .with_passphrase(self.disk.passphrases.lock().unwrap()[0].clone())
     }
 
     pub(super) fn is_alive(&self) -> bool {

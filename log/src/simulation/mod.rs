@@ -59,6 +59,7 @@ fn every_call_can_be_the_last() {
         ("append", world::World::step_into_every_scope as Work, 5),
         ("publish", world::World::publish, 5),
         ("rewrite the key file", world::World::rewrite_keys, 8),
+        ("change the passphrase", world::World::change_passphrase, 8),
         ("rotate the key", world::World::rotate, 5),
         ("keep a component", world::World::keep_component, 5),
         ("import", world::World::import, 4),

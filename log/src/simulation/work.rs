@@ -4,7 +4,7 @@ use quipu_format::{Actor, Body, Kind, Scope};
 
 use super::{
     model::{Result, ensure},
-    world::World,
+    world::{self, World},
 };
 use crate::{
     Draft, Error, ErrorKind, components,
@@ -303,9 +303,20 @@ impl World {
 
     pub(super) fn rewrite_keys(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let folder = writer.process.folder();
-        if writer.parts.sequencer.rewrite_keys(&folder).is_err() {
+        let lock = writer.parts.state.keys.read().unwrap().lock.clone();
+        if writer.parts.sequencer.rewrite_keys(lock).is_err() {
             // Which of the two files holds is found out by opening.
+            self.stop();
+        }
+        Ok(())
+    }
+
+    /// The key file gets another passphrase: which of the two it has is found out by opening.
+    pub(super) fn change_passphrase(&mut self) -> Result {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let new = world::passphrase("another");
+        self.disk.passphrases.lock().unwrap()[1] = Some(new.clone());
+        if writer.parts.sequencer.rewrite_keys(Some(new.fresh().unwrap())).is_err() {
             self.stop();
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Hash, Scope, Signer};
+use quipu_format::{Hash, KeyCost, Scope, Signer};
 
 use super::{
     beside::Beside,
@@ -22,8 +22,8 @@ use super::{
     roots,
 };
 use crate::{
-    Error, components, lock::Lock, manifest, opening::Parts, random::seeded, scope_roots::sooner, segment::Filling,
-    stamps::Clock, verify::verify_in,
+    Error, ErrorKind, Passphrase, components, disk::Folder, lock::Lock, manifest, opening::Parts, random::seeded,
+    scope_roots::sooner, segment::Filling, stamps::Clock, verify::verify_in,
 };
 
 const ORIGIN: &str = "example.com/simulated";
@@ -31,6 +31,11 @@ const ORIGIN: &str = "example.com/simulated";
 /// Who erases.
 pub(super) fn operator() -> Signer {
     Signer::new("operator:simulated", [5; 32]).unwrap()
+}
+
+/// One that costs next to nothing to try. In worlds whose seed is odd the key file has one.
+pub(super) fn passphrase(text: &str) -> Passphrase {
+    Passphrase::with_cost(text.into(), KeyCost::new(8, 1, 1).unwrap()).unwrap()
 }
 
 /// What happened in a world.
@@ -141,7 +146,7 @@ impl World {
             step: 1 << (9 + dice.below(3)),
             beside: false,
         };
-        let disk = Disk::new(dice.fork());
+        let disk = Disk::new(dice.fork(), (seed % 2 == 1).then(|| passphrase("correct horse")));
         disk.state().plan.lie = lie;
         let mut world = Self {
             disk,
@@ -194,7 +199,8 @@ impl World {
                 return self.open_after(made.is_err());
             }
             let (dice, lie) = (self.dice.fork(), self.disk.state().plan.lie);
-            self.disk = Disk::new(dice);
+            let passphrase = self.disk.passphrases.lock().unwrap()[0].clone();
+            self.disk = Disk::new(dice, passphrase);
             self.disk.state().plan.lie = lie;
         }
     }
@@ -353,8 +359,18 @@ impl World {
     pub(super) fn open_once(&self, process: &Process) -> std::result::Result<Held, Error> {
         let folder = process.folder();
         let lock = Lock::take(&folder, Duration::ZERO)?;
-        let parts = Parts::open(&folder, Path::new(""), self.filling, self.clock())?;
-        Ok(Held { parts, _lock: lock })
+        let open = |folder: &Folder| Parts::open(folder, Path::new(""), self.filling, self.clock());
+        let opened = match open(&folder) {
+            Err(e) if e.kind() == ErrorKind::Sealed => {
+                self.disk.passphrases.lock().unwrap().reverse();
+                open(&process.folder())
+            }
+            opened => opened,
+        };
+        Ok(Held {
+            parts: opened?,
+            _lock: lock,
+        })
     }
 
     /// Everything that was promised, on a ledger that has just been opened for writing.

@@ -147,7 +147,7 @@ pub(super) const BREAKS: &[Break] = &[
     },
     Break {
         name: "the key file's checksums are checked",
-        file: KEYFILE,
+        file: "log/src/key_lines.rs",
         from: "    if quipu_format::checksum(body) != *crc {",
         to: "    if false && quipu_format::checksum(body) != *crc {",
         killed_in: "quipu-log",
