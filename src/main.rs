@@ -12,6 +12,7 @@ mod drafts;
 mod event_name;
 mod export;
 mod failure;
+mod forget;
 mod hold;
 mod import;
 mod init;

@@ -10,6 +10,7 @@ use crate::{
     acting::Acting,
     cascade::Cascade,
     failure::{Failure, Outcome, good},
+    forget::forget,
     hold::ranges_text,
     ledger::LedgerDir,
     log,
@@ -128,6 +129,8 @@ impl Erasing {
             true => Vec::new(),
             false => ledger.act_blocking(acts)?,
         };
+        // Also where nothing was left: the command that erased it may have been killed here.
+        forget(reader)?;
         ledger.close()?;
         let mut out = terminal::out();
         if self.json {

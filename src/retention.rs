@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     acting::{self, Acting, Operator},
     failure::{Failure, Outcome, Verdict, good, verdict},
+    forget::forget,
     hold::ranges_text,
     ledger::{LedgerDir, Wait},
     render::{DIM, GOOD, ID, json_line},
@@ -224,6 +225,7 @@ fn run(args: &Run, dir: &LedgerDir) -> Outcome {
     if due.is_empty() && !args.json {
         writeln!(out, "nothing is due")?;
     }
+    forget(ledger.reader())?;
     ledger.close()?;
     verdict(out.flush(), Verdict::from(all))
 }

@@ -2,13 +2,15 @@
 
 mod ledgers;
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::FileExt, path::PathBuf};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ledgers::draft;
-use quipu_format::{Scope, Signer};
+use quipu_format::{Actor, Envelope, EventId, KeyNode, KeyTree, Kind, Scope, Signer, encode_line, seal};
 use quipu_log::{
     CreateOptions, ErasurePlan, Ledger, OpenOptions, Receipt, Target, Verdict, Verification, verify, verify_since,
 };
+use serde_json::json;
 
 fn kim() -> Signer {
     Signer::new("operator:kim", [9; 32]).unwrap()
@@ -106,6 +108,66 @@ fn what_an_operator_erased_is_erased_with_authority() {
         (None, 11, 0)
     );
     assert_eq!(verdict.erasures.len(), 2);
+}
+
+/// Nobody can append one. A host that writes its files itself can.
+#[test]
+fn what_the_host_erased_without_an_operator_is_erased_as_it_claims() {
+    let test = Test::new();
+    test.erase(&Target::Events(vec![test.receipts[1].id]));
+    let reader = Ledger::open_read_only(&test.file("")).unwrap();
+    let last = reader.event(reader.head() - 1).unwrap().unwrap();
+    let scope = Scope::new("a").unwrap();
+    assert_eq!((&last.envelope.scope, last.envelope.nth), (&scope, 6));
+    // What the signed one covers, and more.
+    let erasure = json!({"cause": "redact", "ranges": [[0, 2]], "scope": "a"});
+    let secret = tree(&fs::read_to_string(test.file("keys")).unwrap()).secret(7).unwrap();
+    let (body, sealed) = seal(&secret, &scope, 7, br#"{"payload":{"reason":"because"}}"#);
+    let seq = last.envelope.seq + 1;
+    let mut envelope = Envelope::new(
+        seq,
+        EventId(last.envelope.id.0.increment().unwrap()),
+        last.envelope.ts,
+        Actor::new("operator:kim").unwrap(),
+        Kind::new("quipu.erase").unwrap(),
+        scope,
+        7,
+        last.hash,
+        body,
+    );
+    envelope.sys = Some(json!({ "erase": erasure }));
+    let mut line = Vec::new();
+    encode_line(&mut line, &envelope.to_bytes().unwrap(), &sealed, seq, seq);
+    let segment = test.file("log/00000000000000000000.log");
+    let bytes = fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != b'\n').unwrap() + 2;
+    let file = fs::File::options().write(true).open(&segment).unwrap();
+    file.write_all_at(&line, end as u64).unwrap();
+
+    // It is taken for a commit that was not covered yet, signed, and carried out.
+    test.open().close().unwrap();
+    let verdict = test.verify();
+    assert_eq!(verdict.fault, None);
+    assert_eq!(
+        (verdict.intact, verdict.erased_with_authority, verdict.erased_claimed),
+        (8, 1, 2)
+    );
+    let operators: Vec<_> = verdict.erasures.iter().map(|erased| &erased.operator).collect();
+    assert_eq!(operators, [&Some(Actor::new("operator:kim").unwrap()), &None]);
+}
+
+/// The key tree of the scope `a`.
+fn tree(keys: &str) -> KeyTree {
+    let line = keys.lines().find(|line| line.starts_with("a\t")).unwrap();
+    let nodes: Vec<_> = line.split('\t').skip(1).filter(|field| field.contains('.')).collect();
+    let node = |text: &&str| {
+        let [depth, index, secret] = text.split('.').collect::<Vec<_>>()[..] else {
+            panic!("{text} is no node");
+        };
+        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).unwrap().try_into().unwrap();
+        KeyNode::new(depth.parse().unwrap(), index.parse().unwrap(), secret)
+    };
+    KeyTree::from_nodes(nodes.iter().map(node).collect()).unwrap()
 }
 
 #[test]

@@ -100,6 +100,21 @@ impl Projections {
         Ok(self.fold_up_to(to)?)
     }
 
+    /// Whether the ledger has projections. One that has none has nothing derived to forget.
+    pub fn exist(ledger: &LedgerReader) -> bool {
+        ledger.projections_path().join(store::FILE).exists()
+    }
+
+    /// Folds all that is missing, so that what the log says is erased is erased here too, and overwrites what the files
+    /// still hold of it outside the tables. Returns whether that could be done: it cannot while another process reads or
+    /// writes them, and is to be asked for again.
+    pub fn forget(&self) -> std::result::Result<bool, Error> {
+        // Whoever folded the erasure may have been another process, which could not cut the file.
+        self.uncut.store(true, Ordering::Release);
+        self.fold_up_to(u64::MAX)?;
+        Ok(!self.uncut.load(Ordering::Acquire))
+    }
+
     /// Throws everything away and folds the log from its beginning. Meanwhile answers say how far that has come.
     pub fn rebuild(&self) -> std::result::Result<(), Error> {
         self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;

@@ -12,12 +12,15 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
 use crate::{
     error::{Cause, Result},
     limits, schema,
 };
+
+/// Name of the file.
+pub(crate) const FILE: &str = "recall.sqlite";
 
 /// One projection's file and the connections to it that are open in this process.
 pub(crate) struct Store {
@@ -65,18 +68,19 @@ impl Store {
     }
 
     /// Cuts the write-ahead file back if it has grown past `bytes` and no reader needs it: it holds what was deleted.
-    /// Returns whether it has at most so many now.
+    /// Its bytes are overwritten first, for the disk keeps what a file gives back. Returns whether it has at most so many
+    /// now.
     pub(crate) fn cut_wal(&self, bytes: u64) -> Result<bool> {
-        if fs::metadata(self.path("-wal")).map_or(0, |file| file.len()) <= bytes {
+        let _turn = locked(&self.writer);
+        let length = fs::metadata(self.path("-wal")).map_or(0, |file| file.len());
+        if length <= bytes {
             return Ok(true);
         }
-        let open = self.take()?;
+        let mut open = self.take()?;
         open.db.busy_timeout(Duration::ZERO)?;
-        let cut = open
-            .db
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let cut = overwrite_and_cut(&mut open.db, length);
         open.db.busy_timeout(limits::BUSY)?;
-        let cut = cut? == 0;
+        let cut = cut?;
         if !cut {
             tracing::debug!("the projection's write-ahead file is in use and is cut back another time");
         }
@@ -152,6 +156,8 @@ impl Store {
     fn prepare(&self, db: &mut Connection) -> Result<()> {
         db.busy_timeout(limits::BUSY)?;
         db.set_prepared_statement_cache_capacity(64);
+        // The last to close would delete the write-ahead file, and leave its bytes on the disk.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         db.pragma_update(None, "secure_delete", true)?;
         db.pragma_update(None, "trusted_schema", false)?;
         db.pragma_update(None, "cell_size_check", true)?;
@@ -214,7 +220,32 @@ impl Store {
     }
 
     fn path(&self, suffix: &str) -> PathBuf {
-        self.folder.join(format!("recall.sqlite{suffix}"))
+        self.folder.join(format!("{FILE}{suffix}"))
+    }
+}
+
+/// Overwrites the `length` bytes of a write-ahead file, whoever writes to it meanwhile, and empties it. False: it is in use.
+fn overwrite_and_cut(db: &mut Connection, length: u64) -> Result<bool> {
+    let checkpoint = |db: &Connection, how: &str| {
+        let busy = db.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(0));
+        busy.map(|busy| busy == 0)
+    };
+    let mut cut = || -> rusqlite::Result<bool> {
+        // From here on the file is written from its beginning again,
+        if !checkpoint(db, "RESTART")? {
+            return Ok(false);
+        }
+        // by a transaction that puts more pages into it than it had.
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch("CREATE TABLE IF NOT EXISTS blank (zeros BLOB NOT NULL) STRICT")?;
+        tx.execute("INSERT INTO blank VALUES (zeroblob(?1))", [schema::number(length)])?;
+        tx.commit()?;
+        db.execute_batch("DROP TABLE IF EXISTS blank")?;
+        checkpoint(db, "TRUNCATE")
+    };
+    match cut() {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        outcome => Ok(outcome?),
     }
 }
 

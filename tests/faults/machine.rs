@@ -105,6 +105,11 @@ impl Mount {
         self.at.path()
     }
 
+    /// The file of the loop device.
+    pub(crate) fn image(&self) -> &Path {
+        self.image.as_ref().unwrap()
+    }
+
     /// Gives a file system in memory another size.
     pub(crate) fn resize(&self, mebibytes: u64) {
         let size = format!("remount,size={mebibytes}m");

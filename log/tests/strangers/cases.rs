@@ -119,7 +119,9 @@ fn proofs(reader: &LedgerReader, published: &Path, size: u64) -> String {
     seqs.sort();
     seqs.dedup();
     let line = |seq: u64| {
-        let (proof, envelope) = (reader.prove(seq).unwrap(), envelope(published, size, seq));
+        let (mut proof, envelope) = (reader.prove(seq).unwrap(), envelope(published, size, seq));
+        // It stands beside the proof instead, from what was published.
+        assert_eq!(proof.extra.take().unwrap(), envelope.as_bytes());
         format!("{}\n", json!({ "envelope": envelope, "proof": proof.to_string() }))
     };
     seqs.into_iter().map(line).collect()

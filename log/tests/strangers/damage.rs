@@ -57,6 +57,14 @@ impl Cases {
         self.damage_proof(&sound, &serde_json::from_str(last).unwrap());
     }
 
+    /// Adds a log whose checkpoint is good, and signed with another key.
+    pub(crate) fn refuse_checkpoint_of(&mut self, old: &Path) {
+        let case = self.damaged_case(old, Reads::Log, &["tile", "checkpoint"]);
+        assert!(case.join("checkpoint").exists());
+        let proofs = self.damaged_case(old, Reads::Proof, &["proofs"]);
+        assert!(proofs.join("proofs").exists());
+    }
+
     fn damage_proof(&mut self, sound: &Path, line: &serde_json::Value) {
         for member in ["envelope", "proof"] {
             let text = line[member].as_str().unwrap().as_bytes();
@@ -78,7 +86,11 @@ impl Cases {
 
     /// A case with these parts of a sound one.
     fn damaged_case(&mut self, sound: &Path, reads: Reads, parts: &[&str]) -> PathBuf {
-        let case = sound.with_file_name(format!("damaged-{}", self.damaged.len()));
+        let case = sound.with_file_name(format!(
+            "damaged-{}-of-{}",
+            self.damaged.len(),
+            sound.file_name().unwrap().display()
+        ));
         fs::create_dir(&case).unwrap();
         for part in parts.iter().filter(|part| sound.join(part).exists()) {
             symlink(sound.join(part), case.join(part)).unwrap();
