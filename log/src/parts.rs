@@ -52,6 +52,7 @@ pub(crate) type Work<'w, S, T> = &'w (dyn Fn(&mut S, &Line<'_>) -> quipu_format:
 
 /// Bytes that one thread reads at a time.
 const PART_BYTES: usize = 1 << 20;
+const TWO_PARTS: usize = 2 * PART_BYTES;
 /// Bytes that are read on at least where a part ends within a line.
 const MORE_BYTES: usize = 16 << 10;
 /// Parts that wait to be taken, for each thread.
@@ -70,9 +71,13 @@ pub(crate) fn read<'a, S: Default, T: Send, R>(
         .enumerate()
         .flat_map(|(number, (source, range))| Part::of(number, *source, range))
         .collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let bytes: usize = parts.iter().map(|part| part.range.len()).sum();
-    if threads < 2 || bytes < 2 * PART_BYTES {
+    let threads = match bytes {
+        // Counting processors opens files, which takes longer than reading a small ledger.
+        0..TWO_PARTS => 1,
+        _ => thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS),
+    };
+    if threads < 2 {
         return take(&mut Parts::new(parts, Hands::Own(Reader::default(), work)));
     }
     thread::scope(|scope| {

@@ -90,7 +90,8 @@ impl Campaign {
                     while let Some(&change) = changes.get(next.fetch_add(1, Ordering::Relaxed)) {
                         self.make(change, &file);
                         expect(change, &verify(&copy, &mut |_| {}).unwrap());
-                        file.write_all_at(good, 0).unwrap();
+                        let changed = self.changed(change, good.len());
+                        file.write_all_at(&good[changed.clone()], changed.start as u64).unwrap();
                     }
                     let whole = verify(&copy, &mut |_| {}).unwrap();
                     assert_eq!((whole.fault, whole.notes), (None, Vec::new()), "it is whole again");
@@ -105,7 +106,7 @@ impl Campaign {
         );
     }
 
-    /// Changes a file that is as it was: the segment, or another if it is no swap.
+    /// Changes a file that is as it was; a swap is of the segment's lines.
     fn make(&self, change: Change, file: &File) {
         match change {
             Change::Flip { at, bit } => {
@@ -120,6 +121,15 @@ impl Campaign {
                 let swapped = [&self.bytes[second.clone()], between, &self.bytes[first.clone()]].concat();
                 file.write_all_at(&swapped, first.start as u64).unwrap();
             }
+        }
+    }
+
+    /// The bytes that a change of a file of that length takes away or makes others.
+    fn changed(&self, change: Change, length: usize) -> Range<usize> {
+        match change {
+            Change::Flip { at, .. } => at..at + 1,
+            Change::Cut { to } => to..length,
+            Change::Swap { first, second } => self.lines[first].start..self.lines[second].end,
         }
     }
 

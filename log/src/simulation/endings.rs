@@ -9,8 +9,9 @@ pub(super) fn at_every_call(seed: u64, ending: Ending, work: impl Fn(&mut World)
         let (mut world, _unseed) = World::new(seed, None)?;
         world.step_into_every_scope()?;
         world.disk.state().plan.ending = Some((calls, ending));
+        world.disk.state().plan.struck = false;
         let worked = work(&mut world);
-        let ended = world.writer.as_ref().is_none_or(|writer| !writer.process.is_alive());
+        let ended = world.disk.state().plan.struck;
         let at = |e| format!("ending at call {calls}: {e}");
         worked.map_err(at)?;
         world.stop();

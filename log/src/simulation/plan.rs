@@ -66,6 +66,8 @@ pub(super) struct Plan {
     pub(super) full: bool,
     /// After how many calls of the writer it ends, and how.
     pub(super) ending: Option<(usize, Ending)>,
+    /// It has come.
+    pub(super) struck: bool,
     pub(super) lie: Option<Lie>,
     /// Calls that failed or were cut short, for the report.
     pub(super) faults: u64,
@@ -78,6 +80,7 @@ impl Plan {
             fails_one_in: 0,
             full: false,
             ending: None,
+            struck: false,
             lie: None,
             faults: 0,
         }
@@ -88,6 +91,7 @@ impl Plan {
         if writer && let Some((left, _)) = &mut self.ending {
             *left = left.saturating_sub(1);
             if *left == 0 {
+                self.struck = true;
                 let done = self.part(bytes);
                 return Outcome::Last { done };
             }
