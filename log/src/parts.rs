@@ -1,5 +1,7 @@
 //! The bytes of segments, read part by part on all processors, ahead of whoever takes what stands in them in order.
 
+// Long because one way leads from a segment's bytes to its lines, on one thread or on many.
+
 use std::{
     collections::VecDeque,
     ops::Range,

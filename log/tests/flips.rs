@@ -227,9 +227,10 @@ fn fault(change: Change, verdict: &Verification) -> &Fault {
     fault.unwrap_or_else(|| panic!("nobody notices {change:?}"))
 }
 
+/// One bit of each byte: all of them take some minutes of processor.
 #[test]
 fn every_small_change_is_found_and_located() {
-    Campaign::new(100).all(true);
+    Campaign::new(100).all(false);
 }
 
 /// As many entries as QUIPU_FLIPS says; one bit of each byte, or with QUIPU_ALL_BITS all.
