@@ -74,21 +74,25 @@ fn whoever_waits_for_room_when_the_ledger_is_closed_is_told() {
     }
 }
 
-/// An append to a scope, polled once.
+/// An append to a scope, polled once while nothing can be committed.
 fn append<'a>(ledger: &'a Ledger, scope: &str, text: &str) -> Append<'a> {
+    let mut append = unpolled(ledger, scope, text);
+    assert!(poll(&mut append).is_pending());
+    append
+}
+
+fn unpolled<'a>(ledger: &'a Ledger, scope: &str, text: &str) -> Append<'a> {
     let body = Body::new(None, &format!("{{\"text\":\"{text}\"}}")).unwrap();
     let (scope, actor, kind) = (Scope::new(scope), Actor::new("agent:a"), Kind::new("memory.write"));
     let draft = Draft::new(scope.unwrap(), actor.unwrap(), kind.unwrap(), body);
-    let mut append: Append<'a> = Box::pin(ledger.append(draft));
-    assert!(poll(&mut append).is_pending());
-    append
+    Box::pin(ledger.append(draft))
 }
 
 #[test]
 fn what_comes_while_the_sequencer_is_busy_is_made_ready_and_stays_if_its_caller_goes() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(&folder);
-    block_on(append(&ledger, "a", "first")).unwrap();
+    block_on(unpolled(&ledger, "a", "first")).unwrap();
     let shared = &ledger.committer().shared;
     let busy = shared.sequencer.lock().unwrap();
     // The committing thread is not waited for: it has one request that wakes it, and waits for the sequencer.
@@ -118,7 +122,7 @@ fn what_comes_while_the_sequencer_is_busy_is_made_ready_and_stays_if_its_caller_
 fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(&folder);
-    block_on(append(&ledger, "a", "first")).unwrap();
+    block_on(unpolled(&ledger, "a", "first")).unwrap();
     let shared = &ledger.committer().shared;
     let mut busy = shared.sequencer.lock().unwrap();
     let lost = [append(&ledger, "a", "0"), append(&ledger, "a", "1")];
@@ -133,7 +137,7 @@ fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("unknown"), "{error}");
     }
-    for append in [behind, append(&ledger, "a", "3")] {
+    for append in [behind, unpolled(&ledger, "a", "3")] {
         let error = block_on(append).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("nothing of this was appended"), "{error}");
@@ -142,5 +146,5 @@ fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_
     ledger.close().unwrap();
     let ledger = Ledger::open(&folder.path().join("ledger"), crate::OpenOptions::default()).unwrap();
     assert_eq!(ledger.reader().head(), 2);
-    assert_eq!(block_on(append(&ledger, "a", "again")).unwrap().seq, 2);
+    assert_eq!(block_on(unpolled(&ledger, "a", "again")).unwrap().seq, 2);
 }

@@ -459,7 +459,7 @@ fn what_is_proved_verifies_against_the_checkpoint() {
         let hash = reader.event(seq).unwrap().unwrap().hash;
         assert_eq!(proof.verify(&hash, reader.verifier_key()).unwrap().size, 601);
         let text = proof.to_string();
-        assert!(text.starts_with("c2sp.org/tlog-proof@v1\nindex "), "{text}");
+        assert!(text.starts_with("c2sp.org/tlog-proof@v1\nextra "), "{text}");
     }
     assert_eq!(reader.prove(601).unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -49,7 +49,7 @@ fn merged(test: &TestLedger) -> Vec<PathBuf> {
 
 /// A ledger of more than 64 segments, whose sidecars are merged as far as they can be.
 fn many() -> TestLedger {
-    let test = TestLedger::create_with(64 << 10);
+    let test = TestLedger::create_with(80 << 10);
     let ledger = test.open();
     append(&ledger, 0..2_600);
     until_merged(&test);
@@ -225,7 +225,7 @@ fn a_merged_sidecar_that_lies_hides_nothing_silently() {
 
 #[test]
 fn a_reader_follows_while_sidecars_are_merged() {
-    let test = TestLedger::create_with(64 << 10);
+    let test = TestLedger::create_with(80 << 10);
     let ledger = test.open();
     let reader = Ledger::open_read_only(test.path()).unwrap();
     for first in (0..2_600).step_by(200) {

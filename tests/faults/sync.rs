@@ -260,10 +260,14 @@ fn a_commit_that_only_the_page_cache_holds_is_written_again() {
     let rest = fill_up(backing.path(), "rest");
 
     let ran = append(&mut appending(&ledger), &mut acknowledged, 1_000, 1_000, |_| {});
-    ran.exits(2).tells(&[
-        "cannot sync log/",
-        "Whether the entries of this commit are kept is unknown",
-    ]);
+    // Where filling the segment again meets the full disk before a commit does, nothing is unknown.
+    let ran = ran.exits(2).tells(&["cannot sync log/"]);
+    let unknown = "Whether the entries of this commit are kept is unknown";
+    assert!(
+        ran.err.contains(unknown) || ran.err.contains("Make room"),
+        "{}",
+        ran.err
+    );
     assert!(
         acknowledged.len() < 50,
         "the hole begins a block behind the last commit"
