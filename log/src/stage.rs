@@ -190,18 +190,9 @@ impl Stage {
             }
         }
         let known = self.known(&drafts)?;
-        let fresh = drafts
-            .iter()
-            .zip(&known)
-            .filter(|(_, known)| matches!(known, Known::No));
-        self.operators
-            .admit(fresh.clone().map(|(draft, _)| &draft.envelope), self.next)?;
-        let reader = LedgerReader {
-            state: self.state.clone(),
-        };
-        let erasing = fresh.map(|(draft, _)| &draft.envelope);
-        self.made.erasures.admit(erasing.clone(), &self.state)?;
-        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), erasing)?;
+        if drafts.iter().any(|draft| draft.envelope.kind.is_reserved()) {
+            self.admit(&drafts, &known)?;
+        }
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -228,6 +219,18 @@ impl Stage {
             });
         }
         Ok(receipts)
+    }
+
+    /// Refuses acts that may not be done now. All of them are of reserved kinds.
+    fn admit(&self, drafts: &[Prepared], known: &[Known]) -> Result<()> {
+        let fresh = drafts.iter().zip(known).filter(|(_, known)| matches!(known, Known::No));
+        let fresh = fresh.map(|(draft, _)| &draft.envelope);
+        self.operators.admit(fresh.clone(), self.next)?;
+        self.made.erasures.admit(fresh.clone(), &self.state)?;
+        let reader = LedgerReader {
+            state: self.state.clone(),
+        };
+        keeping::refuse_young(self.operators.governance(), &reader, self.stamps.now(), fresh)
     }
 
     /// What is known of each draft by its idempotency key.
