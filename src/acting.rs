@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::{
-    failure::Failure,
+    failure::{Failure, Outcome, good},
     ledger::{LedgerDir, Wait},
     render::{DIM, GOOD, ReceiptLine, json_line},
     terminal::{self, escaped},
@@ -48,10 +48,7 @@ impl Operator {
         }
         let text = Zeroizing::new(fs::read_to_string(&self.key).map_err(|e| cannot(&e))?);
         let signer = Signer::parse(text.trim_end()).map_err(|e| cannot(&e))?;
-        let name = match self.operator.starts_with("operator:") {
-            true => self.operator.clone(),
-            false => format!("operator:{}", self.operator),
-        };
+        let name = full_name(&self.operator);
         let key = signer.verifier_key();
         match key.name() == name {
             true => Ok(signer),
@@ -95,8 +92,9 @@ impl Acting {
     }
 }
 
-/// Tells that an act was done: its receipt as JSON, or `what` and the name of its entry.
-pub(crate) fn done(receipt: &Receipt, json: bool, what: &str) -> Result<(), Failure> {
+/// Closes the ledger and tells that an act was done: its receipt as JSON, or `what` and the name of its entry.
+pub(crate) fn done(ledger: Ledger, receipt: &Receipt, json: bool, what: &str) -> Outcome {
+    ledger.close()?;
     let mut out = terminal::out();
     match json {
         true => json_line(&mut out, &ReceiptLine::from(receipt))?,
@@ -108,7 +106,16 @@ pub(crate) fn done(receipt: &Receipt, json: bool, what: &str) -> Result<(), Fail
             receipt.seq
         )?,
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    good()
+}
+
+/// An operator's name as keys and entries have it.
+pub(crate) fn full_name(name: &str) -> String {
+    match name.starts_with("operator:") {
+        true => name.to_owned(),
+        false => format!("operator:{name}"),
+    }
 }
 
 /// `2026-02-20T02:11:43Z by operator:kim`.

@@ -103,9 +103,7 @@ fn add(args: Add, dir: &LedgerDir) -> Outcome {
     let over = over(ledger.reader(), args.scopes, &args.events)?;
     let hold = Hold { id: args.name, over };
     let receipt = args.acting.act(&ledger, Hold::MEMBER, &hold, Some(&args.reason))?;
-    ledger.close()?;
-    acting::done(&receipt, args.json, &format!("hold {} is in force", hold.id))?;
-    good()
+    acting::done(ledger, &receipt, args.json, &format!("hold {} is in force", hold.id))
 }
 
 fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
@@ -114,9 +112,7 @@ fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
     let receipt = args
         .acting
         .act(&ledger, Release::MEMBER, &release, Some(&args.reason))?;
-    ledger.close()?;
-    acting::done(&receipt, args.json, &format!("hold {} is over", release.hold))?;
-    good()
+    acting::done(ledger, &receipt, args.json, &format!("hold {} is over", release.hold))
 }
 
 /// What a hold is over: whole scopes, and events in others.

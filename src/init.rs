@@ -3,6 +3,7 @@ use std::{io::Write, path::PathBuf};
 use quipu_log::{CreateOptions, Ledger};
 
 use crate::{
+    acting,
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     operator,
@@ -48,7 +49,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         options = options.passphrase(passphrase);
     }
     if let (Some(name), Some(file)) = (&args.operator, &args.operator_key) {
-        options = options.operator(&operator::make(&operator::full_name(name), file)?)?;
+        options = options.operator(&operator::make(&acting::full_name(name), file)?)?;
     }
     let created = Ledger::create(dir, options).inspect_err(|_| {
         if let Some(file) = &args.operator_key {

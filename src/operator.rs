@@ -114,16 +114,19 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
             let ledger = args.acting.open(dir)?;
             let change = OperatorChange::Remove(args.verifier_key.to_string());
             let receipt = args.acting.act(&ledger, OperatorChange::MEMBER, &change, None)?;
-            ledger.close()?;
-            acting::done(&receipt, args.json, &format!("removed {}", args.verifier_key.name()))?;
-            good()
+            acting::done(
+                ledger,
+                &receipt,
+                args.json,
+                &format!("removed {}", args.verifier_key.name()),
+            )
         }
         What::List(args) => list(&args, dir),
     }
 }
 
 fn add(args: Add, dir: &LedgerDir) -> Outcome {
-    let name = full_name(&args.name);
+    let name = acting::full_name(&args.name);
     let ledger = match &args.acting {
         Some(acting) => acting.open(dir)?,
         None => dir.write(&Wait::default())?,
@@ -145,9 +148,7 @@ fn add(args: Add, dir: &LedgerDir) -> Outcome {
         }
         None => ledger.found_operator(&key)?,
     };
-    ledger.close()?;
-    acting::done(&receipt, args.json, &format!("enrolled {key}"))?;
-    good()
+    acting::done(ledger, &receipt, args.json, &format!("enrolled {key}"))
 }
 
 fn list(args: &List, dir: &LedgerDir) -> Outcome {
@@ -169,14 +170,6 @@ fn list(args: &List, dir: &LedgerDir) -> Outcome {
     }
     out.flush()?;
     good()
-}
-
-/// An operator's name as keys and entries have it.
-pub(crate) fn full_name(name: &str) -> String {
-    match name.starts_with("operator:") {
-        true => name.to_owned(),
-        false => format!("operator:{name}"),
-    }
 }
 
 /// Makes a pair of keys, and a file for the operator's, which must not be there yet.

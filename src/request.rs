@@ -147,9 +147,7 @@ fn open(args: Open, dir: &LedgerDir) -> Outcome {
     let receipt = args
         .acting
         .act(&ledger, RequestChange::MEMBER, &change, args.reason.as_deref())?;
-    ledger.close()?;
-    acting::done(&receipt, args.json, &what)?;
-    good()
+    acting::done(ledger, &receipt, args.json, &what)
 }
 
 fn close(args: Close, dir: &LedgerDir) -> Outcome {
@@ -163,9 +161,7 @@ fn close(args: Close, dir: &LedgerDir) -> Outcome {
     let receipt = args
         .acting
         .act(&ledger, RequestChange::MEMBER, &change, args.reason.as_deref())?;
-    ledger.close()?;
-    acting::done(&receipt, args.json, &what)?;
-    good()
+    acting::done(ledger, &receipt, args.json, &what)
 }
 
 fn list(args: &List, ledger: &LedgerDir) -> Outcome {

@@ -135,9 +135,7 @@ fn set(args: Set, dir: &LedgerDir) -> Outcome {
     let receipt = args
         .acting
         .act(&ledger, RetentionChange::MEMBER, &change, Some(&args.basis))?;
-    ledger.close()?;
-    acting::done(&receipt, args.json, &what)?;
-    good()
+    acting::done(ledger, &receipt, args.json, &what)
 }
 
 fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
@@ -147,9 +145,7 @@ fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
     let receipt = args
         .acting
         .act(&ledger, RetentionChange::MEMBER, &change, Some(&args.reason))?;
-    ledger.close()?;
-    acting::done(&receipt, args.json, &what)?;
-    good()
+    acting::done(ledger, &receipt, args.json, &what)
 }
 
 fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
