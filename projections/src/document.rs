@@ -137,11 +137,11 @@ fn label(sort: char, text: &str) -> Option<String> {
 }
 
 /// What an import kept of the event that it read.
-fn original(source: &Source) -> Option<&Map<String, Value>> {
+pub(crate) fn original(source: &Source) -> Option<&Map<String, Value>> {
     source.extra.get("original")?.as_object()
 }
 
-fn tags(payload: &Map<String, Value>) -> impl Iterator<Item = &str> {
+pub(crate) fn tags(payload: &Map<String, Value>) -> impl Iterator<Item = &str> {
     payload
         .get("tags")
         .and_then(Value::as_array)
@@ -150,7 +150,7 @@ fn tags(payload: &Map<String, Value>) -> impl Iterator<Item = &str> {
         .filter_map(Value::as_str)
 }
 
-fn expiry(time: Timestamp, payload: &Map<String, Value>) -> Option<Timestamp> {
+pub(crate) fn expiry(time: Timestamp, payload: &Map<String, Value>) -> Option<Timestamp> {
     const DAY_MS: f64 = 86_400_000.0;
     let days = payload.get("ttlDays")?.as_f64().filter(|days| *days >= 0.0)?;
     // The cast saturates, and so do instants past the year 9999.

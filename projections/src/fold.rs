@@ -4,16 +4,21 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
+    sync::Arc,
 };
 
 use quipu_format::{Erasure, Event, EventId, Scope};
+use quipu_log::LedgerReader;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use crate::{
     document::Document,
     error::{Cause, Result},
+    factfold::FactFold,
+    noise::Rules,
     packing::{Outline, Place, block_start, put_outline, put_place, terms},
     schema::{BLOCK, EVIDENCE, SUPERSEDES, number, outline},
+    statements::RETRACT,
     text::Analyzer,
 };
 
@@ -21,6 +26,7 @@ use crate::{
 pub(crate) struct Fold<'t> {
     tx: &'t Transaction<'t>,
     analyzer: Analyzer,
+    facts: FactFold<'t>,
     /// `seq` of the next event.
     as_of: u64,
     scopes: HashMap<Scope, Folded>,
@@ -37,10 +43,11 @@ struct Folded {
 
 impl<'t> Fold<'t> {
     /// Goes on from `as_of`, the position that the tables have reached.
-    pub(crate) fn new(tx: &'t Transaction<'t>, as_of: u64) -> Self {
+    pub(crate) fn new(tx: &'t Transaction<'t>, ledger: &LedgerReader, rules: Arc<Rules>, as_of: u64) -> Self {
         Self {
             tx,
             analyzer: Analyzer::new(),
+            facts: FactFold::new(tx, ledger, rules),
             as_of,
             scopes: HashMap::new(),
             words: 0,
@@ -68,13 +75,16 @@ impl<'t> Fold<'t> {
                 self.as_of, scope.entries
             )));
         }
+        let actor = self.facts.actor(envelope.actor.as_str())?;
         self.tx
-            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![
                 number(envelope.seq),
                 scope.id,
                 envelope.run.map(|run| run.0.to_bytes()),
                 event.hash.as_bytes(),
+                actor,
+                envelope.kind.as_str() == RETRACT,
             ])?;
         for (relation, ids) in [(EVIDENCE, &envelope.evidence), (SUPERSEDES, &envelope.supersedes)] {
             for &id in ids {
@@ -89,6 +99,7 @@ impl<'t> Fold<'t> {
             self.words += document.length as usize;
             self.insert(event, scope.id, &document)?;
         }
+        self.facts.event(scope.id, event)?;
         // Before a block is closed with this entry, which an erasure never covers.
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
@@ -96,6 +107,7 @@ impl<'t> Fold<'t> {
         {
             for range in erasure.ranges {
                 self.forget(scope.id, range)?;
+                self.facts.forget(scope.id, range)?;
             }
             self.forgot = true;
         }
@@ -117,6 +129,7 @@ impl<'t> Fold<'t> {
         self.tx
             .prepare_cached("UPDATE meta SET as_of = ?1")?
             .execute([number(self.as_of)])?;
+        self.facts.finish()?;
         Ok(self.as_of)
     }
 

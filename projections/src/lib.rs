@@ -26,34 +26,52 @@
 //! # }
 //! ```
 
+mod beliefs;
+mod confidence;
 mod descent;
 mod document;
 mod error;
+mod factfold;
+mod facts;
 mod fold;
+mod hearing;
 pub mod limits;
+mod noise;
 mod packing;
 mod rank;
+mod retract;
 mod runs;
+mod saying;
 mod schema;
 mod search;
 mod shelf;
+mod signals;
+mod statements;
 mod store;
+mod tally;
 mod text;
 mod trail;
 mod view;
 
 use std::{
     io::Write,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use quipu_format::{Event, EventId};
+use quipu_format::{Event, EventId, RunId, Scope};
 use quipu_log::LedgerReader;
 use rusqlite::Transaction;
 
 pub use crate::{
+    beliefs::{Standing, Statement},
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
+    facts::{Fact, FactAnswer, FactChange},
+    retract::{QUARANTINE, Quarantine},
+    runs::Shown,
     search::{Hit, Query, SearchAnswer},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
@@ -61,6 +79,7 @@ pub use crate::{
 use crate::{
     error::{Cause, Result},
     fold::Fold,
+    noise::{Rules, Watched},
     store::Store,
     trail::Way,
 };
@@ -72,6 +91,7 @@ pub struct Projections {
     store: Store,
     /// The write-ahead file may hold what was erased, and is to be cut.
     uncut: AtomicBool,
+    rules: Watched,
 }
 
 impl Projections {
@@ -84,6 +104,7 @@ impl Projections {
             store,
             // Whoever was here before may have been killed.
             uncut: AtomicBool::new(true),
+            rules: Watched::new(ledger.projections_path().parent().unwrap_or(std::path::Path::new("."))),
         };
         projections.as_of()?;
         Ok(projections)
@@ -129,6 +150,71 @@ impl Projections {
     /// Answers as of the `seq` reached: whoever must find what was just appended catches up first.
     pub fn search(&self, view: &View, query: &Query) -> std::result::Result<SearchAnswer, Error> {
         Ok(self.answer(|tx| search::search(tx, self.folded(tx)?, view, query, |seq| self.event(seq)))?)
+    }
+
+    /// What is believed, as far as the view shows what states it: each scope's facts by themselves, the surest first; with
+    /// text, those first of which a statement matches best. A fact passes the query's bounds if one of its statements does.
+    ///
+    /// Answers as of the `seq` reached, as [`search`](Self::search) does.
+    pub fn facts(&self, view: &View, query: &Query) -> std::result::Result<FactAnswer, Error> {
+        Ok(self.answer(|tx| {
+            facts::facts(tx, self.folded(tx)?, &*self.rules()?, view, query, |seq| {
+                self.event(seq)
+            })
+        })?)
+    }
+
+    /// How the facts of a scope changed between two positions, both as at `query.now`; nothing else of the query counts.
+    pub fn changes(
+        &self,
+        scope: &Scope,
+        from: u64,
+        to: u64,
+        query: &Query,
+    ) -> std::result::Result<Vec<FactChange>, Error> {
+        let mut all = Query::default();
+        all.now = query.now;
+        Ok(self.answer(|tx| {
+            let folded = self.folded(tx)?;
+            facts::changes(tx, folded, &*self.rules()?, scope, [from, to], &all, |seq| {
+                self.event(seq)
+            })
+        })?)
+    }
+
+    /// The statements of a scope that say this text, and what has become of each, oldest first, at most 1,000. The first
+    /// introduced the belief.
+    pub fn statements(&self, view: &View, scope: &Scope, text: &str) -> std::result::Result<Vec<Statement>, Error> {
+        Ok(self.answer(|tx| beliefs::statements(tx, self.folded(tx)?, view, scope, text, |seq| self.event(seq)))?)
+    }
+
+    /// All revisions of what an event revises and is revised by, oldest first, at most 1,000. `None` as for
+    /// [`why`](Self::why).
+    pub fn history(&self, view: &View, id: EventId) -> std::result::Result<Option<Vec<Event>>, Error> {
+        let Some(seq) = self.ledger.find(id).map_err(Cause::from)? else {
+            return Ok(None);
+        };
+        Ok(self.answer(|tx| beliefs::history(tx, self.folded(tx)?, view, seq, |seq| self.event(seq)))?)
+    }
+
+    /// Entries that a quarantine would cover, oldest first. For operators alone.
+    pub fn covered(&self, quarantine: &Quarantine) -> std::result::Result<Vec<u64>, Error> {
+        Ok(self.answer(|tx| beliefs::covered(tx, self.folded(tx)?, quarantine))?)
+    }
+
+    /// What recall showed to a run, call by call. For operators alone.
+    pub fn shown(&self, run: RunId) -> std::result::Result<Vec<Shown>, Error> {
+        Ok(self.answer(|tx| runs::told_to(tx, &self.ledger, run))?)
+    }
+
+    /// The newest `memory.summary` of a scope below `head` that stands. `None`: it has none.
+    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Event>, Error> {
+        Ok(
+            self.answer(|tx| match beliefs::summary(tx, self.folded(tx)?, scope, head)? {
+                Some(seq) => self.event(seq),
+                None => Ok(None),
+            })?,
+        )
     }
 
     /// What an event rests on, back to its roots. `None`: there is no such event, the view does not show it, or it
@@ -218,7 +304,9 @@ impl Projections {
         let as_of = match self.reached(tx)? {
             Some(as_of) => as_of,
             None => {
-                tracing::warn!("the projection is of another ledger, or of one that was rolled back: it is made again");
+                tracing::warn!(
+                    "the projection is of another ledger, of one that was rolled back, or of other rules: it is made again"
+                );
                 schema::reset(tx, self.ledger.origin())?;
                 0
             }
@@ -226,7 +314,7 @@ impl Projections {
         if as_of >= to {
             return Ok(as_of);
         }
-        let mut fold = Fold::new(tx, as_of);
+        let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of);
         for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
             fold.event(&event?, |id| Ok(self.ledger.find(id)?))?;
             if fold.words() >= limits::BATCH_WORDS {
@@ -252,6 +340,11 @@ impl Projections {
         let Some(meta) = schema::meta(tx)?.filter(|meta| meta.origin == self.ledger.origin()) else {
             return Ok(None);
         };
+        // What is derived by other rules is not what these would give.
+        let digest = self.rules()?.digest;
+        if meta.rules.is_some_and(|rules| rules != digest) {
+            return Ok(None);
+        }
         let Some(last) = meta.as_of.min(self.ledger.head()).checked_sub(1) else {
             return Ok(Some(meta.as_of));
         };
@@ -259,6 +352,10 @@ impl Projections {
             .event(last)?
             .is_some_and(|event| schema::hash(tx, last).is_ok_and(|h| h == Some(event.hash)));
         Ok(same.then_some(meta.as_of))
+    }
+
+    fn rules(&self) -> Result<Arc<Rules>> {
+        self.rules.now()
     }
 
     fn event(&self, seq: u64) -> Result<Option<Event>> {

@@ -25,6 +25,27 @@ pub const HITS: usize = 1_000;
 /// Entries that are listed as descending from others, at most.
 pub const DESCENDANTS: usize = 100_000;
 
+/// Sources of one fact that are heard together, the surest.
+pub const VOICES: usize = 64;
+/// Events, itself included, that a statement is followed back through along its evidence; what lies behind is not
+/// looked at.
+pub const DERIVATION: usize = 256;
+/// Events that are named as the evidence of one fact, the newest.
+pub const EVIDENCE: usize = 256;
+/// Events that are named as evidence in one answer, all its facts together; facts behind that are left out.
+pub const ANSWER_EVIDENCE: usize = 8_192;
+
+/// Bytes of `noise.toml`.
+pub const NOISE_BYTES: usize = 64 << 10;
+/// Rules in it.
+pub const NOISE_RULES: usize = 64;
+/// Bytes that a compiled pattern of a rule may take.
+pub const NOISE_PATTERN_BYTES: usize = 1 << 20;
+/// Events that a rule may demand.
+pub const NOISE_COUNT: usize = 1_000;
+/// Events that one signal stands for, the newest.
+pub const NOISE_EVENTS: usize = 4_096;
+
 /// Events folded in one transaction.
 pub(crate) const BATCH_EVENTS: usize = 4_096;
 /// Words folded in one transaction, after which it ends.

@@ -5,9 +5,13 @@ use std::collections::{HashMap, HashSet};
 use quipu_format::{Envelope, EventId, RunId, Scope};
 use quipu_log::LedgerReader;
 use rusqlite::Transaction;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{error::Result, schema::position};
+
+/// Kind of the entries that keep what a run was told.
+pub(crate) const TOLD: &str = "quipu.run.told";
 
 /// A run, and what it knew.
 pub(crate) struct Run {
@@ -59,7 +63,7 @@ impl Run {
                     run.begin(&envelope);
                     continue;
                 }
-                "quipu.run.told" => match payload(ledger, seq)? {
+                TOLD => match payload(ledger, seq)? {
                     Some(told) => run.told(&told["told"]),
                     None => whole = false,
                 },
@@ -127,16 +131,68 @@ impl Run {
 
     fn told(&mut self, answers: &Value) {
         for answer in answers.as_array().into_iter().flatten() {
-            let ids = |list: &Value| list.as_array().cloned().unwrap_or_default();
-            let hits = ids(&answer["hits"]["hits"]).into_iter().map(|hit| hit[0].clone());
-            let shown = hits.chain(ids(&answer["trail"]["events"]));
-            self.shown
-                .extend(shown.filter_map(|id| id.as_str()?.parse::<EventId>().ok()));
+            self.shown.extend(shown_in(answer));
             if let (Some(to), Read::Anything { head, .. }) = (answer["head"].as_u64(), &mut self.read) {
                 *head = to.max(*head);
             }
         }
     }
+}
+
+/// Events that recall showed, in the answers of a `quipu.run.told` entry.
+pub(crate) fn shown(answers: &Value) -> impl Iterator<Item = EventId> {
+    answers.as_array().into_iter().flatten().flat_map(shown_in)
+}
+
+fn shown_in(answer: &Value) -> impl Iterator<Item = EventId> {
+    let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let hits = list(&answer["hits"]["hits"]).into_iter().map(|hit| hit[0].clone());
+    let facts = list(&answer["facts"]["facts"]);
+    let shown = hits
+        .chain(list(&answer["trail"]["events"]))
+        .chain(facts.into_iter().flat_map(move |fact| list(&fact[1])));
+    shown.filter_map(|id| id.as_str()?.parse::<EventId>().ok())
+}
+
+/// What one call of recall showed to a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Shown {
+    /// Which of the run's calls, counted from 1.
+    pub call: u64,
+    /// `hits`, `trail` or `facts`.
+    pub answer: String,
+    /// The position below which the answer took everything into account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<u64>,
+    /// The events, in the answer's order.
+    pub events: Vec<EventId>,
+}
+
+/// What recall showed to a run, as far as the entries that tell it are not erased.
+pub(crate) fn told_to(tx: &Transaction<'_>, ledger: &LedgerReader, run: RunId) -> Result<Vec<Shown>> {
+    let mut select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 ORDER BY seq")?;
+    let mut shown = Vec::new();
+    for seq in select.query_map([run.0.to_bytes()], |row| row.get(0))? {
+        let seq = position(seq?)?;
+        let told = ledger.envelope(seq)?.filter(|envelope| envelope.kind.as_str() == TOLD);
+        let Some(told) = told.map(|_| payload(ledger, seq)).transpose()?.flatten() else {
+            continue;
+        };
+        for answer in told["told"].as_array().into_iter().flatten() {
+            let kind = ["hits", "trail", "facts", "context"]
+                .into_iter()
+                .find(|kind| answer.get(kind).is_some());
+            shown.extend(kind.map(|kind| Shown {
+                call: answer["call"].as_u64().unwrap_or(0),
+                answer: kind.to_owned(),
+                as_of: answer[kind]["asOf"].as_u64(),
+                events: shown_in(answer).collect(),
+            }));
+        }
+    }
+    Ok(shown)
 }
 
 /// The payload of an entry; `None`: it is erased.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -26,15 +26,28 @@ pub(crate) const SUPERSEDES: i64 = 1;
 
 /// - `meta`: the ledger, and the `seq` up to which it is folded.
 /// - `scope`: `entries` is the `nth` that its next entry will have.
-/// - `entry`: every entry; `hash` shows whether the log is still the one that was folded.
+/// - `actor`: numbers for actors, as they come in the log.
+/// - `entry`: every entry; `hash` shows whether the log is still the one that was folded, `retracts` whether its kind is
+///   `memory.retract`.
 /// - `link`: `later` names `earlier`.
 /// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made, and unmade.
 /// - `block`, `posting`: the documents of a full block, and those of them that have a term. The documents after the
 ///   last full block are searched through `doc.terms`, so that one event costs one row.
+/// - `saying`: statements (they have a `fact`), and the events that statements go back to. `speaks`: it is heard.
+/// - `fact`, `voice`: what the statements of a fact come to, and the sources that are heard, each scope by itself.
+/// - `told`, `shown`: entries that tell what recall showed to a run, and the statements among that.
+/// - `quarantine`: operators' quarantines.
+/// - `summary`: entries of kind `memory.summary`.
+/// - `noise`: events that match a rule, by its number; `meta.rules` is the digest of the rules.
 const TABLES: &str = "
-CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL) STRICT;
+CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL,
+    rules BLOB) STRICT;
 CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries INTEGER NOT NULL) STRICT;
-CREATE TABLE entry (seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL) STRICT;
+CREATE TABLE actor (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE entry (
+    seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL, actor INTEGER NOT NULL,
+    retracts INTEGER NOT NULL
+) STRICT;
 CREATE INDEX entry_run ON entry (run, seq) WHERE run IS NOT NULL;
 CREATE TABLE link (
     later INTEGER NOT NULL, relation INTEGER NOT NULL, earlier INTEGER NOT NULL, PRIMARY KEY (later, relation, earlier)
@@ -51,17 +64,63 @@ CREATE TABLE posting (
     scope INTEGER NOT NULL, term BLOB NOT NULL, block INTEGER NOT NULL, places BLOB NOT NULL,
     PRIMARY KEY (scope, term, block)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE saying (
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL, scope INTEGER NOT NULL, nth INTEGER NOT NULL, run BLOB, source BLOB NOT NULL,
+    confidence REAL NOT NULL, time_ms INTEGER NOT NULL, expires_ms INTEGER, kind TEXT NOT NULL, speaker TEXT, fact BLOB, text BLOB, slot BLOB,
+    tags TEXT, speaks INTEGER NOT NULL
+) STRICT;
+CREATE INDEX saying_nth ON saying (scope, nth);
+CREATE INDEX saying_fact ON saying (fact, seq) WHERE fact IS NOT NULL;
+CREATE INDEX saying_run ON saying (run, text) WHERE run IS NOT NULL AND text IS NOT NULL;
+CREATE TABLE fact (
+    fact BLOB PRIMARY KEY, scope INTEGER NOT NULL, slot BLOB, confidence REAL NOT NULL, count INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, expires_ms INTEGER, changes_ms INTEGER, newest INTEGER NOT NULL,
+    decided INTEGER NOT NULL, crosses INTEGER NOT NULL, tags TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX fact_best ON fact (scope, confidence DESC, last_ms DESC, newest DESC) WHERE count > 0;
+CREATE INDEX fact_decided ON fact (scope, decided);
+CREATE INDEX fact_slot ON fact (slot) WHERE slot IS NOT NULL;
+CREATE INDEX fact_crosses ON fact (scope) WHERE crosses = 1;
+CREATE TABLE voice (fact BLOB NOT NULL, source BLOB NOT NULL, confidence REAL NOT NULL, PRIMARY KEY (fact, source))
+    STRICT, WITHOUT ROWID;
+CREATE INDEX voice_surest ON voice (fact, confidence DESC);
+CREATE TABLE told (seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, nth INTEGER NOT NULL) STRICT;
+CREATE INDEX told_nth ON told (scope, nth);
+CREATE TABLE shown (
+    run BLOB NOT NULL, text BLOB NOT NULL, event INTEGER NOT NULL, told INTEGER NOT NULL,
+    PRIMARY KEY (run, text, event, told)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shown_event ON shown (event);
+CREATE INDEX shown_told ON shown (told);
+CREATE TABLE quarantine (
+    seq INTEGER PRIMARY KEY, run BLOB, actor INTEGER, first INTEGER NOT NULL, end INTEGER NOT NULL
+) STRICT;
+CREATE TABLE summary (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE noise (
+    scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL, nth INTEGER NOT NULL,
+    id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX noise_nth ON noise (scope, nth);
 ";
 
 /// The rows of each table in an order that does not depend on how they came to be there.
-const ROWS: [(&str, &str); 7] = [
+const ROWS: [(&str, &str); 16] = [
     ("meta", "SELECT * FROM meta"),
     ("scope", "SELECT * FROM scope ORDER BY id"),
+    ("actor", "SELECT * FROM actor ORDER BY id"),
     ("entry", "SELECT * FROM entry ORDER BY seq"),
     ("link", "SELECT * FROM link ORDER BY later, relation, earlier"),
     ("doc", "SELECT * FROM doc ORDER BY scope, nth"),
     ("block", "SELECT * FROM block ORDER BY scope, block"),
     ("posting", "SELECT * FROM posting ORDER BY scope, term, block"),
+    ("saying", "SELECT * FROM saying ORDER BY seq"),
+    ("fact", "SELECT * FROM fact ORDER BY fact"),
+    ("voice", "SELECT * FROM voice ORDER BY fact, source"),
+    ("told", "SELECT * FROM told ORDER BY seq"),
+    ("shown", "SELECT * FROM shown ORDER BY run, text, event, told"),
+    ("quarantine", "SELECT * FROM quarantine ORDER BY seq"),
+    ("summary", "SELECT * FROM summary ORDER BY scope, seq"),
+    ("noise", "SELECT * FROM noise ORDER BY scope, rule, time_ms, seq"),
 ];
 
 /// What a file says of itself.
@@ -71,6 +130,8 @@ pub(crate) struct Meta {
     pub(crate) origin: String,
     /// Entries below it are folded.
     pub(crate) as_of: u64,
+    /// Digest of the rules that noise was found by; `None` before the first fold.
+    pub(crate) rules: Option<Hash>,
 }
 
 /// `None`: the file is new, or of another version.
@@ -80,13 +141,16 @@ pub(crate) fn meta(db: &Connection) -> Result<Option<Meta>> {
         return Ok(None);
     }
     let row = db
-        .prepare_cached("SELECT origin, as_of FROM meta")?
-        .query_row([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
+        .prepare_cached("SELECT origin, as_of, rules FROM meta")?
+        .query_row([], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<_>>(2)?))
+        })
         .optional()?;
     match row {
-        Some((origin, as_of)) => Ok(Some(Meta {
+        Some((origin, as_of, rules)) => Ok(Some(Meta {
             origin,
             as_of: position(as_of)?,
+            rules: rules.map(Hash),
         })),
         None => Err(Cause::Damaged("it does not say what it holds".into())),
     }
@@ -102,7 +166,7 @@ pub(crate) fn reset(tx: &Transaction<'_>, origin: &str) -> Result<()> {
         tx.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
     }
     tx.execute_batch(TABLES)?;
-    tx.execute("INSERT INTO meta VALUES (1, ?1, 0)", [origin])?;
+    tx.execute("INSERT INTO meta VALUES (1, ?1, 0, NULL)", [origin])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(())

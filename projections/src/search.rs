@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::BinaryHeap, ops::Range, slice};
 
 use quipu_format::{Event, Timestamp, limits::PAGE_BYTES};
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 
 use crate::{
     document::{actor_label, kind_label, tag_label},
@@ -11,11 +11,11 @@ use crate::{
     limits,
     packing::Outline,
     rank,
-    schema::{SUPERSEDES, number, position},
+    retract::Fates,
     shelf::Shelf,
     text::Analyzer,
     trail::body_bytes,
-    view::{ScopeSight, Sight, View},
+    view::{ScopeSight, View},
 };
 
 /// What to look for. Empty lists and absent bounds do not restrict.
@@ -90,6 +90,7 @@ pub(crate) fn search(
     let question = Question::new(query)?;
     let end = query.as_of.unwrap_or(u64::MAX).min(folded);
     let sight = view.sight(tx, end)?;
+    let fates = Fates::load(tx, &sight)?;
     let mut candidates = Vec::new();
     for (scope, shown) in sight.scopes() {
         question.candidates(tx, scope, shown, &mut candidates)?;
@@ -101,7 +102,7 @@ pub(crate) fn search(
         let Some(Candidate { score, seq }) = candidates.pop() else {
             break;
         };
-        if superseded(tx, seq, &sight)? {
+        if fates.of(seq)?.is_withdrawn() {
             continue;
         }
         // An event that was erased since it was folded has no body any more. That the view shows it is asked once
@@ -231,22 +232,4 @@ impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
-}
-
-/// Whether an entry that is in sight replaces the one at `seq`.
-fn superseded(tx: &Transaction<'_>, seq: u64, sight: &Sight) -> Result<bool> {
-    let mut select = tx.prepare_cached(
-        "SELECT later, scope, run FROM link JOIN entry ON entry.seq = later WHERE earlier = ?1 AND relation = ?2",
-    )?;
-    let mut rows = select.query(params![number(seq), SUPERSEDES])?;
-    while let Some(row) = rows.next()? {
-        if sight.sees(
-            row.get(1)?,
-            position(row.get(0)?)?,
-            row.get::<_, Option<[u8; 16]>>(2)?.as_ref(),
-        ) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -1,7 +1,9 @@
 //! Recall over real ledgers, through the public face alone.
 
+mod beliefs;
 mod descent;
 mod erase;
+mod facts;
 mod file;
 mod fixture;
 mod fold;

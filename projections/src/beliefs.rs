@@ -1,0 +1,167 @@
+//! Where a belief comes from and how it changed: who introduced it, its revisions, what a quarantine would take back.
+
+use std::collections::BTreeSet;
+
+use quipu_format::{Event, Scope, limits::PAGE_EVENTS};
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Serialize;
+
+use crate::{
+    error::Result,
+    hearing::Hearing,
+    retract::{Fates, Quarantine},
+    saying::Saying,
+    schema::{SUPERSEDES, number, position},
+    statements::{normal, text_digest},
+    view::{Handle, View},
+};
+
+/// A statement of a belief, and what has become of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Statement {
+    /// The event.
+    pub event: Event,
+    /// Whether it counts.
+    pub standing: Standing,
+}
+
+/// What has become of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Standing {
+    /// It is heard.
+    Holds,
+    /// An entry that is no retraction supersedes it.
+    Replaced,
+    /// It was retracted, or quarantined.
+    Retracted,
+    /// Its run repeats what recall had shown to it.
+    Echo,
+    /// What it rests on was retracted.
+    Unsupported,
+}
+
+/// Statements of a scope that say this text, whatever their keys, oldest first; the first 1,000. Expiry is not looked at.
+pub(crate) fn statements(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    scope: &Scope,
+    text: &str,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<Vec<Statement>> {
+    let sight = view.sight(tx, folded)?;
+    let (hearing, fates) = (Hearing::new(tx, &sight)?, Fates::load(tx, &sight)?);
+    let mut select = tx.prepare_cached(
+        "SELECT seq FROM saying JOIN scope ON scope.id = saying.scope WHERE name = ?1 AND text = ?2 ORDER BY seq",
+    )?;
+    let rows = select.query_map(params![scope.as_str(), text_digest(&normal(text))], |row| row.get(0))?;
+    let mut statements = Vec::new();
+    for seq in rows {
+        let seq = position(seq?)?;
+        let event = event(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope));
+        let (Some(event), Some(saying)) = (event, Saying::load(tx, seq)?) else {
+            continue;
+        };
+        let (heard, fate) = (hearing.hear(&saying)?, fates.of(seq)?);
+        let standing = match () {
+            () if fate.retracted => Standing::Retracted,
+            () if fate.replaced => Standing::Replaced,
+            () if !heard.voices.is_empty() => Standing::Holds,
+            () if heard.echo => Standing::Echo,
+            () => Standing::Unsupported,
+        };
+        statements.push(Statement { event, standing });
+        if statements.len() == PAGE_EVENTS {
+            break;
+        }
+    }
+    Ok(statements)
+}
+
+/// All revisions of what the entry at `seq` revises and is revised by, as far as the view shows them, oldest first; at
+/// most 1,000. `None`: the view does not show it.
+pub(crate) fn history(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    seq: u64,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<Option<Vec<Event>>> {
+    let sight = view.sight(tx, folded)?;
+    let mut shown = tx.prepare_cached("SELECT scope, run FROM entry WHERE seq = ?1")?;
+    let mut is_shown = |seq: u64| -> Result<bool> {
+        let row = shown.query_row([number(seq)], |row| {
+            Ok((row.get(0)?, row.get::<_, Option<[u8; 16]>>(1)?))
+        });
+        Ok(row
+            .optional()?
+            .is_some_and(|(scope, run)| sight.sees(scope, seq, run.as_ref())))
+    };
+    if !is_shown(seq)? {
+        return Ok(None);
+    }
+    let mut select = tx.prepare_cached(
+        "SELECT earlier FROM link WHERE later = ?1 AND relation = ?2
+         UNION SELECT later FROM link WHERE earlier = ?1 AND relation = ?2",
+    )?;
+    let (mut reached, mut todo) = (BTreeSet::from([seq]), vec![seq]);
+    while let Some(seq) = todo.pop() {
+        for other in select.query_map(params![number(seq), SUPERSEDES], |row| row.get(0))? {
+            let other = position(other?)?;
+            if reached.len() < PAGE_EVENTS && is_shown(other)? && reached.insert(other) {
+                todo.push(other);
+            }
+        }
+    }
+    let mut events = Vec::new();
+    for seq in reached {
+        events.extend(event(seq)?.filter(|event| view.sees(&event.envelope)));
+    }
+    Ok(Some(events))
+}
+
+/// Entries below `folded` that a quarantine covers, the oldest first; the host's own among them, which it does not touch.
+pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine) -> Result<Vec<u64>> {
+    let collect = |mut select: rusqlite::CachedStatement<'_>, params: &[&dyn rusqlite::ToSql]| -> Result<Vec<u64>> {
+        let rows = select.query_map(params, |row| row.get(0))?;
+        rows.map(|seq| position(seq?)).collect()
+    };
+    match quarantine {
+        Quarantine::Run(run) => {
+            let select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 AND seq < ?2 ORDER BY seq")?;
+            collect(select, &[&run.0.to_bytes(), &number(folded)])
+        }
+        Quarantine::Actor { name, first, end } => {
+            let select = tx.prepare_cached(
+                "SELECT seq FROM entry WHERE actor = (SELECT id FROM actor WHERE name = ?1) AND seq >= ?2 AND seq < ?3
+                 ORDER BY seq",
+            )?;
+            collect(select, &[&name.as_str(), &number(*first), &number((*end).min(folded))])
+        }
+    }
+}
+
+/// The `seq` of a scope's newest summary that stands. `None`: it has none.
+pub(crate) fn summary(tx: &Transaction<'_>, folded: u64, scope: &Scope, head: u64) -> Result<Option<u64>> {
+    let view = View::Handles(vec![Handle {
+        scope: scope.clone(),
+        head,
+        run: None,
+    }]);
+    let sight = view.sight(tx, folded)?;
+    let fates = Fates::load(tx, &sight)?;
+    let mut select = tx.prepare_cached(
+        "SELECT seq FROM summary JOIN scope ON scope.id = summary.scope WHERE name = ?1 AND seq < ?2 ORDER BY seq DESC",
+    )?;
+    for seq in select.query_map(params![scope.as_str(), number(head.min(folded))], |row| row.get(0))? {
+        let seq = position(seq?)?;
+        if !fates.of(seq)?.is_withdrawn() {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,208 @@
+//! Who is heard through a statement: its own source, or those that its evidence goes back to.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rusqlite::{Transaction, params};
+
+use crate::{
+    confidence::{Voice, hear},
+    error::Result,
+    limits,
+    retract::{Fates, Sees},
+    saying::Saying,
+    schema::{EVIDENCE, number, position},
+    statements::Digest,
+};
+
+/// What a statement contributes, as far as a sight shows it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Heard {
+    /// Empty: it states nothing. It was withdrawn, or what it rests on was retracted, or it repeats what recall showed
+    /// to the run that appended it.
+    pub(crate) voices: Vec<Voice>,
+    /// The last entry that has a say in this, the statement included.
+    pub(crate) decided: u64,
+    /// Entries that are not seen would have a say as well.
+    pub(crate) more: bool,
+    /// It repeats what recall showed to its run.
+    pub(crate) echo: bool,
+}
+
+/// Listens to statements in a sight.
+pub(crate) struct Hearing<'a> {
+    tx: &'a Transaction<'a>,
+    sees: &'a dyn Sees,
+    fates: Fates<'a>,
+}
+
+/// An event on the way back from a statement.
+#[derive(Default)]
+struct Node {
+    saying: Option<Saying>,
+    /// Events that it rests on and that are on the way too.
+    evidence: Vec<u64>,
+    /// Some of its evidence was retracted.
+    lost: bool,
+    echo: bool,
+}
+
+impl<'a> Hearing<'a> {
+    pub(crate) fn new(tx: &'a Transaction<'a>, sees: &'a dyn Sees) -> Result<Self> {
+        Ok(Self {
+            tx,
+            sees,
+            fates: Fates::load(tx, sees)?,
+        })
+    }
+
+    /// Listens to a statement that is seen.
+    pub(crate) fn hear(&self, saying: &Saying) -> Result<Heard> {
+        let fate = self.fates.of(saying.seq)?;
+        let mut heard = Heard {
+            decided: saying.seq.max(fate.decided),
+            more: fate.more,
+            ..Heard::default()
+        };
+        let nodes = self.back(saying, &mut heard)?;
+        heard.echo = nodes.get(&saying.seq).is_some_and(|node| node.echo);
+        if !fate.is_withdrawn() {
+            heard.voices = voices(&nodes, saying.seq);
+        }
+        Ok(heard)
+    }
+
+    /// The statement and what it goes back to.
+    fn back(&self, saying: &Saying, heard: &mut Heard) -> Result<BTreeMap<u64, Node>> {
+        let ancestry: BTreeSet<u64> = ancestry(self.tx, saying.seq)?.into_iter().collect();
+        let mut nodes = BTreeMap::new();
+        for &seq in &ancestry {
+            let said = match seq == saying.seq {
+                true => Some(saying.clone()),
+                false => Saying::load(self.tx, seq)?,
+            };
+            let echoed = said.as_ref().map_or(Ok(None), |said| self.echoed(said, heard))?;
+            let mut node = Node {
+                saying: said,
+                echo: echoed.is_some(),
+                ..Node::default()
+            };
+            for earlier in self
+                .evidence(seq, heard)?
+                .into_iter()
+                .filter(|seq| ancestry.contains(seq))
+            {
+                // What repeats a text is not supported by the text that it repeats.
+                if echoed.is_some() && self.text(earlier)? == echoed {
+                    continue;
+                }
+                let fate = self.fates.retraction(earlier)?;
+                heard.decided = heard.decided.max(fate.decided);
+                heard.more |= fate.more;
+                match fate.retracted {
+                    true => node.lost = true,
+                    false => node.evidence.push(earlier),
+                }
+            }
+            nodes.insert(seq, node);
+        }
+        Ok(nodes)
+    }
+
+    fn text(&self, seq: u64) -> Result<Option<Digest>> {
+        Ok(Saying::load(self.tx, seq)?
+            .and_then(|saying| saying.states)
+            .map(|states| states.text))
+    }
+
+    /// What an entry names as evidence, as far as it is seen.
+    fn evidence(&self, seq: u64, heard: &mut Heard) -> Result<Vec<u64>> {
+        let mut select = self.tx.prepare_cached(
+            "SELECT earlier, scope, run FROM link JOIN entry ON entry.seq = earlier
+             WHERE later = ?1 AND relation = ?2 ORDER BY earlier",
+        )?;
+        let mut rows = select.query(params![number(seq), EVIDENCE])?;
+        let mut evidence = Vec::new();
+        while let Some(row) = rows.next()? {
+            let earlier = position(row.get(0)?)?;
+            match self
+                .sees
+                .sees(row.get(1)?, earlier, row.get::<_, Option<[u8; 16]>>(2)?.as_ref())
+            {
+                true => evidence.push(earlier),
+                false => heard.more = true,
+            }
+        }
+        Ok(evidence)
+    }
+
+    /// The text of a statement, if recall had shown it to the run that then appended it.
+    fn echoed(&self, saying: &Saying, heard: &mut Heard) -> Result<Option<Digest>> {
+        let (Some(run), Some(states)) = (saying.run, &saying.states) else {
+            return Ok(None);
+        };
+        let mut select = self.tx.prepare_cached(
+            "SELECT event, scope, entry.run FROM shown JOIN entry ON entry.seq = event
+             WHERE shown.run = ?1 AND text = ?2 AND told < ?3",
+        )?;
+        let mut rows = select.query(params![run, states.text, number(saying.seq)])?;
+        let mut echoed = None;
+        while let Some(row) = rows.next()? {
+            let event = position(row.get(0)?)?;
+            match self
+                .sees
+                .sees(row.get(1)?, event, row.get::<_, Option<[u8; 16]>>(2)?.as_ref())
+            {
+                true => echoed = Some(states.text),
+                false => heard.more = true,
+            }
+        }
+        Ok(echoed)
+    }
+}
+
+/// An entry and what it goes back to along `evidence`: the nearest 256, itself the first. That is a function of envelopes
+/// alone, and does not change with what is seen, erased or retracted.
+pub(crate) fn ancestry(tx: &Transaction<'_>, of: u64) -> Result<Vec<u64>> {
+    let mut select =
+        tx.prepare_cached("SELECT earlier FROM link WHERE later = ?1 AND relation = ?2 ORDER BY earlier")?;
+    let (mut order, mut walked) = (vec![of], 0);
+    while let Some(&seq) = order.get(walked) {
+        walked += 1;
+        let earlier = select.query_map(params![number(seq), EVIDENCE], |row| row.get(0))?;
+        for earlier in earlier {
+            let earlier = position(earlier?)?;
+            if order.len() < limits::DERIVATION && !order.contains(&earlier) {
+                order.push(earlier);
+            }
+        }
+    }
+    Ok(order)
+}
+
+/// The voices of an event: of what it rests on, heard through it; where it names nothing that is known, its own.
+fn voices(nodes: &BTreeMap<u64, Node>, of: u64) -> Vec<Voice> {
+    let mut all = HashMap::<u64, Vec<Voice>>::new();
+    // What an event rests on is earlier.
+    for (&seq, node) in nodes {
+        let mut voices = Vec::new();
+        let mut silent = node.lost || node.echo;
+        if let Some(saying) = &node.saying {
+            for earlier in &node.evidence {
+                let known = nodes.get(earlier).is_some_and(|node| node.saying.is_some());
+                let theirs = all.get(earlier).map_or(&[][..], Vec::as_slice);
+                silent |= known && theirs.is_empty();
+                theirs
+                    .iter()
+                    .for_each(|voice| hear(&mut voices, voice.through(saying.confidence)));
+            }
+            if voices.is_empty() && !silent {
+                voices.push(Voice {
+                    source: saying.source,
+                    confidence: saying.confidence,
+                });
+            }
+        }
+        all.insert(seq, voices);
+    }
+    all.remove(&of).unwrap_or_default()
+}

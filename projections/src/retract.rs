@@ -1,0 +1,268 @@
+//! What takes an entry out of recall: entries that supersede it, and quarantines.
+//!
+//! An entry of kind `memory.retract` *retracts* what it supersedes: it is gone from what is recalled, it no longer
+//! supports what rests on it, and what it had superseded or retracted itself comes back. An entry of any other kind
+//! *replaces* what it supersedes: that is out of recall, and goes on supporting what rests on it. A quarantine retracts
+//! all entries of a run, or of an actor in an interval of `seq`.
+//!
+//! Who may: what a run supersedes was checked against its grant when it was appended, and what no run appended is of
+//! an operator's command or of the host's own application. So every link that is in the log counts.
+
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+
+use quipu_format::{Actor, Envelope, RunId};
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Result,
+    schema::{SUPERSEDES, number, position},
+    view::Sight,
+};
+
+/// Kind of the operators' act that quarantines.
+pub(crate) const KIND: &str = "quipu.quarantine";
+/// Its member of `sys`.
+pub const QUARANTINE: &str = "quarantine";
+
+/// Whose entries are retracted by a quarantine, as it stands in `sys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Quarantine {
+    /// All of a run's entries.
+    Run(RunId),
+    /// An actor's entries from `first` on and below `end`.
+    Actor {
+        /// The actor.
+        name: Actor,
+        /// Their first `seq`.
+        first: u64,
+        /// The `seq` behind their last.
+        end: u64,
+    },
+}
+
+impl Quarantine {
+    /// Of an entry of kind `quipu.quarantine`.
+    pub(crate) fn of(envelope: &Envelope) -> Option<Self> {
+        let sys = envelope.sys.as_ref().filter(|_| envelope.kind.as_str() == KIND)?;
+        serde_json::from_value(sys[QUARANTINE].clone()).ok()
+    }
+
+    /// Whether it retracts an entry. The host's and operators' own entries are not retracted.
+    pub fn covers(&self, entry: &Envelope) -> bool {
+        !entry.kind.is_reserved()
+            && match self {
+                Self::Run(run) => entry.run == Some(*run),
+                Self::Actor { name, first, end } => entry.actor == *name && (*first..*end).contains(&entry.seq),
+            }
+    }
+}
+
+/// Which entries are seen.
+pub(crate) trait Sees {
+    fn sees(&self, scope: i64, seq: u64, run: Option<&[u8; 16]>) -> bool;
+}
+
+impl Sees for Sight {
+    fn sees(&self, scope: i64, seq: u64, run: Option<&[u8; 16]>) -> bool {
+        Self::sees(self, scope, seq, run)
+    }
+}
+
+/// All that is folded of one scope.
+pub(crate) struct OneScope(pub(crate) i64);
+
+impl Sees for OneScope {
+    fn sees(&self, scope: i64, _: u64, _: Option<&[u8; 16]>) -> bool {
+        scope == self.0
+    }
+}
+
+/// What has become of an entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Fate {
+    pub(crate) replaced: bool,
+    pub(crate) retracted: bool,
+    /// The last entry that has a say in this; 0 if there is none.
+    pub(crate) decided: u64,
+    /// Entries that are not seen would have a say as well.
+    pub(crate) more: bool,
+}
+
+impl Fate {
+    /// It is out of recall.
+    pub(crate) fn is_withdrawn(self) -> bool {
+        self.replaced || self.retracted
+    }
+}
+
+/// Tells the fate of entries, as far as a sight shows it.
+pub(crate) struct Fates<'a> {
+    tx: &'a Transaction<'a>,
+    sees: &'a dyn Sees,
+    quarantines: Vec<Confined>,
+}
+
+/// A quarantine in the projection's own terms.
+struct Confined {
+    seq: u64,
+    run: Option<[u8; 16]>,
+    actor: Option<i64>,
+    first: u64,
+    end: u64,
+}
+
+/// An entry on the way.
+struct Node {
+    scope: i64,
+    run: Option<[u8; 16]>,
+    actor: i64,
+    retracts: bool,
+    laters: Laters,
+}
+
+/// What supersedes an entry.
+#[derive(Default)]
+struct Laters {
+    /// As far as it is seen.
+    seqs: Vec<u64>,
+    /// Some is not.
+    more: bool,
+}
+
+/// What is asked about an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Withdrawn,
+    Retracted,
+}
+
+impl<'a> Fates<'a> {
+    pub(crate) fn load(tx: &'a Transaction<'a>, sees: &'a dyn Sees) -> Result<Self> {
+        let mut select = tx.prepare_cached("SELECT seq, run, actor, first, end FROM quarantine ORDER BY seq")?;
+        let mut rows = select.query([])?;
+        let mut quarantines = Vec::new();
+        while let Some(row) = rows.next()? {
+            quarantines.push(Confined {
+                seq: position(row.get(0)?)?,
+                run: row.get(1)?,
+                actor: row.get(2)?,
+                first: position(row.get(3)?)?,
+                end: position(row.get(4)?)?,
+            });
+        }
+        Ok(Self { tx, sees, quarantines })
+    }
+
+    /// What has become of an entry.
+    pub(crate) fn of(&self, seq: u64) -> Result<Fate> {
+        self.fate(seq, Asked::Withdrawn)
+    }
+
+    /// Whether an entry is retracted; that it is replaced does not matter, and who replaces it does not either.
+    pub(crate) fn retraction(&self, seq: u64) -> Result<Fate> {
+        self.fate(seq, Asked::Retracted)
+    }
+
+    fn fate(&self, seq: u64, asked: Asked) -> Result<Fate> {
+        let (laters, ahead) = self.laters(seq, asked)?;
+        if laters.seqs.is_empty() && self.quarantines.is_empty() {
+            let more = laters.more;
+            return Ok(Fate {
+                more,
+                ..Fate::default()
+            });
+        }
+        let Some(start) = self.node(seq, laters)? else {
+            return Ok(Fate::default());
+        };
+        let mut nodes = BTreeMap::from([(seq, start)]);
+        let mut todo = ahead;
+        while let Some((seq, mut node)) = todo.pop() {
+            if let Entry::Vacant(new) = nodes.entry(seq) {
+                let (laters, ahead) = self.laters(seq, Asked::Retracted)?;
+                node.laters = laters;
+                new.insert(node);
+                todo.extend(ahead);
+            }
+        }
+        // Whatever has a say in an entry's fate comes later: so the last are told first.
+        let mut fates = HashMap::<u64, Fate>::new();
+        for (&seq, node) in nodes.iter().rev() {
+            let mut fate = self.quarantined(seq, node);
+            fate.more = node.laters.more;
+            for &later in &node.laters.seqs {
+                let of_later = fates.get(&later).copied().unwrap_or_default();
+                fate.decided = fate.decided.max(later).max(of_later.decided);
+                fate.more |= of_later.more;
+                let retracts = nodes.get(&later).is_some_and(|node| node.retracts);
+                fate.retracted |= retracts && !of_later.retracted;
+                fate.replaced |= !retracts && !of_later.retracted;
+            }
+            fates.insert(seq, fate);
+        }
+        Ok(fates.remove(&seq).unwrap_or_default())
+    }
+
+    fn quarantined(&self, seq: u64, node: &Node) -> Fate {
+        let mut fate = Fate::default();
+        for by in &self.quarantines {
+            let covers = match (by.run, by.actor) {
+                (Some(run), _) => node.run == Some(run),
+                (None, actor) => actor == Some(node.actor) && (by.first..by.end).contains(&seq),
+            };
+            // It is the operator's word, which every handle sees that is pinned behind it.
+            if covers && self.sees.sees(node.scope, by.seq, None) {
+                fate.retracted = true;
+                fate.decided = fate.decided.max(by.seq);
+            }
+        }
+        fate
+    }
+
+    fn node(&self, seq: u64, laters: Laters) -> Result<Option<Node>> {
+        let mut select = self
+            .tx
+            .prepare_cached("SELECT scope, run, actor, retracts FROM entry WHERE seq = ?1")?;
+        let node = select.query_row([number(seq)], |row| {
+            Ok(Node {
+                scope: row.get(0)?,
+                run: row.get(1)?,
+                actor: row.get(2)?,
+                retracts: row.get(3)?,
+                laters,
+            })
+        });
+        Ok(node.optional()?)
+    }
+
+    /// What supersedes the entry at `seq`, or what of it retracts; and the entries that do.
+    fn laters(&self, seq: u64, asked: Asked) -> Result<(Laters, Vec<(u64, Node)>)> {
+        let mut select = self.tx.prepare_cached(
+            "SELECT later, scope, run, actor, retracts FROM link JOIN entry ON entry.seq = later
+             WHERE earlier = ?1 AND relation = ?2 AND (retracts OR ?3) ORDER BY later",
+        )?;
+        let mut rows = select.query(params![number(seq), SUPERSEDES, asked == Asked::Withdrawn])?;
+        let (mut laters, mut nodes) = (Laters::default(), Vec::new());
+        while let Some(row) = rows.next()? {
+            let later = position(row.get(0)?)?;
+            let node = Node {
+                scope: row.get(1)?,
+                run: row.get(2)?,
+                actor: row.get(3)?,
+                retracts: row.get(4)?,
+                laters: Laters::default(),
+            };
+            match self.sees.sees(node.scope, later, node.run.as_ref()) {
+                true => {
+                    laters.seqs.push(later);
+                    nodes.push((later, node));
+                }
+                false => laters.more = true,
+            }
+        }
+        Ok((laters, nodes))
+    }
+}
