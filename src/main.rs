@@ -4,15 +4,20 @@ mod acting;
 mod append;
 mod archive;
 mod backup;
+mod blame;
 mod cascade;
 mod check;
 mod confirm;
+mod diff;
 mod disclose;
+mod dot;
 mod drafts;
 mod event_name;
 mod export;
+mod facts;
 mod failure;
 mod forget;
+mod history;
 mod hold;
 mod import;
 mod init;
@@ -23,17 +28,22 @@ mod log;
 mod operator;
 mod passphrase;
 mod prove;
+mod quarantine;
 mod recover;
 mod redact;
 mod render;
 mod request;
 mod restore;
 mod retention;
+mod retract;
 mod run;
+mod scene;
 mod seal;
 mod search;
 mod show;
+mod shown;
 mod stats;
+mod summary;
 mod terminal;
 mod verify;
 mod why;
@@ -83,7 +93,15 @@ enum Command {
     Log(log::Args),
     Show(show::Args),
     Search(search::Args),
+    Facts(facts::Args),
+    Summary(summary::Args),
     Why(why::Args),
+    Blame(blame::Args),
+    History(history::Args),
+    Diff(diff::Args),
+    Shown(shown::Args),
+    Retract(retract::Args),
+    Quarantine(quarantine::Args),
     Verify(verify::Args),
     Witness(witness::Args),
     Prove(prove::Args),
@@ -122,7 +140,15 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Log(args) => log::execute(args, ledger),
         Command::Show(args) => show::execute(args, ledger),
         Command::Search(args) => search::execute(args, ledger),
+        Command::Facts(args) => facts::execute(args, ledger),
+        Command::Summary(args) => summary::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
+        Command::Blame(args) => blame::execute(args, ledger),
+        Command::History(args) => history::execute(args, ledger),
+        Command::Diff(args) => diff::execute(args, ledger),
+        Command::Shown(args) => shown::execute(args, ledger),
+        Command::Retract(args) => retract::execute(args, ledger),
+        Command::Quarantine(args) => quarantine::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),

@@ -3,48 +3,98 @@ use std::{
     io::Write,
 };
 
-use quipu_format::{Event, EventId};
-use quipu_projections::{Link, Projections, Relation, Trail, View};
+use quipu_format::{Event, EventId, Scope};
+use quipu_projections::{Link, Relation, Standing, Trail};
 use serde::Serialize;
 
 use crate::{
+    blame, dot,
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{ACTOR, DIM, ID, json_line, said, seconds, text_chars},
+    scene::{Point, Scene},
     terminal::{self, Out, shortened},
 };
 
-/// Print what an event rests on, back to its roots
+/// Print what an event or a belief rests on, back to its roots
 ///
-/// Below each event come those that it names as evidence, and those that it replaced.
+/// Below each event come those that it names as evidence, and those that it replaced. A belief is named by its text,
+/// together with its scope; it rests on the events that state it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D
-  quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D --json | jq .links")]
+  quipu why \"prefers CSV exports\" --scope customer:acme-inc
+  quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D --json | jq .links
+  quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D --dot | dot -Tsvg > why.svg")]
 pub(crate) struct Args {
-    /// Its id
-    event: EventId,
-    /// Print events and links as one line of JSON
+    /// The event's id, or the text of a belief
+    event: String,
+    /// The scope of the belief
     #[arg(long)]
+    scope: Option<Scope>,
+    /// As it was: at a position of the ledger or at a time
+    #[arg(long, value_name = "SEQ|TIME")]
+    as_of: Option<Point>,
+    /// Print events and links as one line of JSON for each event that was asked for
+    #[arg(long, conflicts_with = "dot")]
     json: bool,
+    /// Print a graph in the language of Graphviz
+    #[arg(long)]
+    dot: bool,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let reader = ledger.read()?;
-    let head = reader.head();
-    let projections = Projections::open(&reader)?;
-    projections.catch_up(head)?;
-    let trail = projections.why(&View::Everything { head }, args.event)?;
-    let trail = trail.ok_or_else(|| Failure::no(format!("there is no event named {} in this ledger", args.event)))?;
+    let scene = Scene::open(ledger)?;
+    let (head, _) = scene.at(args.as_of)?;
+    let view = scene.view(&[], head);
+    let mut trails = Vec::new();
+    for id in asked(&args, &scene)? {
+        match scene.projections.why(&view, id)? {
+            Some(trail) => trails.push(trail),
+            // What was stated later is no root of what was believed then.
+            None if args.scope.is_some() => {}
+            None => return Err(Failure::no(format!("there is no event named {id} in this ledger"))),
+        }
+    }
+    if trails.is_empty() {
+        return Err(Failure::no("nobody had stated that then"));
+    }
     let mut out = terminal::out();
-    if args.json {
-        json(&mut out, &trail)?
-    } else {
-        tree(&mut out, &trail)?
+    if args.dot {
+        dot::graph(&mut out, &trails)?;
+    }
+    for trail in trails.iter().filter(|_| !args.dot) {
+        match args.json {
+            true => json(&mut out, trail)?,
+            false => tree(&mut out, trail)?,
+        }
     }
     out.flush()?;
     good()
+}
+
+/// The event that is asked for, or those that state the belief and hold.
+fn asked(args: &Args, scene: &Scene) -> Result<Vec<EventId>, Failure> {
+    match (&args.scope, args.event.parse()) {
+        (None, Ok(id)) => Ok(vec![id]),
+        (None, Err(error)) => Err(Failure::cannot(format!(
+            "{error}. If it is the text of a belief, say where it is believed with --scope"
+        ))),
+        (Some(scope), _) => {
+            let statements = blame::statements(scene, scope, &args.event)?;
+            let held = statements
+                .iter()
+                .filter(|statement| statement.standing == Standing::Holds);
+            let held: Vec<_> = held.map(|statement| statement.event.envelope.id).collect();
+            match held.is_empty() {
+                true => Err(Failure::no(format!(
+                    "that is not believed in {scope} any more: `quipu blame` says who stated it"
+                ))),
+                false => Ok(held),
+            }
+        }
+    }
 }
 
 fn json(out: &mut Out, trail: &Trail) -> std::io::Result<()> {

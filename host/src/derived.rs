@@ -9,7 +9,7 @@ use quipu_projections as projections;
 use crate::{
     Error, ErrorKind, Memory, QuipuCtx, Reader, Refusal, Result,
     bindings::agent::quipu::memory::{
-        recall::{Hit, Link, Query, Relation, SearchAnswer, Trail},
+        recall::{Fact, FactAnswer, Hit, Link, Query, Relation, SearchAnswer, Trail},
         types::{self, ErrorKind as Kind},
     },
     convert,
@@ -73,6 +73,20 @@ impl QuipuCtx {
             .collect();
         self.tell(Answer::Hits { hits: told, as_of })?;
         Ok(SearchAnswer { hits, as_of })
+    }
+
+    pub(crate) async fn facts(&mut self, readers: &[Reader], query: Query) -> Result<FactAnswer, Refusal> {
+        let mut question = question(query)?;
+        question.now = self.now;
+        let view = self.view_of(readers)?;
+        let as_of = question.as_of;
+        let found = self.ask(move |derived| derived.facts(&view, &question)).await?;
+        let as_of = as_of_all(readers, found.as_of).min(as_of.unwrap_or(u64::MAX));
+        let told = found.facts.iter().map(|fact| (fact.confidence, fact.evidence.clone()));
+        let told = told.collect();
+        self.tell(Answer::Facts { facts: told, as_of })?;
+        let facts = found.facts.into_iter().map(fact).collect();
+        Ok(FactAnswer { facts, as_of })
     }
 
     pub(crate) async fn why(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {
@@ -185,6 +199,19 @@ impl QuipuCtx {
 /// The position below which the answer takes everything into account.
 fn as_of_all(readers: &[Reader], reached: u64) -> u64 {
     readers.iter().map(|reader| reader.head).fold(reached, u64::min)
+}
+
+fn fact(fact: projections::Fact) -> Fact {
+    Fact {
+        text: fact.text,
+        confidence: fact.confidence,
+        tags: fact.tags,
+        count: u32::try_from(fact.count).unwrap_or(u32::MAX),
+        first_seen: fact.first_seen.to_string(),
+        last_seen: fact.last_seen.to_string(),
+        expires: fact.expires.map(|expires| expires.to_string()),
+        evidence: convert::ids(&fact.evidence),
+    }
 }
 
 fn link(link: projections::Link) -> Link {

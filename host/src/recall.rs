@@ -1,4 +1,4 @@
-//! Interface `recall`. `search`, `why` and `impact` are answered from derived state; the others are not answered yet.
+//! Interface `recall`. Answered from derived state, save `compose`, which is not answered yet.
 
 use wasmtime::component::Resource;
 
@@ -14,7 +14,8 @@ impl recall::Host for QuipuCtxView<'_> {
     async fn facts(&mut self, memory: Vec<Resource<Reader>>, query: Query) -> Result<FactAnswer, Refusal> {
         let readers = self.readers(&memory)?;
         self.ctx.called("recall.facts", (scopes(&readers), &query))?;
-        self.ctx.answered(Err(not_yet("facts"))).await
+        let facts = self.ctx.facts(&readers, query).await;
+        self.ctx.answered(facts).await
     }
 
     async fn search(&mut self, memory: Vec<Resource<Reader>>, query: Query) -> Result<SearchAnswer, Refusal> {
@@ -65,6 +66,6 @@ fn scopes(readers: &[Reader]) -> Vec<&str> {
 
 fn not_yet(function: &str) -> Refusal {
     let message =
-        format!("this host does not answer recall.{function} yet; search, why, impact and the readers answer");
+        format!("this host does not answer recall.{function} yet; facts, search, why, impact and the readers answer");
     Refusal::new(ErrorKind::Unavailable, message)
 }

@@ -6,8 +6,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{bindings::agent::quipu::memory::types, run::Stop};
 
-/// Bytes of answers that are held back, to be appended together with the guest's next draft. The longest answer is a
-/// page of 1,000 hits, below 100 KiB; a refusal's message has at most 1,000 characters, which is 6,000 bytes as JSON. So
+/// Bytes of answers that are held back, to be appended together with the guest's next draft. The longest answer is
+/// of facts, which name at most 8,192 events and 256 more, below 300 KiB; a refusal's message has at most 1,000 characters, which is 6,000 bytes as JSON. So
 /// a `quipu.run.told` entry stays far below the size of a body.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -27,6 +27,12 @@ pub(crate) enum Answer {
     /// `search`: events and scores, the best first.
     #[serde(rename_all = "camelCase")]
     Hits { hits: Vec<(EventId, f64)>, as_of: u64 },
+    /// `facts`: the confidence of each and the events that state it, the surest first.
+    #[serde(rename_all = "camelCase")]
+    Facts {
+        facts: Vec<(f64, Vec<EventId>)>,
+        as_of: u64,
+    },
     /// `why`, `impact`: events, the nearest first.
     #[serde(rename_all = "camelCase")]
     Trail {

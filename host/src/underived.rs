@@ -3,13 +3,17 @@
 use crate::{
     QuipuCtx, Reader, Refusal, Result,
     bindings::agent::quipu::memory::{
-        recall::{Query, SearchAnswer, Trail},
+        recall::{FactAnswer, Query, SearchAnswer, Trail},
         types::ErrorKind,
     },
 };
 
 impl QuipuCtx {
     pub(crate) async fn search(&mut self, _readers: &[Reader], _query: Query) -> Result<SearchAnswer, Refusal> {
+        Err(unavailable())
+    }
+
+    pub(crate) async fn facts(&mut self, _readers: &[Reader], _query: Query) -> Result<FactAnswer, Refusal> {
         Err(unavailable())
     }
 

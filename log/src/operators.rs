@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const KIND: &str = "quipu.operator";
 
 /// Kinds that only an operator's act can have.
-const SIGNED: &[&str] = &[Erasure::KIND];
+const SIGNED: &[&str] = &[Erasure::KIND, "quipu.quarantine"];
 
 /// What an act does to the operators: the member `operator` of `sys`. Each has a verifier key, as a signed note names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,6 +44,11 @@ pub enum Quarantine {
 }
 
 impl Quarantine {
+    /// Of an actor's entries from `first` on and below `end`.
+    pub fn actor(name: Actor, first: u64, end: u64) -> Self {
+        Self::Actor { name, first, end }
+    }
+
     /// Of an entry of kind `quipu.quarantine`.
     pub(crate) fn of(envelope: &Envelope) -> Option<Self> {
         let sys = envelope.sys.as_ref().filter(|_| envelope.kind.as_str() == KIND)?;

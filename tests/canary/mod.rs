@@ -166,7 +166,9 @@ impl Canary {
     /// Appends it, and what rests on it; imports it; has guests read, recall and answer it; searches for it.
     pub(crate) fn write(&mut self) {
         let text = self.text();
-        let root = self.ledger.append("home", &text, &["--key", "door"]);
+        let root = self
+            .ledger
+            .append("home", &text, &["--key", "door", "--tag", &self.canary]);
         self.ledger
             .append("other", &format!("Noted: {text}"), &["--evidence", &root]);
         let line = json!({
@@ -186,6 +188,11 @@ impl Canary {
         ] {
             assert!(found.out.contains(&self.canary), "{}", found.out);
         }
+        let believed = self
+            .ledger
+            .run(["facts", "--scope", "home", "--tag", &self.canary, "--json"])
+            .good();
+        assert!(believed.out.contains(&self.canary), "{}", believed.out);
         self.ledger.run(["why", &root]).good();
         let all = self.ledger.log(&[]);
         let id = |event: &Value| event["id"].as_str().unwrap().to_owned();

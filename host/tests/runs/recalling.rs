@@ -36,6 +36,10 @@ async fn what_was_recalled_is_recorded() {
     );
     assert_eq!(told[2]["trail"]["events"], json!([event.id]));
     assert_eq!(told[4]["trail"]["events"], json!([event.id]));
+    assert_eq!(
+        told[5],
+        json!({"call": 6, "facts": {"facts": [[0.8, [event.id]]], "asOf": search["as_of"]}})
+    );
     assert_eq!(told.len(), 7);
 }
 
@@ -75,6 +79,21 @@ async fn why_follows_evidence_through_the_passed_handles_alone() {
 }
 
 #[tokio::test]
+async fn facts_are_those_of_the_passed_handles() {
+    let house = House::new();
+    let one = house.seed("home", "user:ann", r#"{"text":"Wants PDF","confidence":0.5}"#);
+    let two = house.seed("home", "user:bob", r#"{"text":"wants  pdf.","confidence":0.5}"#);
+    house.seed("secret", "user:eve", r#"{"text":"wants forgeries"}"#);
+    let report = house.run("recaller", &grant(), "{}").await;
+    let facts = &call(&answer(&report), "facts all")["ok"];
+    assert_eq!(
+        facts["facts"],
+        json!([{"text": "wants  pdf.", "ids": [one.id, two.id]}])
+    );
+    assert_eq!(facts["as_of"], json!(report.head));
+}
+
+#[tokio::test]
 async fn what_is_not_answered_yet_says_so() {
     let house = House::new();
     let event = house.seed("home", "user:ann", "{}");
@@ -83,9 +102,7 @@ async fn what_is_not_answered_yet_says_so() {
             .run("recaller", &grant(), &json!({ "id": event.id }).to_string())
             .await,
     );
-    for name in ["facts all", "compose all"] {
-        assert_eq!(refused(&calls, name), "unavailable");
-    }
+    assert_eq!(refused(&calls, "compose all"), "unavailable");
 }
 
 #[tokio::test]

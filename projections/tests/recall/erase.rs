@@ -3,8 +3,9 @@
 use quipu_format::Signer;
 use quipu_log::{CreateOptions, ErasurePlan, Ledger, Target};
 use quipu_projections::{Projections, Query};
+use serde_json::json;
 
-use crate::fixture::{Fixture, dump, say};
+use crate::fixture::{Fixture, dump, imported, payload, resting_on, say};
 
 fn fixture() -> (Fixture, Signer) {
     let kim = Signer::new("operator:kim", [9; 32]).unwrap();
@@ -78,4 +79,87 @@ fn what_is_erased_leaves_the_tables_and_the_file() {
     let rows = dump(&fixture.projections);
     fixture.projections.rebuild().unwrap();
     assert_eq!(rows, dump(&fixture.projections));
+}
+
+/// What facts are made of: texts and sources as digests, tags and the actors of imported events in clear.
+#[test]
+fn what_is_erased_leaves_the_facts() {
+    let (fixture, kim) = fixture();
+    let said = json!({"text": "the safe opens with 4711", "tags": ["xylographer"], "key": "safe"});
+    let draft = imported("a", said, "2026-01-01T00:00:00.000Z", "user:zymologist");
+    let mut asked = fixture.append_all(vec![draft, say("a", "asked about pricing"), say("a", "stays")]);
+    let rests = resting_on(
+        payload("a", json!({"text": "knows how the safe opens"})),
+        &[asked[0].id],
+    );
+    asked.extend(fixture.append_all(vec![rests]));
+    fixture.catch_up();
+    let rows = dump(&fixture.projections);
+    let digests = |rows: &str| -> Vec<String> {
+        let of = rows.lines().filter(|row| {
+            ["saying\t", "fact\t", "voice\t", "noise\t"]
+                .iter()
+                .any(|t| row.starts_with(t))
+        });
+        of.flat_map(|row| row.split('\t').map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    };
+    assert!(rows.contains("xylographer") && rows.contains("zymologist") && rows.contains("\nnoise\t"));
+    erase(&fixture, &kim, &Target::Events(vec![asked[0].id, asked[1].id]));
+    fixture.catch_up();
+    let left = dump(&fixture.projections);
+    let files = std::fs::read_dir(fixture.folder.path().join("ledger/projections")).unwrap();
+    let bytes: Vec<u8> = files
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    assert!(!holds(b"xylographer") && !holds(b"zymologist"));
+    // Every digest that is gone from the rows is gone from the files, their free pages among them.
+    let (before, after) = (digests(&rows), digests(&left));
+    let gone: Vec<_> = before
+        .iter()
+        .filter(|value| value.contains('\\') && !after.contains(value))
+        .collect();
+    assert!(gone.len() >= 6, "{gone:?}");
+    for value in gone {
+        let bytes = unescaped(value);
+        assert!(bytes.len() != 16 || !holds(&bytes), "{value}");
+    }
+    assert!(!left.contains("\nnoise\t"));
+    let facts = fixture
+        .projections
+        .facts(&fixture.pinned(&["a"]), &Query::default())
+        .unwrap()
+        .facts;
+    let texts: Vec<_> = facts.iter().map(|fact| fact.text.as_str()).collect();
+    assert_eq!(texts, ["knows how the safe opens", "stays"]);
+    fixture.projections.rebuild().unwrap();
+    assert_eq!(left, dump(&fixture.projections));
+}
+
+/// Bytes as the dump writes them.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, left) = match (first, after) {
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let hex = std::str::from_utf8(&[*high, *low]).unwrap().to_owned();
+                (u8::from_str_radix(&hex, 16).unwrap(), after)
+            }
+            (b'\\', [escaped, after @ ..]) => {
+                let plain = match escaped {
+                    b't' => b'\t',
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    other => *other,
+                };
+                (plain, after)
+            }
+            (first, after) => (first, after),
+        };
+        rest = left;
+        bytes.push(byte);
+    }
+    bytes
 }

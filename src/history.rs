@@ -1,0 +1,42 @@
+use std::io::Write;
+
+use quipu_format::EventId;
+
+use crate::{
+    failure::{Failure, Outcome, good},
+    ledger::LedgerDir,
+    render::{event_line, json_line},
+    scene::Scene,
+    terminal,
+};
+
+/// Print all revisions of an event, the original first
+///
+/// Along `supersedes`, both ways: what it revised, and what revised it, retractions among them.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  quipu history evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D")]
+pub(crate) struct Args {
+    /// The id of any of them
+    event: EventId,
+    /// Print each as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
+    let scene = Scene::open(ledger)?;
+    let view = scene.view(&[], scene.reader.head());
+    let events = scene.projections.history(&view, args.event)?;
+    let events = events.ok_or_else(|| Failure::no(format!("there is no event named {} in this ledger", args.event)))?;
+    let mut out = terminal::out();
+    for event in &events {
+        match args.json {
+            true => json_line(&mut out, event)?,
+            false => event_line(&mut out, event)?,
+        }
+    }
+    out.flush()?;
+    good()
+}
