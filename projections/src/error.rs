@@ -76,6 +76,26 @@ impl From<rusqlite::types::FromSqlError> for Cause {
     }
 }
 
+/// What could be read of the log; `None` also where it is damaged or in an archive that is not here. `quipu verify` names
+/// that, and it stops nobody from recalling all the rest.
+pub(crate) fn unless_damaged<T>(read: quipu_log::Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if is_missing(&error) => {
+            tracing::warn!(%error, "an entry cannot be read and is left out of what is recalled");
+            Ok(None)
+        }
+        read => Ok(read?),
+    }
+}
+
+/// Whether an entry is there that cannot be read.
+pub(crate) fn is_missing(error: &quipu_log::Error) -> bool {
+    matches!(
+        error.kind(),
+        quipu_log::ErrorKind::Corrupt | quipu_log::ErrorKind::NotHere
+    )
+}
+
 impl Cause {
     /// Whether the file holds what no fold wrote: other pages, other tables or other types than ours.
     pub(crate) fn is_damage(&self) -> bool {

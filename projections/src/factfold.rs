@@ -4,38 +4,39 @@
 //! cut into batches, and whatever was erased in between.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use quipu_format::{Event, EventId};
 use quipu_log::LedgerReader;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{OptionalExtension, Transaction, named_params, params};
 use serde_json::Value;
 
 use crate::{
     confidence::{Voice, together},
-    error::Result,
+    error::{Result, unless_damaged},
     hearing::{Heard, Hearing, ancestry},
     limits,
     noise::Rules,
     retract::{OneScope, Quarantine},
     runs,
-    saying::{Saying, pack_tags, unpack_tags},
-    schema::{EVIDENCE, SUPERSEDES, number, position},
+    saying::{Saying, pack_tags},
+    schema::{number, position},
     signals,
     statements::{Digest, RETRACT, SUMMARY, Said, states},
-    tally::{Tallied, Tally},
+    tally::{Tallied, Tally, load},
+    touch::Touch,
 };
 
 /// Folds what events state. Its rows are whole after [`finish`](Self::finish).
 pub(crate) struct FactFold<'t> {
-    tx: &'t Transaction<'t>,
+    pub(crate) tx: &'t Transaction<'t>,
     ledger: LedgerReader,
     rules: Arc<Rules>,
     actors: HashMap<String, i64>,
     /// Facts that are made again at the end, each with its scope.
-    again: BTreeSet<(i64, Digest)>,
+    pub(crate) again: BTreeSet<(i64, Digest)>,
 }
 
 impl<'t> FactFold<'t> {
@@ -239,10 +240,7 @@ impl<'t> FactFold<'t> {
 
     fn keep(&self, seq: u64) -> Result<()> {
         // One that is damaged is as one that is erased.
-        let event = self.ledger.event(seq).unwrap_or_else(|error| {
-            tracing::warn!(%error, "what a statement rests on cannot be read");
-            None
-        });
+        let event = unless_damaged(self.ledger.event(seq))?;
         let mut scope = self.tx.prepare_cached("SELECT scope FROM entry WHERE seq = ?1")?;
         if let Some((event, said)) = event.and_then(|event| Said::of(&event).map(|said| (event, said)))
             // Statements have rows of their own; one without text states nothing and is evidence like any other.
@@ -295,7 +293,7 @@ impl<'t> FactFold<'t> {
             .prepare_cached("INSERT INTO told SELECT seq, scope, ?2 FROM entry WHERE seq = ?1")?
             .execute(params![number(envelope.seq), envelope.nth])?;
         for id in shown {
-            let Some(seq) = self.ledger.find(id)?.filter(|seq| *seq < envelope.seq) else {
+            let Some(seq) = unless_damaged(self.ledger.find(id))?.filter(|seq| *seq < envelope.seq) else {
                 continue;
             };
             let Some(states) = Saying::load(self.tx, seq)?.and_then(|saying| saying.states) else {
@@ -312,133 +310,4 @@ impl<'t> FactFold<'t> {
         }
         Ok(())
     }
-
-    fn quarantine(&mut self, seq: u64, quarantine: &Quarantine) -> Result<()> {
-        let (run, actor, first, end) = match quarantine {
-            Quarantine::Run(run) => (Some(run.0.to_bytes()), None, 0, 0),
-            Quarantine::Actor { name, first, end } => (None, Some(self.actor(name.as_str())?), *first, *end),
-        };
-        self.tx
-            .prepare_cached("INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![number(seq), run, actor, number(first), number(end)])?;
-        let mut select = match run {
-            Some(_) => self.tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1"),
-            None => self
-                .tx
-                .prepare_cached("SELECT seq FROM entry WHERE actor = ?1 AND seq >= ?2 AND seq < ?3"),
-        }?;
-        let seqs: Vec<i64> = match run {
-            Some(run) => select
-                .query_map([run], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?,
-            None => select
-                .query_map(params![actor, number(first), number(end)], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?,
-        };
-        for seq in seqs {
-            self.touch(position(seq)?, Touch::Retracted)?;
-        }
-        Ok(())
-    }
-
-    fn superseded(&mut self, by: u64, retracts: bool) -> Result<()> {
-        let how = if retracts { Touch::Retracted } else { Touch::Replaced };
-        for earlier in linked(self.tx, Along::Superseded, by)? {
-            self.touch(earlier, how)?;
-        }
-        Ok(())
-    }
-
-    /// The facts that change where something changes about an entry are to be made again.
-    fn touch(&mut self, seq: u64, how: Touch) -> Result<()> {
-        let mut seen = HashSet::from([(seq, how)]);
-        let mut todo = VecDeque::from([(seq, how)]);
-        while let Some((seq, how)) = todo.pop_front() {
-            let mut select = self
-                .tx
-                .prepare_cached("SELECT scope, fact FROM saying WHERE seq = ?1 AND fact IS NOT NULL")?;
-            let fact = select.query_row([number(seq)], |row| Ok((row.get(0)?, row.get(1)?)));
-            self.again.extend(fact.optional()?);
-            let mut next = Vec::new();
-            if how == Touch::Retracted {
-                let mut select = self.tx.prepare_cached("SELECT retracts FROM entry WHERE seq = ?1")?;
-                let retracts = select.query_row([number(seq)], |row| row.get(0)).optional()?;
-                let theirs = if retracts == Some(true) {
-                    Touch::Retracted
-                } else {
-                    Touch::Replaced
-                };
-                next.extend(
-                    linked(self.tx, Along::Superseded, seq)?
-                        .into_iter()
-                        .map(|seq| (seq, theirs)),
-                );
-            }
-            if how != Touch::Replaced {
-                next.extend(
-                    linked(self.tx, Along::Rests, seq)?
-                        .into_iter()
-                        .map(|seq| (seq, Touch::Voice)),
-                );
-            }
-            todo.extend(next.into_iter().filter(|next| seen.insert(*next)));
-        }
-        Ok(())
-    }
-}
-
-/// What may have changed about an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Touch {
-    /// Whether it is replaced.
-    Replaced,
-    /// Whether it is retracted: with it goes what it superseded, and what rests on it.
-    Retracted,
-    /// Who is heard through it.
-    Voice,
-}
-
-enum Along {
-    /// What an entry supersedes.
-    Superseded,
-    /// What rests on an entry.
-    Rests,
-}
-
-fn linked(tx: &Transaction<'_>, along: Along, seq: u64) -> Result<Vec<u64>> {
-    let (sql, relation) = match along {
-        Along::Superseded => (
-            "SELECT earlier FROM link WHERE later = ?1 AND relation = ?2",
-            SUPERSEDES,
-        ),
-        Along::Rests => ("SELECT later FROM link WHERE earlier = ?1 AND relation = ?2", EVIDENCE),
-    };
-    let mut select = tx.prepare_cached(sql)?;
-    let rows = select.query_map(params![number(seq), relation], |row| row.get::<_, i64>(0))?;
-    rows.map(|seq| position(seq?)).collect()
-}
-
-/// The row of a fact.
-pub(crate) fn load(tx: &Transaction<'_>, fact: &Digest) -> Result<Option<Tally>> {
-    let mut select = tx.prepare_cached("SELECT * FROM fact WHERE fact = ?1")?;
-    let mut rows = select.query([fact])?;
-    rows.next()?.map(tally).transpose()
-}
-
-/// A row of `fact`.
-pub(crate) fn tally(row: &Row<'_>) -> Result<Tally> {
-    let instant = |name| row.get::<_, Option<i64>>(name)?.map(position).transpose();
-    Ok(Tally {
-        slot: row.get("slot")?,
-        confidence: row.get("confidence")?,
-        count: position(row.get("count")?)?,
-        first_ms: position(row.get("first_ms")?)?,
-        last_ms: position(row.get("last_ms")?)?,
-        expires_ms: instant("expires_ms")?,
-        changes_ms: instant("changes_ms")?,
-        newest: position(row.get("newest")?)?,
-        decided: position(row.get("decided")?)?,
-        crosses: row.get("crosses")?,
-        tags: unpack_tags(&row.get::<_, String>("tags")?)?,
-    })
 }

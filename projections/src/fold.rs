@@ -17,7 +17,7 @@ use crate::{
     factfold::FactFold,
     noise::Rules,
     packing::{Outline, Place, block_start, put_outline, put_place, terms},
-    schema::{BLOCK, EVIDENCE, SUPERSEDES, number, outline},
+    schema::{self, BLOCK, EVIDENCE, SUPERSEDES, number, outline},
     statements::RETRACT,
     text::Analyzer,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Fold<'t> {
     scopes: HashMap<Scope, Folded>,
     words: usize,
     forgot: bool,
+    /// Some entries could not be read.
+    missed: bool,
 }
 
 /// A scope's row.
@@ -43,8 +45,9 @@ struct Folded {
 
 impl<'t> Fold<'t> {
     /// Goes on from `as_of`, the position that the tables have reached.
-    pub(crate) fn new(tx: &'t Transaction<'t>, ledger: &LedgerReader, rules: Arc<Rules>, as_of: u64) -> Self {
-        Self {
+    pub(crate) fn new(tx: &'t Transaction<'t>, ledger: &LedgerReader, rules: Arc<Rules>, as_of: u64) -> Result<Self> {
+        Ok(Self {
+            missed: !schema::missing(tx)?.is_empty(),
             tx,
             analyzer: Analyzer::new(),
             facts: FactFold::new(tx, ledger, rules),
@@ -52,7 +55,7 @@ impl<'t> Fold<'t> {
             scopes: HashMap::new(),
             words: 0,
             forgot: false,
-        }
+        })
     }
 
     /// Whether an erasure was among what was folded: the file then holds what is to be gone until it is cut.
@@ -69,6 +72,13 @@ impl<'t> Fold<'t> {
     pub(crate) fn event(&mut self, event: &Event, find: impl Fn(EventId) -> Result<Option<u64>>) -> Result<()> {
         let envelope = &event.envelope;
         let mut scope = self.scope(&envelope.scope)?;
+        if envelope.nth > scope.entries && self.missed {
+            // Some of the scope's entries cannot be read: what is there of their blocks is all that there will be.
+            for block in scope.entries / BLOCK..envelope.nth / BLOCK {
+                self.close_block(scope.id, block)?;
+            }
+            scope.entries = envelope.nth;
+        }
         if (envelope.seq, envelope.nth) != (self.as_of, scope.entries) {
             return Err(Cause::Damaged(format!(
                 "it expects entry {} of the ledger to be number {} of its scope",
@@ -116,6 +126,17 @@ impl<'t> Fold<'t> {
         }
         scope.entries = scope.entries.saturating_add(1);
         self.scopes.insert(envelope.scope.clone(), scope);
+        self.as_of += 1;
+        Ok(())
+    }
+
+    /// Passes over the next entry, which cannot be read.
+    pub(crate) fn missing(&mut self, error: &quipu_log::Error) -> Result<()> {
+        tracing::warn!(%error, seq = self.as_of, "an entry cannot be read and is left out of what is recalled");
+        self.tx
+            .prepare_cached("INSERT INTO missing VALUES (?1)")?
+            .execute([number(self.as_of)])?;
+        self.missed = true;
         self.as_of += 1;
         Ok(())
     }

@@ -26,7 +26,10 @@
 //! # }
 //! ```
 
+mod asking;
 mod beliefs;
+mod best;
+mod changes;
 mod confidence;
 mod descent;
 mod document;
@@ -50,6 +53,7 @@ mod statements;
 mod store;
 mod tally;
 mod text;
+mod touch;
 mod trail;
 mod view;
 
@@ -67,9 +71,10 @@ use rusqlite::Transaction;
 
 pub use crate::{
     beliefs::{Standing, Statement},
+    changes::FactChange,
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
-    facts::{Fact, FactAnswer, FactChange},
+    facts::{Fact, FactAnswer},
     retract::{QUARANTINE, Quarantine},
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
@@ -77,7 +82,7 @@ pub use crate::{
     view::{Handle, View},
 };
 use crate::{
-    error::{Cause, Result},
+    error::{Cause, Result, is_missing, unless_damaged},
     fold::Fold,
     noise::{Rules, Watched},
     store::Store,
@@ -106,6 +111,7 @@ impl Projections {
             uncut: AtomicBool::new(true),
             rules: Watched::new(ledger.projections_path().parent().unwrap_or(std::path::Path::new("."))),
         };
+        projections.take_back()?;
         projections.as_of()?;
         Ok(projections)
     }
@@ -176,7 +182,7 @@ impl Projections {
         all.now = query.now;
         Ok(self.answer(|tx| {
             let folded = self.folded(tx)?;
-            facts::changes(tx, folded, &*self.rules()?, scope, [from, to], &all, |seq| {
+            changes::changes(tx, folded, &*self.rules()?, scope, [from, to], &all, |seq| {
                 self.event(seq)
             })
         })?)
@@ -314,9 +320,12 @@ impl Projections {
         if as_of >= to {
             return Ok(as_of);
         }
-        let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of);
+        let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of)?;
         for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
-            fold.event(&event?, |id| Ok(self.ledger.find(id)?))?;
+            match event {
+                Err(error) if is_missing(&error) => fold.missing(&error)?,
+                event => fold.event(&event?, |id| unless_damaged(self.ledger.find(id)))?,
+            }
             if fold.words() >= limits::BATCH_WORDS {
                 break;
             }
@@ -325,6 +334,19 @@ impl Projections {
             self.uncut.store(true, Ordering::Release);
         }
         fold.finish()
+    }
+
+    /// Throws everything away if entries that could not be read when they were folded can be read now: the log was
+    /// mended, or an archive is back.
+    fn take_back(&self) -> Result<()> {
+        let missing = match self.store.read(schema::missing) {
+            Err(cause) if cause.is_damage() => Vec::new(),
+            missing => missing?,
+        };
+        if missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_)))) {
+            self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
+        }
+        Ok(())
     }
 
     /// The `seq` up to which the tables hold what this reader's ledger says; 0 if they are of another.
@@ -345,12 +367,11 @@ impl Projections {
         if meta.rules.is_some_and(|rules| rules != digest) {
             return Ok(None);
         }
-        let Some(last) = meta.as_of.min(self.ledger.head()).checked_sub(1) else {
+        let Some((last, folded)) = schema::last_hash(tx, meta.as_of.min(self.ledger.head()))? else {
             return Ok(Some(meta.as_of));
         };
-        let same = self
-            .event(last)?
-            .is_some_and(|event| schema::hash(tx, last).is_ok_and(|h| h == Some(event.hash)));
+        // One that has been damaged since then does not say that the log is another.
+        let same = self.event(last)?.is_none_or(|event| event.hash == folded);
         Ok(same.then_some(meta.as_of))
     }
 
@@ -359,6 +380,6 @@ impl Projections {
     }
 
     fn event(&self, seq: u64) -> Result<Option<Event>> {
-        Ok(self.ledger.event(seq)?)
+        unless_damaged(self.ledger.event(seq))
     }
 }

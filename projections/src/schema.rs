@@ -29,6 +29,7 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `actor`: numbers for actors, as they come in the log.
 /// - `entry`: every entry; `hash` shows whether the log is still the one that was folded, `retracts` whether its kind is
 ///   `memory.retract`.
+/// - `missing`: entries that are not in `entry`, for they could not be read.
 /// - `link`: `later` names `earlier`.
 /// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made, and unmade.
 /// - `block`, `posting`: the documents of a full block, and those of them that have a term. The documents after the
@@ -95,6 +96,7 @@ CREATE INDEX shown_told ON shown (told);
 CREATE TABLE quarantine (
     seq INTEGER PRIMARY KEY, run BLOB, actor INTEGER, first INTEGER NOT NULL, end INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE missing (seq INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE summary (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE noise (
     scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL, nth INTEGER NOT NULL,
@@ -104,11 +106,12 @@ CREATE INDEX noise_nth ON noise (scope, nth);
 ";
 
 /// The rows of each table in an order that does not depend on how they came to be there.
-const ROWS: [(&str, &str); 16] = [
+const ROWS: [(&str, &str); 17] = [
     ("meta", "SELECT * FROM meta"),
     ("scope", "SELECT * FROM scope ORDER BY id"),
     ("actor", "SELECT * FROM actor ORDER BY id"),
     ("entry", "SELECT * FROM entry ORDER BY seq"),
+    ("missing", "SELECT * FROM missing ORDER BY seq"),
     ("link", "SELECT * FROM link ORDER BY later, relation, earlier"),
     ("doc", "SELECT * FROM doc ORDER BY scope, nth"),
     ("block", "SELECT * FROM block ORDER BY scope, block"),
@@ -200,10 +203,20 @@ pub(crate) fn dump(db: &Connection, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// The leaf hash of the entry that was folded at `seq`.
-pub(crate) fn hash(db: &Connection, seq: u64) -> Result<Option<Hash>> {
-    let mut select = db.prepare_cached("SELECT hash FROM entry WHERE seq = ?1")?;
-    Ok(select.query_row([number(seq)], |row| row.get(0).map(Hash)).optional()?)
+/// The last entry below `end` that was folded, and its leaf hash.
+pub(crate) fn last_hash(db: &Connection, end: u64) -> Result<Option<(u64, Hash)>> {
+    let mut select = db.prepare_cached("SELECT seq, hash FROM entry WHERE seq < ?1 ORDER BY seq DESC LIMIT 1")?;
+    let row = select.query_row([number(end)], |row| Ok((row.get(0)?, row.get(1).map(Hash)?)));
+    row.optional()?
+        .map(|(seq, hash)| Ok((position(seq)?, hash)))
+        .transpose()
+}
+
+/// Entries that could not be read when they were to be folded.
+pub(crate) fn missing(db: &Transaction<'_>) -> Result<Vec<u64>> {
+    let mut select = db.prepare_cached("SELECT seq FROM missing ORDER BY seq")?;
+    let rows = select.query_map([], |row| row.get(0))?;
+    rows.map(|seq| position(seq?)).collect()
 }
 
 /// The outline of a row of `doc`.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use rusqlite::{Row, Transaction};
+
 use crate::{
     confidence::{Voice, hear, together},
+    error::Result,
     hearing::Heard,
     limits,
-    saying::Saying,
+    saying::{Saying, unpack_tags},
+    schema::position,
     statements::Digest,
 };
 
@@ -107,4 +111,29 @@ impl Tallied {
         tallied.tally.confidence = confidence(&voices);
         (tallied, voices)
     }
+}
+
+/// The row of a fact.
+pub(crate) fn load(tx: &Transaction<'_>, fact: &Digest) -> Result<Option<Tally>> {
+    let mut select = tx.prepare_cached("SELECT * FROM fact WHERE fact = ?1")?;
+    let mut rows = select.query([fact])?;
+    rows.next()?.map(tally).transpose()
+}
+
+/// A row of `fact`.
+pub(crate) fn tally(row: &Row<'_>) -> Result<Tally> {
+    let instant = |name| row.get::<_, Option<i64>>(name)?.map(position).transpose();
+    Ok(Tally {
+        slot: row.get("slot")?,
+        confidence: row.get("confidence")?,
+        count: position(row.get("count")?)?,
+        first_ms: position(row.get("first_ms")?)?,
+        last_ms: position(row.get("last_ms")?)?,
+        expires_ms: instant("expires_ms")?,
+        changes_ms: instant("changes_ms")?,
+        newest: position(row.get("newest")?)?,
+        decided: position(row.get("decided")?)?,
+        crosses: row.get("crosses")?,
+        tags: unpack_tags(&row.get::<_, String>("tags")?)?,
+    })
 }

@@ -1,6 +1,7 @@
 //! Recall over real ledgers, through the public face alone.
 
 mod beliefs;
+mod damage;
 mod descent;
 mod erase;
 mod facts;
@@ -10,4 +11,5 @@ mod fold;
 mod hostile;
 mod model;
 mod search;
+mod speed;
 mod trail;
