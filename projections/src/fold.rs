@@ -87,7 +87,7 @@ impl<'t> Fold<'t> {
         }
         let actor = self.facts.actor(envelope.actor.as_str())?;
         self.tx
-            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
             .execute(params![
                 number(envelope.seq),
                 scope.id,
@@ -95,6 +95,7 @@ impl<'t> Fold<'t> {
                 event.hash.as_bytes(),
                 actor,
                 envelope.kind.as_str() == RETRACT,
+                envelope.kind.is_reserved(),
             ])?;
         for (relation, ids) in [(EVIDENCE, &envelope.evidence), (SUPERSEDES, &envelope.supersedes)] {
             for &id in ids {

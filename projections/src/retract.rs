@@ -125,6 +125,7 @@ struct Node {
     run: Option<[u8; 16]>,
     actor: i64,
     retracts: bool,
+    reserved: bool,
     laters: Laters,
 }
 
@@ -219,7 +220,7 @@ impl<'a> Fates<'a> {
                 (None, actor) => actor == Some(node.actor) && (by.first..by.end).contains(&seq),
             };
             // It is the operator's word, which every handle sees that is pinned behind it.
-            if covers && self.sees.sees(node.scope, by.seq, None) {
+            if covers && !node.reserved && self.sees.sees(node.scope, by.seq, None) {
                 fate.retracted = true;
                 fate.decided = fate.decided.max(by.seq);
             }
@@ -230,13 +231,14 @@ impl<'a> Fates<'a> {
     fn node(&self, seq: u64, laters: Laters) -> Result<Option<Node>> {
         let mut select = self
             .tx
-            .prepare_cached("SELECT scope, run, actor, retracts FROM entry WHERE seq = ?1")?;
+            .prepare_cached("SELECT scope, run, actor, retracts, reserved FROM entry WHERE seq = ?1")?;
         let node = select.query_row([number(seq)], |row| {
             Ok(Node {
                 scope: row.get(0)?,
                 run: row.get(1)?,
                 actor: row.get(2)?,
                 retracts: row.get(3)?,
+                reserved: row.get(4)?,
                 laters,
             })
         });
@@ -246,7 +248,7 @@ impl<'a> Fates<'a> {
     /// What supersedes the entry at `seq`, or what of it retracts; and the entries that do.
     fn laters(&self, seq: u64, asked: Asked) -> Result<(Laters, Vec<(u64, Node)>)> {
         let mut select = self.tx.prepare_cached(
-            "SELECT later, scope, run, actor, retracts FROM link JOIN entry ON entry.seq = later
+            "SELECT later, scope, run, actor, retracts, reserved FROM link JOIN entry ON entry.seq = later
              WHERE earlier = ?1 AND relation = ?2 AND (retracts OR ?3) ORDER BY later",
         )?;
         let mut rows = select.query(params![number(seq), SUPERSEDES, asked == Asked::Withdrawn])?;
@@ -258,6 +260,7 @@ impl<'a> Fates<'a> {
                 run: row.get(2)?,
                 actor: row.get(3)?,
                 retracts: row.get(4)?,
+                reserved: row.get(5)?,
                 laters: Laters::default(),
             };
             match self.sees.sees(node.scope, later, node.run.as_ref()) {

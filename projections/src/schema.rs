@@ -28,7 +28,7 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `scope`: `entries` is the `nth` that its next entry will have.
 /// - `actor`: numbers for actors, as they come in the log.
 /// - `entry`: every entry; `hash` shows whether the log is still the one that was folded, `retracts` whether its kind is
-///   `memory.retract`.
+///   `memory.retract`, `reserved` whether it is the host's own.
 /// - `missing`: entries that are not in `entry`, for they could not be read.
 /// - `link`: `later` names `earlier`.
 /// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made, and unmade.
@@ -47,7 +47,7 @@ CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries I
 CREATE TABLE actor (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE entry (
     seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL, actor INTEGER NOT NULL,
-    retracts INTEGER NOT NULL
+    retracts INTEGER NOT NULL, reserved INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX entry_run ON entry (run, seq) WHERE run IS NOT NULL;
 CREATE TABLE link (

@@ -2,9 +2,13 @@
 
 use std::fs;
 
-use quipu_projections::Projections;
+use quipu_projections::{Projections, Query};
 
-use crate::fixture::{Fixture, dump, ids, say, words};
+use crate::fixture::{Fixture, dump, ids, query, say};
+
+fn tea() -> Query {
+    query("tea", |query| query.limit = 100)
+}
 
 /// Past a full block, so that blocks are closed without the entry that would have closed them.
 #[test]
@@ -25,7 +29,7 @@ fn a_damaged_entry_is_left_out_and_comes_back_when_it_is_mended() {
         );
     }
     memory.catch_up();
-    let all = (memory.search(&["a"], &words("tea")), memory.dump());
+    let all = (memory.search(&["a"], &tea()), memory.dump());
     fs::remove_dir_all(memory.file().parent().unwrap()).unwrap();
 
     // Entry 1,025 of the ledger is number 1,023 of its scope, behind which a block ends; and one that was found.
@@ -44,14 +48,14 @@ fn a_damaged_entry_is_left_out_and_comes_back_when_it_is_mended() {
     }
     fs::write(&segment, &bytes).unwrap();
     assert_eq!(memory.catch_up(), memory.head());
-    let found = ids(&memory.search(&["a"], &words("tea")));
+    let found = ids(&memory.search(&["a"], &tea()));
     assert_eq!(found.len(), 11);
     assert!(!found.contains(&lost));
-    assert_eq!(memory.search(&["b"], &words("tea")).len(), 1);
+    assert_eq!(memory.search(&["b"], &tea()).len(), 1);
     assert_eq!(
         memory
             .projections
-            .facts(&memory.pinned(&["b"]), &words("tea"))
+            .facts(&memory.pinned(&["b"]), &tea())
             .unwrap()
             .facts
             .len(),
@@ -65,5 +69,5 @@ fn a_damaged_entry_is_left_out_and_comes_back_when_it_is_mended() {
     let mended = Projections::open(memory.ledger.reader()).unwrap();
     mended.catch_up(u64::MAX).unwrap();
     assert_eq!(dump(&mended), all.1);
-    assert_eq!(memory.search(&["a"], &words("tea")), all.0);
+    assert_eq!(memory.search(&["a"], &tea()), all.0);
 }

@@ -1,6 +1,7 @@
 //! Recall over real ledgers, through the public face alone.
 
 mod beliefs;
+mod bounds;
 mod damage;
 mod descent;
 mod erase;
