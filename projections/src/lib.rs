@@ -178,8 +178,10 @@ impl Projections {
         to: u64,
         query: &Query,
     ) -> std::result::Result<Vec<FactChange>, Error> {
-        let mut all = Query::default();
-        all.now = query.now;
+        let all = Query {
+            now: query.now,
+            ..Query::default()
+        };
         Ok(self.answer(|tx| {
             let folded = self.folded(tx)?;
             changes::changes(tx, folded, &*self.rules()?, scope, [from, to], &all, |seq| {

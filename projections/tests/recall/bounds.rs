@@ -22,7 +22,10 @@ fn evidence_is_named_up_to_a_number_and_counted_beyond() {
     memory.say("a", "likes tea");
     memory.catch_up();
     let as_of = query("", |query| query.as_of = Some(memory.head() - 1));
-    assert_eq!(memory.projections.facts(&memory.pinned(&["a"]), &as_of).unwrap().facts, facts);
+    assert_eq!(
+        memory.projections.facts(&memory.pinned(&["a"]), &as_of).unwrap().facts,
+        facts
+    );
 }
 
 #[test]
@@ -30,7 +33,11 @@ fn an_answer_names_so_many_events_and_no_more() {
     let memory = Fixture::new();
     let whole = limits::ANSWER_EVIDENCE / limits::EVIDENCE;
     for fact in 0..=whole {
-        memory.append_all((0..limits::EVIDENCE).map(|_| say("a", &format!("fact {fact}"))).collect());
+        memory.append_all(
+            (0..limits::EVIDENCE)
+                .map(|_| say("a", &format!("fact {fact}")))
+                .collect(),
+        );
     }
     memory.catch_up();
     let facts = memory.projections.facts(&memory.pinned(&["a"]), &all()).unwrap().facts;
@@ -42,7 +49,11 @@ fn evidence_is_followed_back_so_far_and_no_further() {
     let memory = Fixture::new();
     let mut chain = vec![memory.say("a", "step 0")];
     for step in 1..=limits::DERIVATION {
-        chain.push(memory.append(resting_on(say("a", &format!("step {step}")), &[chain[step - 1]])).id);
+        chain.push(
+            memory
+                .append(resting_on(say("a", &format!("step {step}")), &[chain[step - 1]]))
+                .id,
+        );
     }
     let mut retract = superseding(payload("a", json!({})), chain[0]);
     retract.kind = "memory.retract".parse().unwrap();
@@ -58,7 +69,10 @@ fn evidence_is_followed_back_so_far_and_no_further() {
 fn tags_and_voices_of_a_fact_are_bounded() {
     let memory = Fixture::new();
     let drafts = (0..limits::TAGS + 50).map(|n| {
-        let mut draft = payload("a", json!({"text": "likes tea", "tags": [format!("t{n:04}")], "confidence": 0.01}));
+        let mut draft = payload(
+            "a",
+            json!({"text": "likes tea", "tags": [format!("t{n:04}")], "confidence": 0.01}),
+        );
         draft.actor = format!("agent:n{n}").parse().unwrap();
         draft
     });

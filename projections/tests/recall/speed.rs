@@ -29,8 +29,8 @@ fn facts_of_a_scope_with_100_000_events() {
             if nth % 5 == 0 && nth > 1_000 {
                 draft.evidence = vec![ids[nth - 1_000]];
             }
-            if nth % 50 == 0 && nth > 1_000 {
-                draft.supersedes = vec![ids[nth - 900]];
+            if nth % 50 == 0 && nth > 2_000 {
+                draft.supersedes = vec![ids[nth - 1_500]];
             }
             draft
         });
