@@ -27,7 +27,7 @@ fn facts_of_a_scope_with_100_000_events() {
             let mut draft = payload("a", said);
             draft.actor = format!("agent:n{}", nth % 11).parse().unwrap();
             if nth % 5 == 0 && nth > 1_000 {
-                draft.evidence = vec![ids[nth - 1_000]];
+                draft.evidence = vec![ids[nth % 1_000]];
             }
             if nth % 50 == 0 && nth > 2_000 {
                 draft.supersedes = vec![ids[nth - 1_500]];
