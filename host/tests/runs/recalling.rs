@@ -85,7 +85,8 @@ async fn facts_are_those_of_the_passed_handles() {
     let two = house.seed("home", "user:bob", r#"{"text":"wants  pdf.","confidence":0.5}"#);
     house.seed("secret", "user:eve", r#"{"text":"wants forgeries"}"#);
     let report = house.run("recaller", &grant(), "{}").await;
-    let facts = &call(&answer(&report), "facts all")["ok"];
+    let calls = answer(&report);
+    let facts = &call(&calls, "facts all")["ok"];
     assert_eq!(
         facts["facts"],
         json!([{"text": "wants  pdf.", "ids": [one.id, two.id]}])
