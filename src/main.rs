@@ -22,6 +22,7 @@ mod ledger;
 mod log;
 mod operator;
 mod passphrase;
+mod project;
 mod prove;
 mod recover;
 mod redact;
@@ -84,6 +85,7 @@ enum Command {
     Show(show::Args),
     Search(search::Args),
     Why(why::Args),
+    Project(project::Args),
     Verify(verify::Args),
     Witness(witness::Args),
     Prove(prove::Args),
@@ -123,6 +125,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Show(args) => show::execute(args, ledger),
         Command::Search(args) => search::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
+        Command::Project(args) => project::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),

@@ -140,6 +140,11 @@ identifier!(
     HoldId,
     "a hold"
 );
+identifier!(
+    /// The name that an operator gave to a projection component: `decisions-per-week`.
+    ProjectionName,
+    "a projection's name"
+);
 
 impl Scope {
     /// Name of the scope of ledger-level entries. It is never granted to a guest and never erased.

@@ -50,6 +50,10 @@ pub const GOVERNED: usize = 10_000;
 pub const RETENTION_DAYS: u32 = 36_500;
 /// Stretches of entries that the record of one run names as read, over all its scopes; a stretch takes 24 bytes.
 pub const READ_RANGES: usize = 4_096;
+/// Patterns of scopes that a projection component may be fed by: they fit an entry's `sys`.
+pub const PROJECTION_SCOPES: usize = 64;
+/// Bytes of the state that a projection component gives to be kept, and of its answer to a question.
+pub const SNAPSHOT_BYTES: usize = 16 << 20;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.

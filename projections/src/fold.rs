@@ -14,6 +14,7 @@ use crate::{
     error::{Cause, Result},
     packing::{Outline, Place, block_start, put_outline, put_place, terms},
     schema::{BLOCK, EVIDENCE, SUPERSEDES, number, outline},
+    snapshots,
     text::Analyzer,
 };
 
@@ -97,6 +98,7 @@ impl<'t> Fold<'t> {
             for range in erasure.ranges {
                 self.forget(scope.id, range)?;
             }
+            snapshots::forget(self.tx)?;
             self.forgot = true;
         }
         if envelope.nth % BLOCK == BLOCK - 1 {

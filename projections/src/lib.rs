@@ -37,6 +37,7 @@ mod runs;
 mod schema;
 mod search;
 mod shelf;
+mod snapshots;
 mod store;
 mod text;
 mod trail;
@@ -55,6 +56,7 @@ pub use crate::{
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
     search::{Hit, Query, SearchAnswer},
+    snapshots::Snapshot,
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };
