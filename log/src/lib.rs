@@ -23,6 +23,7 @@
 
 mod acts;
 mod archive;
+mod authority;
 mod backup;
 mod base;
 mod blocks;
@@ -108,6 +109,7 @@ mod witness;
 
 pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
+pub use authority::Authority;
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
 pub use disclose::{SCOPE_FILE, ScopeSummary};
