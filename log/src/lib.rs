@@ -45,6 +45,8 @@ mod error;
 mod events;
 mod export;
 mod export_events;
+#[cfg(test)]
+mod flips;
 mod follow;
 mod gaps;
 mod governance;
