@@ -120,7 +120,7 @@ fn a_component_that_wants_more_than_to_derive_is_refused() {
 #[test]
 fn a_component_that_misbehaves_is_ended_and_the_ledger_is_not_touched() {
     for (text, why) in [
-        ("trap", "it was ended: wasm `unreachable`"),
+        ("trap", "it was ended: wasm trap"),
         ("hog", "it was ended"),
         ("refuse", "it refuses events"),
         ("spin", "passed the deadline"),

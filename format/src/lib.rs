@@ -41,6 +41,7 @@ mod seal;
 mod text;
 mod time;
 pub mod tree;
+mod trusted;
 mod unique;
 
 pub use act::{Act, ActId};
@@ -74,3 +75,4 @@ pub use scope_root::ScopeRoot;
 pub use scope_tree::{PathEnd, ScopePath, ScopeState, ScopeTree, scope_key};
 pub use seal::{commitment, open, open_in_place, seal, seal_in_place};
 pub use time::Timestamp;
+pub use trusted::TrustedKeys;

@@ -66,7 +66,7 @@ pub struct State<P>(RefCell<Option<P>>);
 
 impl<P: Projection> State<P> {
     /// Before the first event.
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self(RefCell::new(None))
     }
 
@@ -108,7 +108,7 @@ macro_rules! projection {
             struct Component;
 
             ::std::thread_local! {
-                static STATE: $crate::State<$state> = const { $crate::State::new() };
+                static STATE: $crate::State<$state> = const { $crate::State::empty() };
             }
 
             impl $crate::bindings::exports::quipu::memory::fold::Guest for Component {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_fails_leaves_the_state_as_it_was() {
-        let state = State::<Two>::new();
+        let state = State::<Two>::empty();
         assert_eq!(state.snapshot(), [0]);
         state.apply(&[event()]).unwrap();
         assert_eq!(state.apply(&[event(), event()]), Err("a third".into()));
