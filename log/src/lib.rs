@@ -82,6 +82,7 @@ mod remembered;
 mod reporting;
 mod reserve;
 mod restore;
+mod room;
 mod root_fold;
 mod rotation;
 mod scan;
