@@ -42,6 +42,7 @@ mod seal;
 mod text;
 mod time;
 pub mod tree;
+mod trusted;
 mod unique;
 mod usual_json;
 
@@ -75,3 +76,4 @@ pub use scope_root::ScopeRoot;
 pub use scope_tree::{PathEnd, ScopePath, ScopeState, ScopeTree, scope_key};
 pub use seal::{commitment, open, open_in_place, seal, seal_in_place};
 pub use time::Timestamp;
+pub use trusted::TrustedKeys;

@@ -56,6 +56,8 @@ pub const ORIGIN_BYTES: usize = 255;
 pub const NOTE_BYTES: usize = 1_000_000;
 /// Bytes of a witness's answer: a few lines of signatures.
 pub const WITNESS_ANSWER_BYTES: u64 = 16 << 10;
+/// Verifier keys of one ledger that something is checked with: one more for each rotation.
+pub const TRUSTED_KEYS: usize = 1_000;
 /// Signatures on a signed note.
 pub const NOTE_SIGNATURES: usize = 100;
 /// Bytes of a disclosure, and of a line of a scope's export: a body and an envelope of which every byte is escaped, and a

@@ -23,6 +23,7 @@
 
 mod acts;
 mod archive;
+mod authority;
 mod backup;
 mod base;
 mod blocks;
@@ -44,6 +45,8 @@ mod error;
 mod events;
 mod export;
 mod export_events;
+#[cfg(test)]
+mod flips;
 mod follow;
 mod gaps;
 mod governance;
@@ -109,6 +112,7 @@ mod witness;
 
 pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
+pub use authority::Authority;
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
 pub use disclose::{SCOPE_FILE, ScopeSummary};

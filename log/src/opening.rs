@@ -12,7 +12,7 @@ use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result,
+    Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result, authority,
     base::Base,
     checkpoint::{self, Publisher},
     components,
@@ -125,6 +125,7 @@ impl Parts {
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
+        authority::examine(&mut log, folder, path)?;
         let signer = rotation::current_signer(folder, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
             recovery::check_keys(log.index.scopes.keys(), &keys)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
-    LedgerAt, Result, checkpoint,
+    LedgerAt, Result, authority, checkpoint,
     keyfile::{self, Keys},
     lock::Lock,
     manifest::Manifest,
@@ -40,14 +40,16 @@ pub struct RecoveryPlan {
 /// # Errors
 /// As for [`Ledger::open`](crate::Ledger::open) where not even that can be found out: no ledger, no keys, unreadable.
 pub fn plan_recovery<'a>(at: impl Into<LedgerAt<'a>>) -> Result<RecoveryPlan> {
-    let ledger = at.into().folder()?;
+    let at = at.into();
+    let ledger = at.folder()?;
     let manifest = Manifest::read(&ledger)?;
     let writer = Lock::is_held(&ledger)?;
     let keys = Keys::read(&ledger, manifest.verifier_key.name())?;
     let checkpoint = checkpoint::read(&ledger, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
     let log_folder = ledger.sub(segment::FOLDER)?;
     let files = Arc::new(OpenFiles::new(ledger.clone(), log_folder.clone()));
-    let log = recovery::Log::read(&ledger, &files, &keys.secret, checkpoint, keys.applied)?;
+    let mut log = recovery::Log::read(&ledger, &files, &keys.secret, checkpoint, keys.applied)?;
+    authority::examine(&mut log, &ledger, at.path)?;
     let refusal = log
         .refusal()
         .or_else(|| restore::refuse_copy(&ledger).err())

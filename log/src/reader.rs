@@ -171,6 +171,7 @@ impl LedgerReader {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .advance(&self.state, proved)?;
+            self.state.watch.judge(self)?;
         }
         Ok(self.head())
     }
@@ -486,6 +487,10 @@ impl LedgerReader {
             && let Err(error) = follow.advance(&self.state, proved)
         {
             tracing::warn!(%error, "what was appended cannot be read yet");
+        }
+        drop(follow);
+        if let Err(error) = self.state.watch.judge(self) {
+            tracing::warn!(%error, "what was erased is not known");
         }
     }
 

@@ -237,6 +237,11 @@ impl Log {
         }
     }
 
+    /// Takes note of why the log contradicts itself.
+    pub(crate) fn contradict(&mut self, why: String) {
+        self.findings.contradiction.get_or_insert(why);
+    }
+
     /// The row that this log is in.
     pub(crate) fn row(&self) -> Row {
         decide(&self.findings)

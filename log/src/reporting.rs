@@ -27,9 +27,12 @@ impl LedgerReader {
         // Erasures name a request only while it is open.
         let end = state.closed.as_ref().map_or(size, |closed| closed.seq);
         let first = state.opened.seq;
+        let mut authority = self.authority();
         for seq in first..end {
-            let envelope = self.envelope(seq)?;
-            if envelope.is_some_and(|envelope| answers(&envelope, id)) {
+            let envelope = self.envelope(seq)?.filter(|envelope| answers(envelope, id));
+            if let Some(envelope) = envelope
+                && authority.refusal(&envelope)?.is_none()
+            {
                 erased.push(Erased::of(&self.envelope_bytes(seq)?, self.prove(seq)?)?);
             }
             if seq % 1_024 == 0 {

@@ -308,11 +308,11 @@ impl Stage {
             self.remembered.insert(key, envelope.seq);
         }
         if envelope.kind.is_reserved() {
-            if let Err(error) = self.operators.take(&envelope) {
+            match self.operators.take(&envelope) {
+                Ok(()) => self.made.erasures.take(&envelope),
                 // It was admitted just now.
-                tracing::error!(%error, "an act was appended that does not count");
+                Err(error) => tracing::error!(%error, "an act was appended that does not count"),
             }
-            self.made.erasures.take(&envelope);
         }
         let staged = self.made.batch.stage(keys, chain, envelope, plaintext);
         if let Err(error) = &staged {

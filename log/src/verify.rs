@@ -13,6 +13,7 @@ use ulid::Ulid;
 use crate::{
     Absent, Error, ErrorKind, LedgerAt, Result,
     archive::{Archive, Segments},
+    authority::Basis,
     checkpoint, components,
     disk::{DiskFile, Folder},
     entry::{Checks, Entry, Met, Scopes},
@@ -586,7 +587,8 @@ impl<'a> Walk<'a> {
             self.notes
                 .push(format!("entry {}: the act does not count: {why}", envelope.seq));
         }
-        self.verdicts.take(envelope, &counts, here);
+        let basis = Basis::of(&self.operators, envelope, &counts);
+        self.verdicts.take(envelope, basis, here);
     }
 
     /// Decides about content. A writer that is at work is given a moment to carry out what it has just logged.

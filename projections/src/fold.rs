@@ -6,7 +6,7 @@ use std::{
     collections::{BinaryHeap, HashMap},
 };
 
-use quipu_format::{Erasure, Event, EventId, Scope};
+use quipu_format::{Envelope, Erasure, Event, EventId, Scope};
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
 use crate::{
@@ -58,8 +58,13 @@ impl<'t> Fold<'t> {
         self.words
     }
 
-    /// Folds the next event; `find` gives the `seq` of an earlier one.
-    pub(crate) fn event(&mut self, event: &Event, find: impl Fn(EventId) -> Result<Option<u64>>) -> Result<()> {
+    /// Folds the next event; `find` gives the `seq` of an earlier one, and `counts` says whether an operator's act is one.
+    pub(crate) fn event(
+        &mut self,
+        event: &Event,
+        find: impl Fn(EventId) -> Result<Option<u64>>,
+        counts: impl FnOnce(&Envelope) -> Result<bool>,
+    ) -> Result<()> {
         let envelope = &event.envelope;
         let mut scope = self.scope(&envelope.scope)?;
         if (envelope.seq, envelope.nth) != (self.as_of, scope.entries) {
@@ -93,6 +98,7 @@ impl<'t> Fold<'t> {
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
             && let Ok(erasure) = Erasure::parse(erasure)
+            && counts(envelope)?
         {
             for range in erasure.ranges {
                 self.forget(scope.id, range)?;

@@ -47,7 +47,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use quipu_format::{Event, EventId};
+use quipu_format::{Envelope, Event, EventId};
 use quipu_log::LedgerReader;
 use rusqlite::Transaction;
 
@@ -227,8 +227,14 @@ impl Projections {
             return Ok(as_of);
         }
         let mut fold = Fold::new(tx, as_of);
+        let mut authority = self.ledger.authority();
         for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
-            fold.event(&event?, |id| Ok(self.ledger.find(id)?))?;
+            let counts = |act: &Envelope| match authority.refusal(act) {
+                // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
+                Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
+                refusal => Ok(refusal?.is_none()),
+            };
+            fold.event(&event?, |id| Ok(self.ledger.find(id)?), counts)?;
             if fold.words() >= limits::BATCH_WORDS {
                 break;
             }
