@@ -22,6 +22,7 @@
 //! ```
 
 mod acts;
+mod alone;
 mod archive;
 mod backup;
 mod base;
@@ -80,6 +81,7 @@ mod recent;
 mod recovery;
 mod remembered;
 mod reporting;
+mod request;
 mod reserve;
 mod restore;
 mod root_fold;
