@@ -165,7 +165,10 @@ mod tests {
     /// `nth` has a fixed width, so that no other scope and `nth` give the same associated data.
     #[test]
     fn associated_data_is_the_scope_and_nth_in_four_bytes() {
-        assert_eq!(associated(&Scope::new("a1").unwrap(), 0x0203), b"a1\x00\x00\x02\x03");
+        assert_eq!(
+            Associated::new(&Scope::new("a1").unwrap(), 0x0203).bytes(),
+            b"a1\x00\x00\x02\x03"
+        );
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Alone {
     }
 
     fn is_certain(&self) -> bool {
-        self.commits >= CERTAIN && self.commits % LOOK != 0
+        self.commits >= CERTAIN && !self.commits.is_multiple_of(LOOK)
     }
 }
 
