@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{Error, Result, limits, seal::TAG_BYTES, unique::Unique, usual_json};
+use crate::{Error, Result, limits, seal::TAG_BYTES, unique::Checked, usual_json};
 
 /// Where something was learned. It is sealed in the body and erased together with the payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Body {
         if payload.len() > limits::BODY_BYTES {
             return Err(too_large(payload.len()));
         }
-        serde_json::from_str::<Unique>(payload).map_err(refused)?;
+        serde_json::from_str::<Checked>(payload).map_err(refused)?;
         let payload = RawValue::from_string(payload.trim().to_owned()).map_err(refused)?;
         let body = Self { source, payload };
         body.check()?;

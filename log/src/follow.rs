@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Result, base::Base, checkpoint, disk::DiskFile, erasure::Erasures, index::Index, lines::Found, reader::ReadState,
-    scan, segment, spans,
+    recent::Listed, scan, segment, spans,
 };
 
 /// How far the files have been read.
@@ -183,7 +183,7 @@ impl Follow {
                 self.erasures.take(&found.envelope);
                 self.keys_behind |= !self.erasures.is_empty();
             }
-            index.push(&found.envelope, found.hash, found.range);
+            index.push(Listed::of(&found.envelope, found.hash), found.range);
         }
     }
 }

@@ -16,14 +16,14 @@ use crate::{
     committer::Committer,
     components,
     disk::Folder,
-    intake::{Answer, By, Intake},
+    intake::{By, Intake},
     lock::Lock,
     manifest::{self},
     opening::{self, Parts},
     operators::operator_key,
+    request::{Answer, Receipts, Request},
     reserve, restore, scope_roots,
     segment::Filling,
-    sequencer::Receipts,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
 };
@@ -119,6 +119,13 @@ pub struct Ledger {
 enum Role {
     Writer(Arc<Writer>),
     Client(Arc<Client>),
+}
+
+/// Drafts that were checked.
+enum Checked {
+    /// They have a place in the queue as soon as there is room.
+    ToQueue(Request, Answer),
+    Queued(Answer),
 }
 
 struct Writer {
@@ -249,17 +256,21 @@ impl Ledger {
     /// Brings the reader up to what is durable now, by asking the process that writes; returns the head.
     pub async fn refresh(&self) -> Result<u64> {
         if let Role::Client(client) = &self.role {
-            client.ask_head()?.await.unwrap_or_else(|_| Err(unanswered()))?;
+            client.ask_head()?.await.unwrap_or_else(|| Err(unanswered()))?;
         }
         Ok(self.reader().head())
     }
 
     /// Appends one entry and returns when it is durable.
     ///
+    /// On tokio's multi-thread runtime, where nobody else appends, the commit may be made on this thread, by
+    /// [`block_in_place`](tokio::task::block_in_place): other tasks go on, and this one's other branches wait for it.
+    ///
     /// # Errors
     /// Nothing was appended, except where the kind is `Unavailable`: then the outcome is unknown.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
-        one(self.submit(smallvec![draft]).await?)
+        let checked = self.check(smallvec![draft])?;
+        one(self.submit(checked).await?)
     }
 
     /// Appends all or none, consecutively, in this order, at most 1,000.
@@ -267,15 +278,30 @@ impl Ledger {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        Ok(self.submit(drafts.into()).await?.into_vec())
+        let checked = self.check(drafts.into())?;
+        Ok(self.submit(checked).await?.into_vec())
     }
 
-    async fn submit(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Receipts> {
-        let answer = match &self.role {
-            Role::Writer(writer) => writer.intake.submit(drafts).await?,
-            Role::Client(client) => client.queue(drafts.into_vec(), By::Committer)?,
+    /// Checks drafts. It is no `async` function, so that tasks do not carry drafts about: what it returns is small.
+    fn check(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Checked> {
+        match &self.role {
+            Role::Writer(writer) => {
+                let (request, answer) = writer.intake.request(drafts)?;
+                Ok(Checked::ToQueue(request, answer))
+            }
+            Role::Client(client) => Ok(Checked::Queued(client.queue(drafts.into_vec(), By::Committer)?)),
+        }
+    }
+
+    async fn submit(&self, checked: Checked) -> Result<Receipts> {
+        let answer = match (&self.role, checked) {
+            (Role::Writer(writer), Checked::ToQueue(request, answer)) => {
+                writer.intake.committer.submit(request).await?;
+                answer
+            }
+            (_, Checked::ToQueue(_, answer) | Checked::Queued(answer)) => answer,
         };
-        self.answered(answer.await.unwrap_or_else(|_| Err(unanswered())))
+        self.answered(answer.await.unwrap_or_else(|| Err(unanswered())))
     }
 
     /// As [`append`](Self::append), for callers that may block. Where nobody else is committing, the commit is made on
@@ -291,7 +317,7 @@ impl Ledger {
 
     fn submit_blocking(&self, drafts: Vec<Draft>) -> Result<Receipts> {
         let answer = self.queue(drafts, By::Caller)?;
-        self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
+        self.answered(crate::wait::block_on(answer).unwrap_or_else(|| Err(unanswered())))
     }
 
     /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a

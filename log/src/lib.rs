@@ -22,6 +22,7 @@
 //! ```
 
 mod acts;
+mod alone;
 mod archive;
 mod authority;
 mod backup;
@@ -83,6 +84,7 @@ mod recent;
 mod recovery;
 mod remembered;
 mod reporting;
+mod request;
 mod reserve;
 mod restore;
 mod room;

@@ -31,9 +31,10 @@ use crate::{
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    request::{Receipts, Request},
     rotation,
     segment::{self, ActiveSegment, Filling},
-    sequencer::{Receipts, Request, Sequencer},
+    sequencer::Sequencer,
     stamps::{Clock, Stamps, SystemClock},
 };
 
@@ -175,9 +176,9 @@ impl Parts {
 
     /// Appends all or none, in one commit.
     pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Receipts> {
-        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts.into())?;
+        let (request, answer) = intake::request(&self.reader(), &self.state.secret(), drafts.into())?;
         self.commit(vec![request]);
-        answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
+        answer.now().flatten().unwrap_or_else(|| Err(unanswered()))
     }
 
     /// Makes requests durable in one commit, and answers them.

@@ -20,7 +20,7 @@ use crate::{
     Draft, Error, ErrorKind, Ledger, LedgerReader, Result,
     checkpoint::Signed,
     intake::{self, By},
-    sequencer::Receipts,
+    request::{Answer, Drafts, Receipts, Request},
     wait,
 };
 
@@ -53,7 +53,7 @@ pub(super) struct Queue {
 pub(super) struct Pending {
     /// Drafts to be appended together. None: how far the log goes.
     pub(super) drafts: Option<Sent>,
-    pub(super) reply: oneshot::Sender<Result<Receipts>>,
+    pub(super) request: Request,
     /// It may have reached a process that writes.
     pub(super) sent: bool,
 }
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Queues drafts.
-    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<intake::Answer> {
+    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
         intake::check_count(drafts.len())?;
         if let Some(own) = self.own()? {
             return own.queue(drafts, by);
@@ -99,7 +99,7 @@ impl Client {
     }
 
     /// Asks how far the log goes; the reader then shows it. The answer has no receipts.
-    pub(crate) fn ask_head(&self) -> Result<intake::Answer> {
+    pub(crate) fn ask_head(&self) -> Result<Answer> {
         self.push(None, By::Committer)
     }
 
@@ -115,7 +115,7 @@ impl Client {
         thread::Builder::new()
             .name("quipu-cover".into())
             .spawn(move || {
-                let covered = wait::block_on(is_there).unwrap_or_else(|_| Err(closed()));
+                let covered = wait::block_on(is_there).unwrap_or_else(|| Err(closed()));
                 // Whoever waited may have gone.
                 let _ = reply.send(covered.and_then(|_| shared.cover(seq)));
             })
@@ -145,11 +145,11 @@ impl Client {
         }
     }
 
-    fn push(&self, drafts: Option<Sent>, by: By) -> Result<intake::Answer> {
-        let (reply, answer) = oneshot::channel();
+    fn push(&self, drafts: Option<Sent>, by: By) -> Result<Answer> {
+        let (request, answer) = Request::new(Drafts::new());
         let pending = Pending {
             drafts,
-            reply,
+            request,
             sent: false,
         };
         let mut queue = self.shared.queue();
@@ -215,7 +215,7 @@ impl Shared {
             return pending.answer(Ok(Receipts::new()));
         };
         let answer = protocol::decode(&sent.json).and_then(|drafts| own.queue(drafts, By::Caller));
-        let receipts = answer.and_then(|answer| wait::block_on(answer).unwrap_or_else(|_| Err(closed())));
+        let receipts = answer.and_then(|answer| wait::block_on(answer).unwrap_or_else(|| Err(closed())));
         pending.answer(receipts);
     }
 }
@@ -243,7 +243,8 @@ impl Pending {
                 receipt.repeated &= !our_key;
             }
         }
-        let _ = self.reply.send(answer);
+        self.request.lock().outcome = Some(answer);
+        self.request.answer();
     }
 }
 

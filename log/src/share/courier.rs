@@ -16,7 +16,7 @@ use super::{
     connection::Connection,
     protocol::{self, Answer, Question, Refusal},
 };
-use crate::{Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, lock::RETRY, sequencer::Receipts};
+use crate::{Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, lock::RETRY, request::Receipts};
 
 /// Bytes of drafts that are sent together, unless one append has more.
 const BATCH_BYTES: usize = 1 << 20;

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, Receipt, Result,
     intake::{By, Intake},
-    sequencer::Receipts,
+    request::Receipts,
     wait,
 };
 
@@ -226,10 +226,7 @@ impl Served {
         }
         let answers = answers.into_iter().map(|answer| {
             Some(match answer {
-                Ok(answer) => wait::block_on(answer)
-                    .ok()?
-                    .map(Receipts::into_vec)
-                    .map_err(Refusal::from),
+                Ok(answer) => wait::block_on(answer)?.map(Receipts::into_vec).map_err(Refusal::from),
                 Err(error) => Err(error.into()),
             })
         });

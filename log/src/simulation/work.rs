@@ -9,8 +9,9 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake, rotation,
-    sequencer::Receipts,
+    intake,
+    request::Receipts,
+    rotation,
 };
 
 impl World {
@@ -143,11 +144,11 @@ impl World {
         for (batch, e) in turned_away {
             stopped |= self.refused(batch, &e)?;
         }
-        for (batch, mut answer) in waiting {
-            match answer.try_recv() {
-                Ok(Ok(receipts)) => self.model.acknowledged(batch, &receipts)?,
-                Ok(Err(e)) => stopped |= self.refused(batch, &e)?,
-                Err(_) => return Err("a caller is left without an answer".into()),
+        for (batch, answer) in waiting {
+            match answer.now().flatten() {
+                Some(Ok(receipts)) => self.model.acknowledged(batch, &receipts)?,
+                Some(Err(e)) => stopped |= self.refused(batch, &e)?,
+                None => return Err("a caller is left without an answer".into()),
             }
         }
         if stopped && self.dice.one_in(2) {
