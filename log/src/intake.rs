@@ -3,7 +3,7 @@
 
 use quipu_format::limits;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, Receiver, Sender};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -11,12 +11,16 @@ use crate::{
     committer::Committer,
     draft::Prepared,
     erasure::Erasures,
+    reply::Reply,
     scope_roots,
     sequencer::{self, Request},
 };
 
 /// What becomes of drafts that were queued; it ends unanswered if the ledger does.
-pub(crate) type Answer = oneshot::Receiver<sequencer::Answer>;
+pub(crate) type Answer = Receiver<sequencer::Answer>;
+
+/// What whoever makes a request waits for: [`Reply::Durable`] or [`Reply::Covered`].
+type Wanted<T> = fn(Sender<T>) -> Reply;
 
 /// Who commits what is queued.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,16 +46,17 @@ impl Intake {
         }
     }
 
-    /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed.
-    pub(crate) async fn submit(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Answer> {
-        let (request, answer) = self.request(drafts)?;
+    /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed. `wanted` says
+    /// what the answer waits for.
+    pub(crate) async fn submit<T>(&self, drafts: SmallVec<[Draft; 1]>, wanted: Wanted<T>) -> Result<Receiver<T>> {
+        let (request, answer) = self.request(drafts, wanted)?;
         self.committer.submit(request).await?;
         Ok(answer)
     }
 
     /// The same, for callers that may block.
-    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
-        let (request, answer) = self.request(drafts.into())?;
+    pub(crate) fn queue<T>(&self, drafts: Vec<Draft>, wanted: Wanted<T>, by: By) -> Result<Receiver<T>> {
+        let (request, answer) = self.request(drafts.into(), wanted)?;
         match by {
             By::Committer => crate::wait::block_on(self.committer.submit(request))?,
             By::Caller => self.committer.submit_inline(request)?,
@@ -59,19 +64,21 @@ impl Intake {
         Ok(answer)
     }
 
-    fn request(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(Request, Answer)> {
-        request(&self.reader, &self.secret, drafts)
+    fn request<T>(&self, drafts: SmallVec<[Draft; 1]>, wanted: Wanted<T>) -> Result<(Request, Receiver<T>)> {
+        request(&self.reader, &self.secret, drafts, wanted)
     }
 }
 
 /// Checks drafts and makes a request of them.
-pub(crate) fn request(
+pub(crate) fn request<T>(
     reader: &LedgerReader,
     secret: &[u8; 32],
     drafts: SmallVec<[Draft; 1]>,
-) -> Result<(Request, Answer)> {
+    wanted: Wanted<T>,
+) -> Result<(Request, Receiver<T>)> {
     let (reply, answer) = oneshot::channel();
     let drafts = prepare(reader, secret, drafts)?;
+    let reply = wanted(reply);
     let request = Request { drafts, reply };
     if request.bytes() > limits::COMMIT_BYTES {
         return Err(too_large());

@@ -8,7 +8,6 @@ use std::{
 
 use quipu_format::{Hash, KeyLock, KeyTree, Scope};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use crate::{
     Error, ErrorKind, Receipt, Result,
@@ -19,7 +18,8 @@ use crate::{
     random,
     reader::ReadState,
     remembered::Remembered,
-    reserve,
+    reply::{Reply, Waiting},
+    reserve, rotation,
     scope_roots::ScopeRoots,
     segment::ActiveSegment,
     stage::{HOST_BYTES, Made, Stage},
@@ -37,7 +37,7 @@ pub(crate) type Receipts = SmallVec<[Receipt; 1]>;
 /// Drafts that are appended together or not at all, and who waits for them.
 pub(crate) struct Request {
     pub(crate) drafts: SmallVec<[Prepared; 1]>,
-    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) reply: Reply,
 }
 
 impl Request {
@@ -63,11 +63,13 @@ pub(crate) struct Sequencer {
 /// What came of a commit.
 #[must_use = "those who wait have not been answered"]
 pub(crate) struct Outcome {
-    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    answers: Vec<(Reply, Answer)>,
     /// Erasures that came to be: to be carried out by [`Sequencer::carry_out`] before anybody is answered.
     pub(crate) erasures: Erasures,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
+    /// Position of one of them that names the next signer.
+    pub(crate) succession: Option<u64>,
 }
 
 impl Outcome {
@@ -80,17 +82,26 @@ impl Outcome {
         }
     }
 
-    /// How many wait.
+    /// How many wait for nothing else.
     pub(crate) fn len(&self) -> usize {
-        self.answers.len()
+        let durable = |(reply, _): &&(Reply, Answer)| matches!(reply, Reply::Durable(_));
+        self.answers.iter().filter(durable).count()
     }
 
-    /// Tells those who wait.
-    pub(crate) fn answer(self) {
-        for (reply, answer) in self.answers {
-            // Whoever waited may have gone: the entry stays.
-            let _ = reply.send(answer);
+    /// Takes out those who wait for a checkpoint as well, unless something is to be carried out first.
+    pub(crate) fn uncovered(&mut self) -> Vec<Waiting> {
+        if !self.erasures.is_empty() {
+            return Vec::new();
         }
+        let is_covered = |(reply, _): &mut (Reply, Answer)| matches!(reply, Reply::Covered(_));
+        let covered = self.answers.extract_if(.., is_covered);
+        covered.filter_map(|(reply, answer)| reply.tell(answer)).collect()
+    }
+
+    /// Tells those who wait; gives those who wait for a checkpoint as well.
+    pub(crate) fn answer(self) -> Vec<Waiting> {
+        let answers = self.answers.into_iter();
+        answers.filter_map(|(reply, answer)| reply.tell(answer)).collect()
     }
 }
 
@@ -173,6 +184,7 @@ impl Sequencer {
             Ok(()) => mem::take(&mut made.erasures),
             Err(_) => Erasures::default(),
         };
+        let succession = made.batch.entries.iter().find_map(rotation::position);
         let mut answers = mem::take(&mut made.waiting);
         answers.extend(refused);
         made.clear();
@@ -185,6 +197,7 @@ impl Sequencer {
             answers,
             erasures,
             leaves,
+            succession: succession.filter(|_| written.is_ok()),
         }
     }
 

@@ -11,7 +11,6 @@ use std::{
 use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, ScopeRoot, leaf_hash, limits};
 use serde_json::{Value, json};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
@@ -22,6 +21,8 @@ use crate::{
     operators::Operators,
     reader::ReadState,
     remembered::Remembered,
+    reply::Reply,
+    rotation,
     scope_roots::ScopeRoots,
     sequencer::{Answer, Receipts, Request},
     staging::{Batch, Chain},
@@ -59,7 +60,7 @@ pub(crate) struct Stage {
 pub(crate) struct Made {
     pub(crate) batch: Batch,
     /// Whoever waits for it, and what is to be answered once it is durable.
-    pub(crate) waiting: Vec<(oneshot::Sender<Answer>, Answer)>,
+    pub(crate) waiting: Vec<(Reply, Answer)>,
     /// What it erases.
     pub(crate) erasures: Erasures,
     /// Upper bound of the bytes of its requests.
@@ -226,6 +227,7 @@ impl Stage {
         let fresh = drafts.iter().zip(known).filter(|(_, known)| matches!(known, Known::No));
         let fresh = fresh.map(|(draft, _)| &draft.envelope);
         self.operators.admit(fresh.clone(), self.next)?;
+        rotation::admit(fresh.clone(), &self.state)?;
         self.made.erasures.admit(fresh.clone(), &self.state)?;
         let reader = LedgerReader {
             state: self.state.clone(),

@@ -9,7 +9,9 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake, rotation,
+    intake,
+    reply::Reply,
+    rotation,
     sequencer::Receipts,
 };
 
@@ -122,7 +124,8 @@ impl World {
         let mut stopped = false;
         for drafts in requests {
             let batch = self.model.submit(&drafts);
-            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts.into()) {
+            let (reader, secret) = (writer.parts.reader(), writer.parts.state.secret());
+            match intake::request(&reader, &secret, drafts.into(), Reply::Durable) {
                 Ok((request, answer)) => {
                     taken.push(request);
                     waiting.push((batch, answer));
@@ -322,12 +325,15 @@ impl World {
         Ok(())
     }
 
-    /// The ledger gets another key: the next open finishes what this begins.
+    /// The ledger gets another key: the next open finishes what this does not.
     pub(super) fn rotate(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let folder = writer.process.folder();
         // Whether it came to be is found out by opening.
-        let _ = rotation::begin(&mut writer.parts, &folder);
+        if let Ok((_, draft)) = rotation::prepare(&writer.parts.state)
+            && writer.parts.append_all(vec![draft]).is_ok()
+        {
+            let _ = writer.parts.publisher.publish();
+        }
         self.stop();
         Ok(())
     }
