@@ -91,13 +91,17 @@ pub fn set_passphrase<'a>(at: impl Into<LedgerAt<'a>>, new: Option<&Passphrase>,
     let clock = Box::new(SystemClock::new());
     let mut parts = Parts::open(&folder, at.path, filling, clock)?;
     let lock = new.map(Passphrase::fresh).transpose()?;
-    let signer = signer_file::current(&folder, parts.state.manifest())?;
-    reserve::backed(&folder, || {
-        // The next open finds the one that fits the key file.
-        signer_file::write(&folder, signer_file::NEXT, &signer, lock.as_deref())?;
-        parts.sequencer.rewrite_keys(lock.clone())?;
-        signer_file::exchange(&folder)
-    })
+    reserve::backed(&folder, || reseal(&mut parts, lock.clone()))
+}
+
+/// Seals both files of a ledger that is open under another key, or, without it, leaves them in clear.
+pub(crate) fn reseal(parts: &mut Parts, lock: Option<Arc<KeyLock>>) -> Result<()> {
+    let folder = &parts.state.folder;
+    let signer = signer_file::current(folder, parts.state.manifest())?;
+    // The next open finds the one that fits the key file.
+    signer_file::write(folder, signer_file::NEXT, &signer, lock.as_deref())?;
+    parts.sequencer.rewrite_keys(lock)?;
+    signer_file::exchange(folder)
 }
 
 impl fmt::Debug for Passphrase {

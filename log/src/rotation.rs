@@ -77,7 +77,15 @@ pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<Ver
 
 /// Makes the new key, and the draft of the entry that names it. Once that is durable, nothing that includes it is signed
 /// with the old key.
+///
+/// # Errors
+/// `Unavailable` where an earlier one is not finished, whose key an entry may name.
 pub(crate) fn prepare(state: &ReadState) -> Result<(VerifierKey, Draft)> {
+    if Found::read(&state.folder, NEXT)?.is_some() {
+        let message =
+            "an earlier rotation of the ledger's key is not finished: ask again later, or open the ledger again";
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
     let old = signer_file::read(&state.folder, FILE, state.manifest())?;
     let new = Signer::new(old.verifier_key().name(), *random::secret()?)?;
     let next = new.verifier_key();

@@ -144,6 +144,22 @@ fn an_entry_that_names_a_key_needs_the_word_of_the_one_before() {
     assert_eq!(verify(folder.path(), &mut |_| {}).unwrap().fault, None);
 }
 
+/// The next key is the only one that may sign, once an entry names it: no other takes its place.
+#[test]
+fn a_rotation_that_is_not_finished_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/twice")).unwrap();
+    let next = Signer::new("example.com/twice", [3; 32]).unwrap().to_text();
+    fs::write(path.join("signer.next"), &next).unwrap();
+    let refused = rotate_key(path, Duration::ZERO).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert_eq!(fs::read(path.join("signer.next")).unwrap(), next.as_bytes());
+    ledger.close().unwrap();
+    rotate_key(path, Duration::ZERO).unwrap();
+    assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+}
+
 #[test]
 fn what_a_crash_left_of_signers_is_destroyed() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake,
+    intake, passphrase,
     reply::Reply,
     rotation,
     sequencer::Receipts,
@@ -319,9 +319,9 @@ impl World {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let new = world::passphrase("another");
         self.disk.passphrases.lock().unwrap()[1] = Some(new.clone());
-        if writer.parts.sequencer.rewrite_keys(Some(new.fresh().unwrap())).is_err() {
-            self.stop();
-        }
+        // Whichever of both it left, the ledger is opened anew: with the one that opens its key file.
+        let _ = passphrase::reseal(&mut writer.parts, Some(new.fresh().unwrap()));
+        self.stop();
         Ok(())
     }
 
