@@ -117,6 +117,19 @@ pub trait TileHashes {
     /// complete subtree over the leaves from `i × 256^L` to `(i + 1) × 256^L`. What is asked for lies within one tile,
     /// and is complete in a tree of the size that a proof is made for.
     fn read(&self, level: u8, first: u64, count: usize) -> std::result::Result<Vec<Hash>, Self::Error>;
+
+    /// Root of the complete subtree over 2^height leaves at this index among those of its height: made of a tile's hashes,
+    /// unless whoever has it says so here.
+    fn complete(&self, height: u32, index: u64) -> std::result::Result<Hash, Self::Error> {
+        let above = height % TILE_HEIGHT;
+        let hashes = self.read((height / TILE_HEIGHT) as u8, index << above, 1 << above)?;
+        assert_eq!(
+            hashes.len(),
+            1 << above,
+            "a tile gives as many hashes as were asked for"
+        );
+        Ok(subtree_root(&hashes))
+    }
 }
 
 /// Root of the tree's first `size` leaves.
@@ -273,22 +286,10 @@ fn range_roots<T: TileHashes>(from: u64, to: u64, tiles: &T) -> std::result::Res
     let mut at = from;
     while at < to {
         let height = (to - at).ilog2();
-        roots.push(complete_root(height, at >> height, tiles)?);
+        roots.push(tiles.complete(height, at >> height)?);
         at += 1 << height;
     }
     Ok(roots)
-}
-
-/// Root of the complete subtree of 2^height leaves at this index among those of its height.
-fn complete_root<T: TileHashes>(height: u32, index: u64, tiles: &T) -> std::result::Result<Hash, T::Error> {
-    let above = height % TILE_HEIGHT;
-    let hashes = tiles.read((height / TILE_HEIGHT) as u8, index << above, 1 << above)?;
-    assert_eq!(
-        hashes.len(),
-        1 << above,
-        "a tile gives as many hashes as were asked for"
-    );
-    Ok(subtree_root(&hashes))
 }
 
 /// Root over complete subtrees, the largest first.

@@ -202,10 +202,13 @@ impl Shared {
         self.held.store(false, Ordering::Relaxed);
         let mut outcome = sequencer.commit(self.take_batch(staged));
         // In the order of the commits, so before the next one can begin.
-        self.checkpointer.add(&outcome.leaves);
+        if let Some(seq) = outcome.succession {
+            self.checkpointer.succeed(seq);
+        }
+        let uncovered = outcome.uncovered();
+        self.checkpointer.add(&outcome.leaves, uncovered);
         if let Some(seq) = outcome.erasures.last() {
-            let covered = crate::wait::block_on(self.checkpointer.cover(seq));
-            let covered = covered.unwrap_or_else(|_| Err(closed())).map(drop);
+            let covered = self.checkpointer.cover_blocking(seq).map(drop);
             let erasures = mem::take(&mut outcome.erasures);
             outcome.carried_out(sequencer.carry_out(&erasures, covered));
         }
@@ -214,7 +217,7 @@ impl Shared {
         let writers = outcome.len() + queue.waiting();
         queue.alone.saw(writers);
         drop(queue);
-        outcome.answer();
+        self.checkpointer.add(&[], outcome.answer());
         writers
     }
 
@@ -274,32 +277,20 @@ fn work(shared: &Shared) {
 fn wait(shared: &Shared, gather: &mut Gather) -> bool {
     let mut queue = shared.queue();
     if !queue.alone.is_expected() && gather.is_worth_while() {
-        let (before, deadline) = (queue.waiting(), Instant::now() + GATHER);
-        while queue.waiting() < gather.expected && !queue.closed {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            queue = if gather.expected == 1 && shared.may_spin {
-                // A lone writer comes back before this thread would be asleep, and is spared waking it.
-                queue.watched = true;
-                drop(queue);
-                (0..SPINS).for_each(|_| hint::spin_loop());
-                shared.queue()
-            } else {
-                queue.wanted = gather.expected;
-                let waited = shared.arrived.wait_timeout(queue, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            };
-        }
-        gather.learn(before, queue.waiting());
-        queue.watched = false;
+        queue = gather.wait(shared, queue);
     }
     while queue.waiting() == 0 && !queue.closed {
         (queue.wanted, queue.idle) = (1, true);
         queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
     (queue.wanted, queue.idle) = (0, false);
+    // Those who waited for a checkpoint were woken together, later than the others.
+    let woken = shared.checkpointer.woken();
+    if woken > queue.waiting() && gather.is_worth_while() {
+        gather.expected = woken;
+        queue = gather.wait(shared, queue);
+        queue.wanted = 0;
+    }
     queue.waiting() > 0
 }
 
@@ -319,6 +310,31 @@ impl Gather {
         let now = self.pause == 0;
         self.pause = self.pause.saturating_sub(1);
         now
+    }
+
+    /// Waits for those who are expected.
+    fn wait<'a>(&mut self, shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let (before, deadline) = (queue.waiting(), Instant::now() + GATHER);
+        while queue.waiting() < self.expected && !queue.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue = if self.expected == 1 && shared.may_spin {
+                // A lone writer comes back before this thread would be asleep, and is spared waking it.
+                queue.watched = true;
+                drop(queue);
+                (0..SPINS).for_each(|_| hint::spin_loop());
+                shared.queue()
+            } else {
+                queue.wanted = self.expected;
+                let waited = shared.arrived.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+        self.learn(before, queue.waiting());
+        queue.watched = false;
+        queue
     }
 
     /// Takes note of how many were there before and after waiting.

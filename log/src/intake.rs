@@ -10,7 +10,7 @@ use crate::{
     committer::Committer,
     draft::Prepared,
     erasure::Erasures,
-    request::{Answer, Drafts, Request},
+    request::{Answer, Drafts, Request, Until},
     scope_roots,
 };
 
@@ -38,9 +38,10 @@ impl Intake {
         }
     }
 
-    /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed.
-    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
-        let (request, answer) = self.request(drafts.into())?;
+    /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed. `until` says
+    /// what the answer waits for.
+    pub(crate) fn queue(&self, drafts: Vec<Draft>, until: Until, by: By) -> Result<Answer> {
+        let (request, answer) = self.request(drafts.into(), until)?;
         match by {
             By::Committer => crate::wait::block_on(self.committer.submit(request))?,
             By::Caller => self.committer.submit_inline(request)?,
@@ -49,8 +50,8 @@ impl Intake {
     }
 
     /// Checks drafts.
-    pub(crate) fn request(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(Request, Answer)> {
-        request(&self.reader, &self.secret, drafts)
+    pub(crate) fn request(&self, drafts: SmallVec<[Draft; 1]>, until: Until) -> Result<(Request, Answer)> {
+        request(&self.reader, &self.secret, drafts, until)
     }
 }
 
@@ -59,8 +60,9 @@ pub(crate) fn request(
     reader: &LedgerReader,
     secret: &[u8; 32],
     drafts: SmallVec<[Draft; 1]>,
+    until: Until,
 ) -> Result<(Request, Answer)> {
-    let (request, answer) = Request::new(prepare(reader, secret, drafts)?);
+    let (request, answer) = Request::new(prepare(reader, secret, drafts)?, until);
     if request.bytes > limits::COMMIT_BYTES {
         return Err(too_large());
     }

@@ -11,7 +11,6 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result, archive,
-    checkpoint::Signed,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
@@ -21,7 +20,7 @@ use crate::{
     manifest::{self},
     opening::{self, Parts},
     operators::operator_key,
-    request::{Answer, Receipts, Request},
+    request::{Answer, Receipts, Request, Until},
     reserve, restore, scope_roots,
     segment::Filling,
     share::{self, Client, Server, Way},
@@ -116,21 +115,21 @@ pub struct Ledger {
 }
 
 #[derive(Clone)]
-enum Role {
+pub(crate) enum Role {
     Writer(Arc<Writer>),
     Client(Arc<Client>),
 }
 
 /// Drafts that were checked.
-enum Checked {
+pub(crate) enum Checked {
     /// They have a place in the queue as soon as there is room.
     ToQueue(Request, Answer),
     Queued(Answer),
 }
 
-struct Writer {
-    intake: Arc<Intake>,
-    checkpointer: Arc<Checkpointer>,
+pub(crate) struct Writer {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) checkpointer: Arc<Checkpointer>,
     /// Held while segments are archived.
     archiving: Mutex<()>,
     /// Until it is closed.
@@ -286,7 +285,7 @@ impl Ledger {
     fn check(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Checked> {
         match &self.role {
             Role::Writer(writer) => {
-                let (request, answer) = writer.intake.request(drafts)?;
+                let (request, answer) = writer.intake.request(drafts, Until::Durable)?;
                 Ok(Checked::ToQueue(request, answer))
             }
             Role::Client(client) => Ok(Checked::Queued(client.queue(drafts.into_vec(), By::Committer)?)),
@@ -326,15 +325,9 @@ impl Ledger {
         self.append_blocking(scope_roots::draft()?)
     }
 
-    /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
-    /// process has signed it, and the newest one on disk covers the entry.
-    pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
-        let writer = match &self.role {
-            Role::Writer(writer) => writer,
-            Role::Client(client) => return Box::pin(client.cover(seq)).await,
-        };
-        let signed = writer.checkpointer.cover(seq).await;
-        signed.unwrap_or_else(|_| Err(unanswered())).map(Some)
+    /// Who writes.
+    pub(crate) fn role(&self) -> &Role {
+        &self.role
     }
 
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.
@@ -371,13 +364,13 @@ impl Ledger {
     /// Queues drafts with the process that writes.
     pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
         match &self.role {
-            Role::Writer(writer) => writer.intake.queue(drafts, by),
+            Role::Writer(writer) => writer.intake.queue(drafts, Until::Durable, by),
             Role::Client(client) => client.queue(drafts, by),
         }
     }
 
     /// What was acknowledged here is shown here.
-    fn answered(&self, receipts: Result<Receipts>) -> Result<Receipts> {
+    pub(crate) fn answered(&self, receipts: Result<Receipts>) -> Result<Receipts> {
         if let (Role::Client(client), Ok(receipts)) = (&self.role, &receipts) {
             let last = receipts.iter().map(|receipt| receipt.seq).max();
             client.reader().proved(last.map_or(0, |seq| seq + 1));
@@ -390,7 +383,8 @@ impl Ledger {
         let Role::Writer(writer) = &self.role else { return };
         let lock = writer.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = lock.as_ref().and_then(Lock::listener);
-        let server = listener.and_then(|listener| Server::start(listener, writer.intake.clone()));
+        let server =
+            listener.and_then(|listener| Server::start(listener, writer.intake.clone(), writer.checkpointer.clone()));
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 

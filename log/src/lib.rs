@@ -39,6 +39,7 @@ mod disclose;
 mod disk;
 mod draft;
 mod due;
+mod edge;
 mod entry;
 mod erasure;
 mod erasure_plan;
@@ -98,6 +99,7 @@ mod segment;
 mod sequencer;
 mod share;
 mod sidecar;
+mod signer_file;
 #[cfg(test)]
 mod simulation;
 mod spans;

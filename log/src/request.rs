@@ -9,7 +9,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use crate::{Error, Receipt, Result, draft::Prepared};
+use crate::{Error, Receipt, Result, checkpoint::Signed, draft::Prepared};
 
 /// Most requests are of one draft: it needs no block of memory of its own, which one thread would allocate and another
 /// free.
@@ -18,6 +18,15 @@ pub(crate) type Drafts = SmallVec<[Prepared; 1]>;
 /// As many.
 pub(crate) type Receipts = SmallVec<[Receipt; 1]>;
 
+/// What whoever makes a request waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Until {
+    /// That its drafts are durable.
+    Durable,
+    /// That, and that a checkpoint covers them, which is told in the same answer.
+    Covered,
+}
+
 /// A request in the hands of those who carry it out. Dropping it ends it unanswered.
 pub(crate) struct Request {
     shared: Arc<Mutex<Shared>>,
@@ -25,7 +34,15 @@ pub(crate) struct Request {
     pub(crate) bytes: usize,
     /// Drafts in it.
     pub(crate) entries: usize,
+    pub(crate) until: Until,
     is_answered: bool,
+}
+
+/// A request whose entries are durable, and that waits for a checkpoint.
+pub(crate) struct Waiting {
+    request: Request,
+    /// Entries that the checkpoint must cover.
+    pub(crate) size: u64,
 }
 
 /// What becomes of a request, for its caller. None: nobody is left who would answer it.
@@ -36,17 +53,20 @@ pub(crate) struct Shared {
     pub(crate) drafts: Drafts,
     /// What is to be answered, as soon as it is durable.
     pub(crate) outcome: Option<Result<Receipts>>,
+    /// The checkpoint that covers it, or why there is none.
+    signed: Option<Result<Arc<Signed>>>,
     is_over: bool,
     waker: Option<Waker>,
 }
 
 impl Request {
     /// Of these drafts; of none, it is only to be answered.
-    pub(crate) fn new(drafts: Drafts) -> (Self, Answer) {
+    pub(crate) fn new(drafts: Drafts, until: Until) -> (Self, Answer) {
         let (bytes, entries) = (drafts.iter().map(|draft| draft.line_bytes).sum(), drafts.len());
         let shared = Arc::new(Mutex::new(Shared {
             drafts,
             outcome: None,
+            signed: None,
             is_over: false,
             waker: None,
         }));
@@ -55,6 +75,7 @@ impl Request {
             shared,
             bytes,
             entries,
+            until,
             is_answered: false,
         };
         (request, answer)
@@ -70,6 +91,21 @@ impl Request {
         let mut shared = self.lock();
         if !matches!(shared.outcome, Some(Err(_))) {
             shared.outcome = Some(Err(error.clone()));
+        }
+    }
+
+    /// Tells its caller the outcome, or gives what still waits for a checkpoint.
+    pub(crate) fn tell(self) -> Option<Waiting> {
+        let size = match (&self.lock().outcome, self.until) {
+            (Some(Ok(receipts)), Until::Covered) => receipts.iter().map(|receipt| receipt.seq + 1).max(),
+            _ => None,
+        };
+        match size {
+            Some(size) => Some(Waiting { request: self, size }),
+            None => {
+                self.answer();
+                None
+            }
         }
     }
 
@@ -93,7 +129,27 @@ impl Drop for Request {
     }
 }
 
+impl Waiting {
+    /// Somebody who appends nothing, and waits for a checkpoint of so many entries.
+    pub(crate) fn new(size: u64) -> (Self, Answer) {
+        let (request, answer) = Request::new(Drafts::new(), Until::Covered);
+        request.lock().outcome = Some(Ok(Receipts::new()));
+        (Self { request, size }, answer)
+    }
+
+    /// Tells of the checkpoint. Whoever waited may have gone.
+    pub(crate) fn tell(self, signed: Result<Arc<Signed>>) {
+        self.request.lock().signed = Some(signed);
+        self.request.answer();
+    }
+}
+
 impl Answer {
+    /// The checkpoint, of one that has come and waited for one. None: nobody is left who would sign it.
+    pub(crate) fn signed(&self) -> Option<Result<Arc<Signed>>> {
+        lock(&self.0).signed.take()
+    }
+
     /// What it is, if it has come.
     pub(crate) fn now(&self) -> Option<Option<Result<Receipts>>> {
         let mut shared = lock(&self.0);
@@ -152,7 +208,7 @@ mod tests {
 
     /// What a caller is told whose request was made ready, and then met this.
     fn told(end: impl FnOnce(Request)) -> Option<Result<Receipts>> {
-        let (request, mut answer) = Request::new(Drafts::new());
+        let (request, mut answer) = Request::new(Drafts::new(), Until::Durable);
         let woken = Arc::new(Woken(AtomicU32::new(0)));
         assert!(poll(&mut answer, &woken).is_pending());
         request.lock().outcome = Some(Ok(Receipts::new()));

@@ -16,7 +16,7 @@ use crate::{
     random,
     reader::ReadState,
     remembered::Remembered,
-    request::Request,
+    request::{Request, Until, Waiting},
     reserve,
     scope_roots::ScopeRoots,
     segment::ActiveSegment,
@@ -45,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) erasures: Erasures,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
+    /// Position of one of them that names the next signer.
+    pub(crate) succession: Option<u64>,
 }
 
 impl Outcome {
@@ -55,14 +57,27 @@ impl Outcome {
         }
     }
 
-    /// How many wait.
+    /// How many wait for nothing else.
     pub(crate) fn len(&self) -> usize {
-        self.requests.len()
+        self.requests
+            .iter()
+            .filter(|request| request.until == Until::Durable)
+            .count()
     }
 
-    /// Tells those who wait.
-    pub(crate) fn answer(self) {
-        self.requests.into_iter().for_each(Request::answer);
+    /// Takes out those who wait for a checkpoint as well, unless something is to be carried out first.
+    pub(crate) fn uncovered(&mut self) -> Vec<Waiting> {
+        if !self.erasures.is_empty() {
+            return Vec::new();
+        }
+        let is_covered = |request: &mut Request| request.until == Until::Covered;
+        let covered = self.requests.extract_if(.., is_covered);
+        covered.filter_map(Request::tell).collect()
+    }
+
+    /// Tells those who wait; gives those who wait for a checkpoint as well.
+    pub(crate) fn answer(self) -> Vec<Waiting> {
+        self.requests.into_iter().filter_map(Request::tell).collect()
     }
 }
 
@@ -144,6 +159,7 @@ impl Sequencer {
             Ok(()) => mem::take(&mut made.erasures),
             Err(_) => Erasures::default(),
         };
+        let succession = made.succession.take();
         let mut requests = mem::take(&mut made.requests);
         requests.append(&mut refused);
         made.clear();
@@ -156,6 +172,7 @@ impl Sequencer {
             requests,
             erasures,
             leaves,
+            succession: succession.filter(|_| written.is_ok()),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     reader::ReadState,
     remembered::Remembered,
     request::{Receipts, Request},
+    rotation,
     scope_roots::ScopeRoots,
     staging::{Batch, Chain},
     stamps::{Disagreement, Stamps},
@@ -63,6 +64,8 @@ pub(crate) struct Made {
     pub(crate) erasures: Erasures,
     /// An entry of it has `sys`: it may be an act, which changes keys when it is carried out.
     acts: bool,
+    /// Position of an entry of it that names the next key to sign with.
+    pub(crate) succession: Option<u64>,
     /// Upper bound of the bytes of its requests.
     pub(crate) bytes: usize,
     /// The ledger contradicts itself: nothing of this may be written.
@@ -223,6 +226,7 @@ impl Stage {
         let fresh = drafts.iter().zip(known).filter(|(_, known)| matches!(known, Known::No));
         let fresh = fresh.map(|(draft, _)| &draft.envelope);
         self.operators.admit(fresh.clone(), self.next)?;
+        rotation::admit(fresh.clone(), &self.state)?;
         self.made.erasures.admit(fresh.clone(), &self.state)?;
         let reader = LedgerReader {
             state: self.state.clone(),
@@ -309,6 +313,7 @@ impl Stage {
             }
         }
         self.made.acts |= envelope.sys.is_some();
+        self.made.succession = self.made.succession.or(rotation::position(envelope));
         let staged = self.made.batch.stage(keys, chain, envelope, plaintext);
         if let Err(error) = &staged {
             self.made.failed = Some(error.clone());
