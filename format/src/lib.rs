@@ -8,6 +8,8 @@
 //! envelope and the opened body together.
 
 mod act;
+mod base64url;
+mod blocks;
 mod body;
 mod canonical;
 mod check;
@@ -43,6 +45,7 @@ mod time;
 pub mod tree;
 mod trusted;
 mod unique;
+mod usual_json;
 
 pub use act::{Act, ActId};
 pub use body::{Body, Source};

@@ -87,7 +87,7 @@ impl Watched {
     fn read(&mut self, state: &ReadState) -> Result<()> {
         // Before it is read: a file that is replaced in between is found to be at the next look.
         let file = open(&state.folder)?;
-        let mut keys = Keys::read(&state.folder, state.manifest.verifier_key.name())?;
+        let mut keys = Keys::read(&state.folder, state.manifest().verifier_key.name())?;
         self.erasures.done_below(keys.applied);
         self.unjudged.done_below(keys.applied);
         self.erasures.hide(&mut keys);

@@ -22,6 +22,7 @@
 //! ```
 
 mod acts;
+mod alone;
 mod archive;
 mod authority;
 mod backup;
@@ -38,6 +39,7 @@ mod disclose;
 mod disk;
 mod draft;
 mod due;
+mod edge;
 mod entry;
 mod erasure;
 mod erasure_plan;
@@ -83,8 +85,10 @@ mod recent;
 mod recovery;
 mod remembered;
 mod reporting;
+mod request;
 mod reserve;
 mod restore;
+mod room;
 mod root_fold;
 mod rotation;
 mod scan;
@@ -95,6 +99,7 @@ mod segment;
 mod sequencer;
 mod share;
 mod sidecar;
+mod signer_file;
 #[cfg(test)]
 mod simulation;
 mod spans;

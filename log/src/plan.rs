@@ -10,8 +10,7 @@ use crate::{
     lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
-    opening::SIGNER,
-    recovery, restore, segment,
+    recovery, restore, segment, signer_file,
 };
 
 /// What an open for writing would find and do. docs/FORMAT.md, "Recovery", has the table.
@@ -55,7 +54,7 @@ pub fn plan_recovery<'a>(at: impl Into<LedgerAt<'a>>) -> Result<RecoveryPlan> {
         .or_else(|| restore::refuse_copy(&ledger).err())
         .or_else(|| recovery::check_keys(log.index.scopes.keys(), &keys).err())
         .or_else(|| {
-            [keyfile::FILE, SIGNER]
+            [keyfile::FILE, signer_file::FILE]
                 .into_iter()
                 .find_map(|secret| keyfile::check_mode(&ledger, secret).err())
         });

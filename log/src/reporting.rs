@@ -8,7 +8,7 @@ use quipu_format::{
 };
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, Governance, LedgerReader, Result, opening};
+use crate::{Error, ErrorKind, Governance, LedgerReader, Result, signer_file};
 
 impl LedgerReader {
     /// What came of a request so far; `derived` says how far what is derived has come. `progress` is told how many entries
@@ -62,7 +62,7 @@ impl LedgerReader {
     /// The report as a note that the ledger's key signs: the one key with which everything else of the ledger is checked,
     /// and which those who asked can know. Who ordered an erasure signed its entry.
     pub fn sign_report(&self, report: &Report) -> Result<String> {
-        let signer = opening::read_signer(&self.state.folder, opening::SIGNER, &self.state.manifest)?;
+        let signer = signer_file::current(&self.state.folder, self.state.manifest())?;
         Ok(report.sign(&signer)?)
     }
 
