@@ -27,6 +27,7 @@ mod ledger;
 mod log;
 mod operator;
 mod passphrase;
+mod project;
 mod prove;
 mod quarantine;
 mod recover;
@@ -102,6 +103,7 @@ enum Command {
     Shown(shown::Args),
     Retract(retract::Args),
     Quarantine(quarantine::Args),
+    Project(project::Args),
     Verify(verify::Args),
     Witness(witness::Args),
     Prove(prove::Args),
@@ -149,6 +151,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Shown(args) => shown::execute(args, ledger),
         Command::Retract(args) => retract::execute(args, ledger),
         Command::Quarantine(args) => quarantine::execute(args, ledger),
+        Command::Project(args) => project::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),

@@ -19,7 +19,7 @@ use crate::{
     hearing::{Heard, Hearing, ancestry},
     limits,
     noise::Rules,
-    retract::{OneScope, Quarantine},
+    retract::OneScope,
     runs,
     saying::{Saying, pack_tags},
     schema::{number, position},
@@ -69,9 +69,6 @@ impl<'t> FactFold<'t> {
         let envelope = &event.envelope;
         if envelope.kind.as_str() == runs::TOLD {
             self.told(event)?;
-        }
-        if let Some(quarantine) = Quarantine::of(envelope) {
-            self.quarantine(envelope.seq, &quarantine)?;
         }
         if !envelope.supersedes.is_empty() {
             self.superseded(envelope.seq, envelope.kind.as_str() == RETRACT)?;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use quipu_format::{Erasure, Event, EventId, Scope};
+use quipu_format::{Envelope, Erasure, Event, EventId, Scope};
 use quipu_log::LedgerReader;
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
@@ -17,7 +17,9 @@ use crate::{
     factfold::FactFold,
     noise::Rules,
     packing::{Outline, Place, block_start, put_outline, put_place, terms},
+    retract::Quarantine,
     schema::{self, BLOCK, EVIDENCE, SUPERSEDES, number, outline},
+    snapshots,
     statements::RETRACT,
     text::Analyzer,
 };
@@ -68,8 +70,13 @@ impl<'t> Fold<'t> {
         self.words
     }
 
-    /// Folds the next event; `find` gives the `seq` of an earlier one.
-    pub(crate) fn event(&mut self, event: &Event, find: impl Fn(EventId) -> Result<Option<u64>>) -> Result<()> {
+    /// Folds the next event; `find` gives the `seq` of an earlier one, and `counts` says whether an operator's act is one.
+    pub(crate) fn event(
+        &mut self,
+        event: &Event,
+        find: impl Fn(EventId) -> Result<Option<u64>>,
+        mut counts: impl FnMut(&Envelope) -> Result<bool>,
+    ) -> Result<()> {
         let envelope = &event.envelope;
         let mut scope = self.scope(&envelope.scope)?;
         if envelope.nth > scope.entries && self.missed {
@@ -111,15 +118,23 @@ impl<'t> Fold<'t> {
             self.insert(event, scope.id, &document)?;
         }
         self.facts.event(scope.id, event)?;
+        // What no operator signed takes nothing back.
+        if let Some(quarantine) = Quarantine::of(envelope)
+            && counts(envelope)?
+        {
+            self.facts.quarantine(envelope.seq, &quarantine)?;
+        }
         // Before a block is closed with this entry, which an erasure never covers.
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
             && let Ok(erasure) = Erasure::parse(erasure)
+            && counts(envelope)?
         {
             for range in erasure.ranges {
                 self.forget(scope.id, range)?;
                 self.facts.forget(scope.id, range)?;
             }
+            snapshots::forget(self.tx)?;
             self.forgot = true;
         }
         if envelope.nth % BLOCK == BLOCK - 1 {

@@ -49,6 +49,7 @@ mod schema;
 mod search;
 mod shelf;
 mod signals;
+mod snapshots;
 mod statements;
 mod store;
 mod tally;
@@ -65,7 +66,7 @@ use std::{
     },
 };
 
-use quipu_format::{Event, EventId, RunId, Scope};
+use quipu_format::{Envelope, Event, EventId, RunId, Scope};
 use quipu_log::LedgerReader;
 use rusqlite::Transaction;
 
@@ -78,6 +79,7 @@ pub use crate::{
     retract::{QUARANTINE, Quarantine},
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
+    snapshots::Snapshot,
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };
@@ -323,10 +325,16 @@ impl Projections {
             return Ok(as_of);
         }
         let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of)?;
+        let mut authority = self.ledger.authority();
         for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
+            let counts = |act: &Envelope| match authority.refusal(act) {
+                // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
+                Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
+                refusal => Ok(refusal?.is_none()),
+            };
             match event {
                 Err(error) if is_missing(&error) => fold.missing(&error)?,
-                event => fold.event(&event?, |id| unless_damaged(self.ledger.find(id)))?,
+                event => fold.event(&event?, |id| unless_damaged(self.ledger.find(id)), counts)?,
             }
             if fold.words() >= limits::BATCH_WORDS {
                 break;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -24,7 +24,7 @@ pub(crate) const EVIDENCE: i64 = 0;
 /// `link.relation`.
 pub(crate) const SUPERSEDES: i64 = 1;
 
-/// - `meta`: the ledger, and the `seq` up to which it is folded.
+/// - `meta`: the ledger, the `seq` up to which it is folded, and how many erasures were.
 /// - `scope`: `entries` is the `nth` that its next entry will have.
 /// - `actor`: numbers for actors, as they come in the log.
 /// - `entry`: every entry; `hash` shows whether the log is still the one that was folded, `retracts` whether its kind is
@@ -40,9 +40,12 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `quarantine`: operators' quarantines.
 /// - `summary`: entries of kind `memory.summary`.
 /// - `noise`: events that match a rule, by its number; `meta.rules` is the digest of the rules.
+/// - `snapshot`: states of projection components, each as far as it happened to be kept: not part of the dump.
 const TABLES: &str = "
-CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL,
-    rules BLOB) STRICT;
+CREATE TABLE meta (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL,
+    erasures INTEGER NOT NULL, rules BLOB
+) STRICT;
 CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries INTEGER NOT NULL) STRICT;
 CREATE TABLE actor (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE entry (
@@ -103,6 +106,9 @@ CREATE TABLE noise (
     id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX noise_nth ON noise (scope, nth);
+CREATE TABLE snapshot (
+    name TEXT PRIMARY KEY, component BLOB NOT NULL, setting INTEGER NOT NULL, as_of INTEGER NOT NULL, state BLOB NOT NULL
+) STRICT;
 ";
 
 /// The rows of each table in an order that does not depend on how they came to be there.
@@ -135,6 +141,8 @@ pub(crate) struct Meta {
     pub(crate) as_of: u64,
     /// Digest of the rules that noise was found by; `None` before the first fold.
     pub(crate) rules: Option<Hash>,
+    /// Erasures among them.
+    pub(crate) erasures: u64,
 }
 
 /// `None`: the file is new, or of another version.
@@ -144,15 +152,21 @@ pub(crate) fn meta(db: &Connection) -> Result<Option<Meta>> {
         return Ok(None);
     }
     let row = db
-        .prepare_cached("SELECT origin, as_of, rules FROM meta")?
+        .prepare_cached("SELECT origin, as_of, erasures, rules FROM meta")?
         .query_row([], |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<_>>(2)?))
+            Ok((
+                row.get(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, Option<_>>(3)?,
+            ))
         })
         .optional()?;
     match row {
-        Some((origin, as_of, rules)) => Ok(Some(Meta {
+        Some((origin, as_of, erasures, rules)) => Ok(Some(Meta {
             origin,
             as_of: position(as_of)?,
+            erasures: position(erasures)?,
             rules: rules.map(Hash),
         })),
         None => Err(Cause::Damaged("it does not say what it holds".into())),
@@ -169,7 +183,7 @@ pub(crate) fn reset(tx: &Transaction<'_>, origin: &str) -> Result<()> {
         tx.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
     }
     tx.execute_batch(TABLES)?;
-    tx.execute("INSERT INTO meta VALUES (1, ?1, 0, NULL)", [origin])?;
+    tx.execute("INSERT INTO meta VALUES (1, ?1, 0, 0, NULL)", [origin])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(())

@@ -9,6 +9,8 @@ mod facts;
 mod file;
 mod fixture;
 mod fold;
+#[path = "../../../log/tests/forgery/mod.rs"]
+mod forgery;
 mod hostile;
 mod model;
 mod search;
