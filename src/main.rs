@@ -7,6 +7,7 @@ mod backup;
 mod cascade;
 mod check;
 mod confirm;
+mod context;
 mod disclose;
 mod drafts;
 mod event_name;
@@ -23,6 +24,7 @@ mod log;
 mod operator;
 mod passphrase;
 mod prove;
+mod question;
 mod recover;
 mod redact;
 mod render;
@@ -83,6 +85,7 @@ enum Command {
     Log(log::Args),
     Show(show::Args),
     Search(search::Args),
+    Context(context::Args),
     Why(why::Args),
     Verify(verify::Args),
     Witness(witness::Args),
@@ -122,6 +125,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Log(args) => log::execute(args, ledger),
         Command::Show(args) => show::execute(args, ledger),
         Command::Search(args) => search::execute(args, ledger),
+        Command::Context(args) => context::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Witness(args) => witness::execute(args, ledger),

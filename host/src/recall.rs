@@ -1,4 +1,4 @@
-//! Interface `recall`. `search`, `why` and `impact` are answered from derived state; the others are not answered yet.
+//! Interface `recall`, answered from derived state; `facts` is not answered yet.
 
 use wasmtime::component::Resource;
 
@@ -46,7 +46,8 @@ impl recall::Host for QuipuCtxView<'_> {
     ) -> Result<Context, Refusal> {
         let readers = self.readers(&memory)?;
         self.ctx.called("recall.compose", (scopes(&readers), &query, &budget))?;
-        self.ctx.answered(Err(not_yet("compose"))).await
+        let context = self.ctx.compose(&readers, query, budget).await;
+        self.ctx.answered(context).await
     }
 }
 
@@ -65,6 +66,6 @@ fn scopes(readers: &[Reader]) -> Vec<&str> {
 
 fn not_yet(function: &str) -> Refusal {
     let message =
-        format!("this host does not answer recall.{function} yet; search, why, impact and the readers answer");
+        format!("this host does not answer recall.{function} yet; search, why, impact, compose and the readers answer");
     Refusal::new(ErrorKind::Unavailable, message)
 }

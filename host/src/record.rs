@@ -27,6 +27,10 @@ pub(crate) enum Answer {
     /// `search`: events and scores, the best first.
     #[serde(rename_all = "camelCase")]
     Hits { hits: Vec<(EventId, f64)>, as_of: u64 },
+    /// `compose`: the events named in the text, in its order. The text itself says what they say, and must not outlive
+    /// them here.
+    #[serde(rename_all = "camelCase")]
+    Context { events: Vec<EventId>, as_of: u64 },
     /// `why`, `impact`: events, the nearest first.
     #[serde(rename_all = "camelCase")]
     Trail {

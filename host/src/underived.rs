@@ -3,13 +3,22 @@
 use crate::{
     QuipuCtx, Reader, Refusal, Result,
     bindings::agent::quipu::memory::{
-        recall::{Query, SearchAnswer, Trail},
+        recall::{Budget, Context, Query, SearchAnswer, Trail},
         types::ErrorKind,
     },
 };
 
 impl QuipuCtx {
     pub(crate) async fn search(&mut self, _readers: &[Reader], _query: Query) -> Result<SearchAnswer, Refusal> {
+        Err(unavailable())
+    }
+
+    pub(crate) async fn compose(
+        &mut self,
+        _readers: &[Reader],
+        _query: Query,
+        _budget: Budget,
+    ) -> Result<Context, Refusal> {
         Err(unavailable())
     }
 

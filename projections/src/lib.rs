@@ -26,10 +26,17 @@
 //! # }
 //! ```
 
+mod ahead;
+mod around;
+mod blocks;
+mod budget;
+mod context;
+mod dates;
 mod descent;
 mod document;
 mod error;
 mod fold;
+mod irregular;
 pub mod limits;
 mod packing;
 mod rank;
@@ -52,6 +59,8 @@ use quipu_log::LedgerReader;
 use rusqlite::Transaction;
 
 pub use crate::{
+    budget::Budget,
+    context::Context,
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
     search::{Hit, Query, SearchAnswer},
@@ -123,12 +132,24 @@ impl Projections {
         Ok(())
     }
 
-    /// Events that match, ranked by BM25 under the statistics of each scope by itself. Left out: what an event that
+    /// Events that match, ranked by BM25 of their words and of those around them in their conversation, under the
+    /// statistics of each scope by itself. Left out: what an event that
     /// the view shows supersedes, what has expired, what is erased, and kinds that begin with `quipu.`.
     ///
     /// Answers as of the `seq` reached: whoever must find what was just appended catches up first.
     pub fn search(&self, view: &View, query: &Query) -> std::result::Result<SearchAnswer, Error> {
         Ok(self.answer(|tx| search::search(tx, self.folded(tx)?, view, query, |seq| self.event(seq)))?)
+    }
+
+    /// Text for a prompt: what answers the query and the turns around it, fitted to a budget. Hits are found as by
+    /// [`search`](Self::search).
+    pub fn compose(&self, view: &View, query: &Query, budget: Budget) -> std::result::Result<Context, Error> {
+        Ok(self.answer(|tx| {
+            let (answers, as_of) = search::answers(tx, self.folded(tx)?, view, query, |seq| self.event(seq))?;
+            // What is believed comes first, once facts are derived.
+            let (text, events) = context::compose(Vec::new(), &answers, budget);
+            Ok(Context { text, events, as_of })
+        })?)
     }
 
     /// What an event rests on, back to its roots. `None`: there is no such event, the view does not show it, or it
@@ -227,12 +248,11 @@ impl Projections {
             return Ok(as_of);
         }
         let mut fold = Fold::new(tx, as_of);
-        for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
-            fold.event(&event?, |id| Ok(self.ledger.find(id)?))?;
-            if fold.words() >= limits::BATCH_WORDS {
-                break;
-            }
-        }
+        let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
+        ahead::for_each(&self.ledger, as_of..to, |prepared| {
+            fold.event(&prepared, |id| Ok(self.ledger.find(id)?))?;
+            Ok(fold.words() < limits::BATCH_WORDS)
+        })?;
         if fold.forgot() {
             self.uncut.store(true, Ordering::Release);
         }

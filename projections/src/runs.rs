@@ -129,7 +129,9 @@ impl Run {
         for answer in answers.as_array().into_iter().flatten() {
             let ids = |list: &Value| list.as_array().cloned().unwrap_or_default();
             let hits = ids(&answer["hits"]["hits"]).into_iter().map(|hit| hit[0].clone());
-            let shown = hits.chain(ids(&answer["trail"]["events"]));
+            let shown = hits
+                .chain(ids(&answer["trail"]["events"]))
+                .chain(ids(&answer["context"]["events"]));
             self.shown
                 .extend(shown.filter_map(|id| id.as_str()?.parse::<EventId>().ok()));
             if let (Some(to), Read::Anything { head, .. }) = (answer["head"].as_u64(), &mut self.read) {

@@ -1,5 +1,6 @@
 //! Recall over real ledgers, through the public face alone.
 
+mod blocks;
 mod descent;
 mod erase;
 mod file;
@@ -8,4 +9,5 @@ mod fold;
 mod hostile;
 mod model;
 mod search;
+mod talk;
 mod trail;
