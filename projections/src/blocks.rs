@@ -151,9 +151,11 @@ fn post(tx: &Transaction<'_>, scope: i64, range: &Range<u32>, wanted: impl Fn(&[
     }
     let mut lists: Vec<_> = lists.into_iter().collect();
     lists.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let mut insert = tx.prepare_cached("INSERT INTO posting VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = tx.prepare_cached("INSERT INTO posting VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (term, (places, _)) in lists {
-        insert.execute(params![scope, range.start, &*term, places])?;
+        for (part, places) in (0_u32..).zip(places.chunks(limits::PART_BYTES)) {
+            insert.execute(params![scope, range.start, &*term, part, places])?;
+        }
     }
     Ok(())
 }

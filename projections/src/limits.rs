@@ -30,6 +30,8 @@ pub const DESCENDANTS: usize = 100_000;
 
 /// Events folded in one transaction.
 pub(crate) const BATCH_EVENTS: usize = 32_768;
+/// Bytes of a part of a term's places: small enough that SQLite keeps the row on one page.
+pub(crate) const PART_BYTES: usize = 512;
 /// Bytes of terms that are held at a time while a block is made.
 pub(crate) const BLOCK_BYTES: u64 = 32 << 20;
 /// Words folded in one transaction, after which it ends.

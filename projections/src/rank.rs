@@ -165,18 +165,18 @@ impl Sessions<'_> {
         let long = lengths.map(f64::from).sum::<f64>() / self.counts.mean_session;
         let mut share = 0.0;
         for (places, idf) in &mut self.lists {
-            let begin = places.partition_point(|place| (place.nth as usize) < *nths.start());
-            let end = places.partition_point(|place| place.nth as usize <= *nths.end());
-            let times: f64 = places
-                .get(begin..end)
-                .into_iter()
-                .flatten()
-                .map(|place| f64::from(place.times))
-                .sum();
+            let mut times = 0.0;
+            while let Some((place, rest)) = places.split_first()
+                && place.nth as usize <= *nths.end()
+            {
+                if place.nth as usize >= *nths.start() {
+                    times += f64::from(place.times);
+                }
+                *places = rest;
+            }
             if times > 0.0 {
                 share += *idf * saturated(times, long) / self.whole;
             }
-            *places = places.get(end..).unwrap_or_default();
         }
         share
     }

@@ -36,6 +36,7 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made.
 /// - `block`, `posting`: `size` documents from `first` on, and those of them that have a term. Of its first and last
 ///   document, `block` has thread and time, and when the first of them expires. Rows of a block are beside each other, so that making one appends.
+///   Places come in parts, and `block` has row ids: SQLite reads all of a long row of a table without to compare its key.
 ///   The documents after the last block are searched through `doc.terms`, so that one event costs one row.
 const TABLES: &str = "
 CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL) STRICT;
@@ -53,11 +54,12 @@ CREATE TABLE doc (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE block (
     scope INTEGER NOT NULL, first INTEGER NOT NULL, size INTEGER NOT NULL, first_thread INTEGER, first_ms INTEGER,
-    last_thread INTEGER, last_ms INTEGER, expires_ms INTEGER, shapes BLOB NOT NULL, bounds BLOB NOT NULL, PRIMARY KEY (scope, first)
-) STRICT, WITHOUT ROWID;
+    last_thread INTEGER, last_ms INTEGER, expires_ms INTEGER, shapes BLOB NOT NULL, bounds BLOB NOT NULL,
+    PRIMARY KEY (scope, first)
+) STRICT;
 CREATE TABLE posting (
-    scope INTEGER NOT NULL, first INTEGER NOT NULL, term BLOB NOT NULL, places BLOB NOT NULL,
-    PRIMARY KEY (scope, first, term)
+    scope INTEGER NOT NULL, first INTEGER NOT NULL, term BLOB NOT NULL, part INTEGER NOT NULL, places BLOB NOT NULL,
+    PRIMARY KEY (scope, first, term, part)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -69,7 +71,7 @@ const ROWS: [(&str, &str); 7] = [
     ("link", "SELECT * FROM link ORDER BY later, relation, earlier"),
     ("doc", "SELECT * FROM doc ORDER BY scope, nth"),
     ("block", "SELECT * FROM block ORDER BY scope, first"),
-    ("posting", "SELECT * FROM posting ORDER BY scope, first, term"),
+    ("posting", "SELECT * FROM posting ORDER BY scope, first, term, part"),
 ];
 
 /// What a file says of itself.

@@ -260,11 +260,16 @@ fn load_places(
     cut: u32,
     into: &mut Vec<Place>,
 ) -> Result<()> {
-    let mut select = tx.prepare_cached("SELECT places FROM posting WHERE scope = ?1 AND first = ?2 AND term = ?3")?;
+    let sql = "SELECT places FROM posting WHERE scope = ?1 AND first = ?2 AND term = ?3 ORDER BY part";
+    let mut select = tx.prepare_cached(sql)?;
+    let mut blob = Vec::new();
     for &first in firsts {
+        blob.clear();
         let mut rows = select.query(params![scope, first, term.as_bytes()])?;
-        let Some(row) = rows.next()? else { continue };
-        for place in places(row.get_ref(0)?.as_blob()?, first) {
+        while let Some(row) = rows.next()? {
+            blob.extend_from_slice(row.get_ref(0)?.as_blob()?);
+        }
+        for place in places(&blob, first) {
             let place = place?;
             if place.nth >= cut {
                 break;
