@@ -43,8 +43,27 @@ impl Wait {
 }
 
 impl LedgerDir {
+    /// Opens the ledger for reading, and warns where its end is missing.
     pub(crate) fn read(&self) -> Result<LedgerReader, Failure> {
-        self.at(|at| Ledger::open_read_only(at))
+        Ok(self.look()?.0)
+    }
+
+    /// As [`read`](Self::read); also says whether all entries are there that the signed checkpoint says were
+    /// acknowledged. A checkpoint that cannot be believed proves nothing: naming it is for verify.
+    pub(crate) fn look(&self) -> Result<(LedgerReader, bool), Failure> {
+        let reader = self.at(|at| Ledger::open_read_only(at))?;
+        let size = reader.checkpoint().map_or(0, |(_, checkpoint)| checkpoint.size);
+        let mut head = reader.head();
+        if head < size {
+            // A writer may have been at work between.
+            head = reader.refresh()?;
+        }
+        if head < size {
+            terminal::warn(&format!(
+                "the log ends with {head} entries where {size} were acknowledged"
+            ));
+        }
+        Ok((reader, head >= size))
     }
 
     /// Does something with the ledger, and with its passphrase where its key file has one.
@@ -83,19 +102,6 @@ impl LedgerDir {
             Some(passphrase) => options.passphrase(passphrase),
             None => options,
         })
-    }
-
-    /// Whether all entries are there that the signed checkpoint says were acknowledged; if not, it warns. A checkpoint
-    /// that cannot be believed proves nothing: naming it is for verify.
-    pub(crate) fn is_whole(&self, reader: &LedgerReader) -> Result<bool, Failure> {
-        let size = reader.checkpoint().map_or(0, |(_, checkpoint)| checkpoint.size);
-        let head = reader.refresh()?;
-        if head < size {
-            terminal::warn(&format!(
-                "the log ends with {head} entries where {size} were acknowledged"
-            ));
-        }
-        Ok(head >= size)
     }
 
     /// Opens the ledger in this process, once no other writes to it.

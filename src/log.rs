@@ -65,8 +65,7 @@ const CHUNK: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let reader = ledger.read()?;
-    let whole = ledger.is_whole(&reader)?;
+    let (reader, whole) = ledger.look()?;
     let mut head = reader.head();
     let mut printer = Printer {
         out: terminal::out(),

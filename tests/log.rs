@@ -108,3 +108,24 @@ fn follow_prints_what_comes() {
     follow.kill().unwrap();
     follow.wait().unwrap();
 }
+
+#[test]
+fn whoever_reads_a_log_that_lost_its_end_is_told() {
+    let ledger = Ledger::new();
+    let [kept, lost] = ["kept", "lost"].map(|text| ledger.append("a", text, &[]));
+    let segment = ledger.path().join("log/00000000000000000000.log");
+    let bytes = std::fs::read_to_string(&segment).unwrap();
+    std::fs::write(&segment, &bytes[..bytes.find(r#""seq":2"#).unwrap() - 7]).unwrap();
+    let warning = "warning: the log ends with 2 entries where 3 were acknowledged";
+    for (args, code) in [
+        (vec!["log"], 1),
+        (vec!["search", "kept"], 0),
+        (vec!["show", &kept], 0),
+        (vec!["why", &kept], 0),
+        (vec!["stats"], 0),
+        (vec!["show", &lost], 1),
+    ] {
+        let said = ledger.run(&args).exits(code).err;
+        assert!(said.starts_with(warning), "{args:?}: {said}");
+    }
+}

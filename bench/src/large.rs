@@ -75,19 +75,24 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
 }
 
 fn of_openings(name: &str, seen: &[Seen], conditions: &Value) -> Vec<Figure> {
-    let mut pages = Vec::new();
-    for opening in seen {
-        let mut sorted = opening.pages_us.clone();
-        sorted.sort_by(f64::total_cmp);
-        pages.push((percentile(&sorted, 0.5), percentile(&sorted, 1.0)));
-    }
+    // The given percentile of each opening's measurements.
+    let at = |percent: f64, part: fn(&Seen) -> &Vec<f64>| -> Vec<f64> {
+        let of = |opening: &Seen| {
+            let mut sorted = part(opening).clone();
+            sorted.sort_by(f64::total_cmp);
+            percentile(&sorted, percent)
+        };
+        seen.iter().map(of).collect()
+    };
     let of = |part: fn(&Seen) -> f64| seen.iter().map(part).collect::<Vec<_>>();
-    let (p50, max): (Vec<f64>, Vec<f64>) = pages.into_iter().unzip();
     let figure = |what: &str, unit, measured: &[f64]| Figure::new(format!("{name}/{what}"), unit, measured, conditions);
     vec![
         figure("open", "ms", &of(|seen| seen.open_ms)),
-        figure("page-p50", "µs", &p50),
-        figure("page-max", "µs", &max),
+        figure("limit-p50", "µs", &at(0.5, |seen| &seen.disk_us)),
+        figure("page-p50", "µs", &at(0.5, |seen| &seen.pages_us)),
+        figure("page-max", "µs", &at(1.0, |seen| &seen.pages_us)),
+        figure("again-p50", "µs", &at(0.5, |seen| &seen.again_us)),
+        figure("again-max", "µs", &at(1.0, |seen| &seen.again_us)),
         figure("first-append", "ms", &of(|seen| seen.append_ms)),
         figure("memory-after", "MiB", &of(|seen| seen.resident_mib)),
         figure("memory-peak", "MiB", &of(|seen| seen.peak_mib)),

@@ -14,7 +14,7 @@ use std::{
 use quipu_log::{Direction, Ledger, OpenOptions};
 use serde::{Deserialize, Serialize};
 
-use super::TEXT_BYTES;
+use super::{TEXT_BYTES, files};
 use crate::{
     Result,
     ledger::Writer,
@@ -39,7 +39,12 @@ pub(super) struct Seen {
     /// Entries that were there.
     pub(super) head: u64,
     pub(super) open_ms: f64,
+    /// The first pages, each of a scope that nothing was read of before.
     pub(super) pages_us: Vec<f64>,
+    /// The same pages once more.
+    pub(super) again_us: Vec<f64>,
+    /// As many reads of the disk as a page has events, each of a line's length at a random place of the log.
+    pub(super) disk_us: Vec<f64>,
     pub(super) append_ms: f64,
     /// After the append, and the most it ever was.
     pub(super) resident_mib: f64,
@@ -109,22 +114,31 @@ fn read(path: &Path, scopes: usize, least: usize, seed: u64) -> Result<Seen> {
     let reader = ledger.reader();
     let head = reader.head();
     let mut random = Random::new(seed);
-    let mut pages_us = Vec::new();
-    for i in 0..PAGES {
-        let writer = Writer::new(random.below(scopes));
-        let direction = if i % 2 == 0 {
-            Direction::Forward
-        } else {
-            Direction::Backward
+    let first: Vec<_> = (0..PAGES).map(|_| Writer::new(random.below(scopes))).collect();
+    let pages = || -> Result<Vec<f64>> {
+        let both = [Direction::Forward, Direction::Backward];
+        let page = |(writer, direction): (&Writer, &Direction)| {
+            let begin = Instant::now();
+            let page = reader.page(writer.scope(), 0..head, *direction, PAGE_EVENTS)?;
+            let us = ms(begin) * 1e3;
+            if page.events.len() < least {
+                let (scope, events) = (writer.scope(), page.events.len());
+                return Err(format!("the first page of {scope} has {events} events, not {least}").into());
+            }
+            Ok(us)
         };
-        let begin = Instant::now();
-        let page = reader.page(writer.scope(), 0..head, direction, PAGE_EVENTS)?;
-        pages_us.push(ms(begin) * 1e3);
-        if page.events.len() < least {
-            let (scope, events) = (writer.scope(), page.events.len());
-            return Err(format!("the first page of {scope} has {events} events, not {least}").into());
-        }
-    }
+        first.iter().zip(both.iter().cycle()).map(page).collect()
+    };
+    let (pages_us, again_us) = (pages()?, pages()?);
+    let log = files::RandomReads::new(&path.join("log"))?;
+    let disk_us = (0..PAGES)
+        .map(|_| {
+            let places = log.places(&mut random, PAGE_EVENTS);
+            let begin = Instant::now();
+            log.read(&places)?;
+            Ok(ms(begin) * 1e3)
+        })
+        .collect::<Result<_>>()?;
     let draft = Writer::new(random.below(scopes)).draft(&payload(seed, TEXT_BYTES))?;
     let begin = Instant::now();
     ledger.append_blocking(draft)?;
@@ -136,6 +150,8 @@ fn read(path: &Path, scopes: usize, least: usize, seed: u64) -> Result<Seen> {
         head,
         open_ms,
         pages_us,
+        again_us,
+        disk_us,
         append_ms,
         resident_mib,
         peak_mib,

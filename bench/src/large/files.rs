@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, DirEntry, File},
-    os::unix::fs::MetadataExt,
+    num::NonZeroU64,
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
 };
 
 use rustix::fs::Advice;
 
-use crate::Result;
+use crate::{Result, payload::Random};
 
 /// Not the log's: derived from it, and rebuilt at will.
 const PROJECTIONS: &str = "projections";
@@ -50,6 +51,55 @@ pub(super) fn drop_from_cache(ledger: &Path) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Reads of the log as a page of scattered entries makes them, with nothing else around: what the disk allows.
+pub(super) struct RandomReads(Vec<(File, u64)>);
+
+impl RandomReads {
+    /// Bytes of one read: about a line's.
+    const BYTES: usize = 1_070;
+
+    /// Of the segment files in the folder.
+    pub(super) fn new(log: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(log)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let file = File::open(path)?;
+                let places = file.metadata()?.len().saturating_sub(Self::BYTES as u64);
+                if places > 0 {
+                    files.push((file, places));
+                }
+            }
+        }
+        if files.is_empty() {
+            return Err("the log has no segment to read from".into());
+        }
+        Ok(Self(files))
+    }
+
+    /// So many random places.
+    pub(super) fn places(&self, random: &mut Random, count: usize) -> Vec<(&File, u64)> {
+        let place = |_| {
+            let (file, places) = &self.0[random.below(self.0.len())];
+            (file, random.below(*places as usize) as u64)
+        };
+        (0..count).map(place).collect()
+    }
+
+    /// Reads there: all are asked for first, as quipu does.
+    pub(super) fn read(&self, places: &[(&File, u64)]) -> Result<()> {
+        let length = NonZeroU64::new(Self::BYTES as u64);
+        for (file, offset) in places {
+            rustix::fs::fadvise(file, *offset, length, Advice::WillNeed)?;
+        }
+        let mut line = [0; Self::BYTES];
+        for (file, offset) in places {
+            file.read_exact_at(&mut line, *offset)?;
+        }
+        Ok(())
+    }
 }
 
 /// All files at or below a folder's entry.
