@@ -173,6 +173,13 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
 }
 
 fn take(blob: &mut &[u8]) -> Option<u64> {
+    // Mostly it is a small one.
+    if let Some((&byte, rest)) = blob.split_first()
+        && byte < 0x80
+    {
+        *blob = rest;
+        return Some(byte.into());
+    }
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = blob.split_first()?;

@@ -248,8 +248,11 @@ impl Question {
         };
         let shelf = Shelf::load(tx, scope, shown, &asked)?;
         let places = |range: &Range<usize>| shelf.places.get(range.clone()).unwrap_or_default();
-        let mut named = vec![false; shelf.shapes.len()];
-        mark(places(&self.speakers), &mut named);
+        let mut named = Vec::new();
+        if places(&self.speakers).iter().any(|places| !places.is_empty()) {
+            named.resize(shelf.shapes.len(), false);
+            mark(places(&self.speakers), &mut named);
+        }
         let judged = |nth: usize| shelf.judged.get(nth).copied().unwrap_or(Judged::Fits);
         let scores = rank::scores(&shelf.shapes, places(&self.words), |nth| {
             let speaker = named
@@ -261,20 +264,24 @@ impl Question {
                 Judged::Fits | Judged::Barred => speaker,
             }
         });
-        let mut barred: Vec<bool> = (0..shelf.shapes.len())
-            .map(|nth| judged(nth) == Judged::Barred)
-            .collect();
+        // What the labels do not let through; empty where all may pass.
+        let mut barred = Vec::new();
         for range in &self.one_of {
-            let mut has_one = vec![false; barred.len()];
+            let mut has_one = vec![false; shelf.shapes.len()];
             mark(places(range), &mut has_one);
+            barred.resize(shelf.shapes.len(), false);
             barred
                 .iter_mut()
                 .zip(has_one)
                 .for_each(|(barred, has_one)| *barred |= !has_one);
         }
-        let documents = shelf.shapes.iter().zip(scores).zip(barred).zip(0..);
-        let matching = documents.filter_map(|(((shape, score), barred), nth)| {
-            let matches = shape.is_document() && !barred && (self.all || score > 0.0);
+        let documents = shelf.shapes.iter().zip(scores).zip(0..);
+        let matching = documents.filter_map(|((shape, score), nth)| {
+            let at = nth as usize;
+            let matches = shape.is_document()
+                && (self.all || score > 0.0)
+                && !barred.get(at).is_some_and(|barred| *barred)
+                && judged(at) != Judged::Barred;
             matches.then_some(Candidate { score, nth })
         });
         Ok(matching.collect())
