@@ -5,8 +5,8 @@ use std::{
 };
 
 use quipu_format::{
-    Finding, Given, Hash, ScopeCheck, ScopeProof, ScopeShown, ScopeStanding, VerifierKey, check, is_scope_export,
-    leaf_hash, limits,
+    Finding, Given, Hash, ScopeCheck, ScopeProof, ScopeShown, ScopeStanding, TrustedKeys, VerifierKey, check,
+    is_scope_export, leaf_hash, limits,
 };
 use quipu_log::SCOPE_FILE;
 use serde_json::{Value, json};
@@ -20,22 +20,32 @@ use crate::{
 /// Check what a ledger handed out, without the ledger
 ///
 /// A tlog-proof or a consistency proof from `quipu prove`, an event from `quipu disclose`, the report of
-/// `quipu request report`, or a scope from `quipu export scope`. What it is shows from its content. All that is needed is the ledger's verifier key, from somebody you trust:
-/// `quipu stats` prints it.
+/// `quipu request report`, or a scope from `quipu export scope`. What it is shows from its content. All that is needed is
+/// the ledger's verifier key, from somebody you trust: `quipu stats` prints it.
+///
+/// What was handed out before `quipu key rotate` is signed by the key of then, and a consistency proof may be signed by
+/// both. Give each key that you trust, oldest first: `quipu key list` prints them. What is signed by an older key than the
+/// checkpoint that it goes on from is refused.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   quipu check event.json --vkey 'example.com/agents+46acb85f+ASms…'
   quipu check event.tlog-proof --vkey 'example.com/agents+46acb85f+ASms…' --json
   quipu check exported/ --vkey 'example.com/agents+46acb85f+ASms…' --complete acme.proof
+  quipu check grown --vkey 'example.com/agents+46acb85f+ASms…' --vkey 'example.com/agents+0f31c2a7+AUxk…'
+  quipu check grown --vkeys keys.jsonl       # from `quipu key list --json > keys.jsonl`
 
 Exit codes: 0 good; 1 refused, and why; 2 it cannot be read, or is nothing that can be checked.")]
 pub(crate) struct Args {
     /// The file; or the folder of an exported scope
     file: PathBuf,
-    /// The ledger's verifier key: name+id+base64
-    #[arg(long, value_name = "KEY")]
-    vkey: VerifierKey,
+    /// The ledger's verifier key: name+id+base64. Where the key was rotated, each that is trusted, oldest first
+    #[arg(long, value_name = "KEY", required_unless_present = "vkeys")]
+    vkey: Vec<VerifierKey>,
+    /// A file with the verifier keys, oldest first: a key a line, or what `quipu key list --json` prints, which also says
+    /// which sizes each holds for
+    #[arg(long, value_name = "FILE", conflicts_with = "vkey")]
+    vkeys: Option<PathBuf>,
     /// The envelope that a proof must be about: a file
     #[arg(long, value_name = "FILE", conflicts_with = "leaf")]
     entry: Option<PathBuf>,
@@ -54,7 +64,7 @@ pub(crate) struct Args {
 const WHOLE_BYTES: u64 = limits::DISCLOSURE_BYTES as u64;
 
 pub(crate) fn execute(args: Args) -> Outcome {
-    let mut given = Given::new(&args.vkey);
+    let mut given = Given::with(keys(&args)?);
     given.leaf = match &args.entry {
         Some(file) => {
             let envelope = std::fs::read(file).map_err(|e| unreadable(file, &e))?;
@@ -75,8 +85,16 @@ pub(crate) fn execute(args: Args) -> Outcome {
     verdict(print(finding, args.json), found)
 }
 
+fn keys(args: &Args) -> Result<TrustedKeys, Failure> {
+    let Some(file) = &args.vkeys else {
+        return TrustedKeys::new(args.vkey.iter().cloned()).map_err(|why| Failure::cannot(why.to_string()));
+    };
+    let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
+    TrustedKeys::parse(&text).map_err(|why| Failure::cannot(format!("{}: {why}", file.display())))
+}
+
 /// What a file shows, or why it is refused.
-fn read(path: &Path, given: &Given<'_>) -> Result<Result<Finding, String>, Failure> {
+fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
     let file = File::open(path).map_err(|e| unreadable(path, &e))?;
     let bytes = file.metadata().map_err(|e| unreadable(path, &e))?.len();
     let mut file = BufReader::with_capacity(64 << 10, file);
@@ -97,9 +115,11 @@ fn read(path: &Path, given: &Given<'_>) -> Result<Result<Finding, String>, Failu
 }
 
 /// What the export of a scope and the proof of where that scope stands show together.
-fn complete(export: &Path, proof: &Path, given: &Given<'_>) -> Result<Result<Finding, String>, Failure> {
+fn complete(export: &Path, proof: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
     let text = std::fs::read_to_string(proof).map_err(|e| unreadable(proof, &e))?;
-    let standing = text.parse::<ScopeProof>().and_then(|proof| proof.verify(given.key));
+    let standing = text
+        .parse::<ScopeProof>()
+        .and_then(|proof| proof.verify_with(&given.keys));
     let standing = match standing {
         Ok(standing) => standing,
         Err(why) => return Ok(Err(format!("{}: {why}", proof.display()))),
@@ -123,7 +143,7 @@ fn complete(export: &Path, proof: &Path, given: &Given<'_>) -> Result<Result<Fin
 fn scope(
     file: &mut dyn BufRead,
     bytes: u64,
-    given: &Given<'_>,
+    given: &Given,
     standing: Option<&ScopeStanding>,
 ) -> io::Result<Result<ScopeShown, String>> {
     let mut all = standing.map(ScopeStanding::follow);
@@ -142,7 +162,7 @@ fn scope(
             return Ok(Err("a line has no end, is too long, or is not UTF-8".to_owned()));
         };
         let went_on = match &mut check {
-            None => ScopeCheck::begin(text, given.key).map(|begun| check = Some(begun)),
+            None => ScopeCheck::begin(text, &given.keys).map(|begun| check = Some(begun)),
             Some(check) => check.entry(text).and_then(|event| match &mut all {
                 Some(all) => all.entry(&event.envelope, event.hash),
                 None => Ok(()),

@@ -29,8 +29,8 @@ enum What {
     /// Give the ledger another key of the same name
     ///
     /// An entry that the old key signs for names the new one, and from then on checkpoints are signed with that. Whoever
-    /// holds the old verifier key follows to the new one by that entry. The old private key is overwritten. No process may
-    /// be writing to the ledger.
+    /// holds the old verifier key follows to the new one by that entry. The old private key is overwritten. Where a process
+    /// writes to the ledger, that process does it, and goes on.
     #[command(after_help = "\
 Examples:
   quipu key rotate

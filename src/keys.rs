@@ -34,10 +34,10 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Seal the key file under another passphrase, or its first one, or none
+    /// Seal the files of secrets, `keys` and `signer`, under another passphrase, or their first one, or none
     ///
-    /// The file is written anew and the old one overwritten. Copies of it that were made before stay as they are, and open
-    /// with what they had. No process may be writing to the ledger.
+    /// The files are written anew and the old ones overwritten. Copies of them that were made before stay as they are, and
+    /// open with what they had. No process may be writing to the ledger.
     #[command(after_help = "\
 Examples:
   quipu keys passphrase --new-file new.txt                                 the first one
@@ -65,8 +65,14 @@ fn change(new_file: Option<&Path>, wait: &Wait, dir: &LedgerDir) -> Outcome {
     dir.at(|at| quipu_log::set_passphrase(at, new.as_ref(), wait.time()))?;
     let mut out = terminal::out();
     match new {
-        Some(_) => writeln!(out, "{GOOD}sealed{GOOD:#} the key file under the new passphrase")?,
-        None => writeln!(out, "{GOOD}opened{GOOD:#} the key file: its secrets are in clear")?,
+        Some(_) => writeln!(
+            out,
+            "{GOOD}sealed{GOOD:#} the key file and the signer under the new passphrase"
+        )?,
+        None => writeln!(
+            out,
+            "{GOOD}opened{GOOD:#} the key file and the signer: their secrets are in clear"
+        )?,
     }
     out.flush()?;
     good()

@@ -23,6 +23,7 @@ mod ledger;
 mod log;
 mod operator;
 mod passphrase;
+mod project;
 mod prove;
 mod question;
 mod recover;
@@ -87,6 +88,7 @@ enum Command {
     Search(search::Args),
     Context(context::Args),
     Why(why::Args),
+    Project(project::Args),
     Verify(verify::Args),
     Witness(witness::Args),
     Prove(prove::Args),
@@ -127,6 +129,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Context(args) => context::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
+        Command::Project(args) => project::execute(args, ledger),
         Command::Verify(args) => verify::execute(args, ledger),
         Command::Witness(args) => witness::execute(args, ledger),
         Command::Prove(args) => prove::execute(args, ledger),

@@ -144,16 +144,18 @@ fn print(all: &Printed<'_>) -> std::io::Result<()> {
         )?;
     }
     for erased in &verification.erasures {
-        let who = erased
-            .operator
-            .as_ref()
-            .map_or("the host, who claims it", |who| who.as_str());
+        let who = match (&erased.operator, &erased.refused) {
+            (Some(operator), _) => operator.as_str(),
+            (None, None) => "the host, who claims it",
+            (None, Some(_)) => "nobody who may",
+        };
         let (id, scope, count) = (erased.id, &erased.erasure.scope, erased.erasure.count());
         writeln!(out, "{DIM}  {id}  {} by {who}: {count} of {scope}{DIM:#}", erased.ts)?;
     }
     for finding in &verification.findings {
         let verdict = match finding.verdict {
             Verdict::ErasureNotCarriedOut => "erasure not carried out",
+            Verdict::ErasureWithoutAuthority => "erasure without authority",
             _ => "tampered or missing",
         };
         let [first, last] = finding.nths;

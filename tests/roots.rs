@@ -2,7 +2,7 @@
 
 mod driver;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use driver::{Ledger, quipu, run};
 
@@ -80,4 +80,98 @@ fn a_rotated_key_is_listed_and_what_was_proved_before_stays_good() {
     run(quipu().args(["check", "--vkey", &new]).arg(&proof)).exits(1);
     run(ledger.command(["prove", &event, "--out"]).arg(&proof)).good();
     run(quipu().args(["check", "--vkey", &new]).arg(&proof)).good();
+}
+
+/// Whatever was handed out before a rotation and after it, and what goes from the one to the other.
+#[test]
+fn what_is_signed_by_several_keys_is_checked_with_all_of_them() {
+    let ledger = Ledger::new();
+    let mut event = ledger.append("customer:acme", "kept", &[]);
+    let kept = ledger.file("kept", fs::read(ledger.path().join("checkpoint")).unwrap());
+    let mut handed_out = Vec::new();
+    let mut keys = vec![vkey(&ledger)];
+    for turn in 0..3 {
+        if turn > 0 {
+            ledger.run(["key", "rotate"]).good();
+            keys.push(vkey(&ledger));
+            event = ledger.append("customer:acme", "after", &[]);
+        }
+        let scope = ["customer:acme", "--fresh"];
+        for (name, args) in [
+            ("proof", vec!["prove", &event]),
+            ("scope", [&["prove", "--scope"], &scope[..]].concat()),
+            ("event", vec!["disclose", &event]),
+        ] {
+            let file = ledger.beside(&format!("{name}-{turn}"));
+            run(ledger.command(args).arg("--out").arg(&file)).good();
+            handed_out.push((turn, file));
+        }
+        let export = ledger.beside(&format!("export-{turn}"));
+        run(ledger.command(["export", "scope", "customer:acme"]).arg(&export)).good();
+        handed_out.push((turn, export));
+    }
+    let newer = ledger.file("newer", fs::read(ledger.path().join("checkpoint")).unwrap());
+    let prove = |old: &Path, name: &str| {
+        let file = ledger.beside(name);
+        run(ledger
+            .command(["prove", "--consistency"])
+            .arg(old)
+            .arg("--out")
+            .arg(&file))
+        .good();
+        file
+    };
+    let grown = prove(&kept, "grown");
+    let check = |file: &Path, keys: &[&String]| {
+        let mut check = quipu();
+        check.arg("check").arg(file);
+        for key in keys {
+            check.args(["--vkey", key]);
+        }
+        run(&mut check)
+    };
+    let all: Vec<_> = keys.iter().collect();
+    for (turn, file) in &handed_out {
+        check(file, &all).good();
+        check(file, &[&keys[*turn]]).good();
+        let others: Vec<_> = keys.iter().filter(|key| **key != keys[*turn]).collect();
+        let why = check(file, &others).exits(1).out;
+        assert!(why.contains("none of the 2 keys fits"), "{why}");
+    }
+    // The proof goes from what the first key signed to what the last one did.
+    check(&grown, &all).good();
+    check(&grown, &[&keys[0], &keys[2]]).good();
+    for key in &keys {
+        check(&grown, &[key]).exits(1);
+    }
+    let why = check(&grown, &[&keys[2], &keys[0]]).exits(1).out;
+    assert!(why.contains("oldest first"), "{why}");
+
+    // The list says which sizes each holds for, and that is held to.
+    let listed = ledger.run(["key", "list", "--json"]).good().out;
+    let check_by = |keys: String, file: &Path| {
+        let keys = ledger.file("keys.jsonl", keys);
+        run(quipu().arg("check").arg(file).arg("--vkeys").arg(keys))
+    };
+    check_by(listed.clone(), &grown).good();
+    for (_, file) in &handed_out {
+        check_by(listed.clone(), file).good();
+    }
+    check_by(keys.join("\n"), &grown).good();
+    let entries: u64 = fs::read_to_string(&newer)
+        .unwrap()
+        .lines()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let later = listed.replace("\"until\":null", &format!("\"until\":{}", entries - 1));
+    assert_ne!(later, listed);
+    let why = check_by(later, &grown).exits(1).out;
+    assert!(why.contains("holds for"), "{why}");
+
+    // A key twice, none, a file that holds none.
+    check(&grown, &[&keys[0], &keys[0]]).exits(2).tells(&["twice"]);
+    check(&grown, &[]).exits(2);
+    check_by("hello".into(), &grown).exits(2).tells(&["line 1"]);
 }

@@ -80,6 +80,10 @@ fn no_part_names_what_it_must_not_know() {
         ("projections/src", &["wasmtime", "cap_std"]),
         ("host/src", &["cap_std", "rusqlite"]),
         ("guest/src", &["quipu_format", "quipu_log", "wasmtime"]),
+        (
+            "guest/projection/src",
+            &["quipu_format", "quipu_log", "quipu_guest", "wasmtime"],
+        ),
         ("src", &["cap_std", "rusqlite", "wasmtime"]),
     ];
     let mut wrong = Vec::new();
@@ -104,6 +108,7 @@ fn dependencies_point_one_way() {
     let allowed = [
         ("format", &[][..]),
         ("guest", &[]),
+        ("guest/projection", &[]),
         ("log", &["quipu-format"]),
         ("projections", &["quipu-format", "quipu-log"]),
         ("host", &["quipu-format", "quipu-log", "quipu-projections"]),

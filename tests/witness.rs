@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use driver::{Ledger, Ran, root, run};
+use quipu_format::{Hash, Signer};
 
 /// A key of cosignatures that nobody here can sign with.
 const STRANGE: &str = "witness.example/strange+44087868+BAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
@@ -240,15 +242,60 @@ fn what_is_no_signature_is_refused_and_changes_nothing() {
     );
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let number = group.iter().fold(0_u32, |n, byte| n << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            let digit = (digit <= group.len()).then(|| DIGITS[(number >> (18 - 6 * digit)) as usize & 63]);
-            text.push(digit.map_or('=', char::from));
+/// A witness that signs here: its key, and its line for a checkpoint's text.
+fn cosigned_by(name: &str, seed: u8, text: &str) -> (String, String) {
+    let signer = Signer::new(name, [seed; 32]).unwrap();
+    let public = signer.verifier_key().to_string();
+    let public = BASE64_STANDARD.decode(public.splitn(3, '+').nth(2).unwrap()).unwrap();
+    let key = [&[4], &public[1..]].concat();
+    let digest = Hash::of(&[name.as_bytes(), b"\n", &key]);
+    let hex: String = digest.0[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    // What a witness signs has the form of a note's text.
+    let note = signer.sign(&format!("cosignature/v1\ntime 5\n{text}"));
+    let signature = note.trim_end().rsplit(' ').next().unwrap();
+    let signature = BASE64_STANDARD.decode(signature).unwrap();
+    let data = [&digest.0[..4], &5_u64.to_be_bytes(), &signature[4..]].concat();
+    (
+        format!("{name}+{hex}+{}", base64(&key)),
+        format!("\u{2014} {name} {}\n", base64(&data)),
+    )
+}
+
+#[test]
+fn a_quorum_counts_each_witness_once_and_none_that_did_not_sign() {
+    let ledger = Ledger::new();
+    ledger.append("scope:a", "the first", &[]);
+    let note = fs::read_to_string(ledger.path().join("checkpoint")).unwrap();
+    let text = &note[..note.find("\n\n").unwrap() + 1];
+    let (one, one_signed) = cosigned_by("witness.example/one", 1, text);
+    let (two, two_signed) = cosigned_by("witness.example/two", 2, text);
+    // The same key under another name.
+    let (again, again_signed) = cosigned_by("witness.example/again", 1, text);
+    let (absent, _) = cosigned_by("witness.example/absent", 3, text);
+    let keep = |lines: &str| fs::write(ledger.path().join("cosigned"), format!("{note}{lines}")).unwrap();
+    let verify = |quorum: &str, witnesses: &[&str]| {
+        let mut verify = ledger.command(["verify", "--quorum", quorum]);
+        for key in witnesses {
+            verify.args(["--witness", key]);
         }
+        run(&mut verify)
+    };
+    keep(&format!("{one_signed}{two_signed}{again_signed}"));
+    verify("2", &[&one, &two]).good();
+    verify("2", &[&one, &absent, &two]).good();
+    for too_few in [&[&*one][..], &[&one, &one], &[&one, &again], &[&one, &absent]] {
+        let said = verify("2", too_few).exits(1).out;
+        assert!(said.contains("1 of the witnesses named signed"), "{said}");
+        verify("1", too_few).good();
     }
-    text
+    // A signature of another checkpoint is bad, and not merely absent.
+    let (_, other) = cosigned_by("witness.example/two", 2, &text.replacen("\n2\n", "\n3\n", 1));
+    keep(&format!("{one_signed}{other}"));
+    verify("1", &[&one]).good();
+    let said = verify("1", &[&one, &two]).exits(1).out;
+    assert!(said.contains("is bad"), "{said}");
+}
+
+fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
 }

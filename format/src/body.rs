@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{Error, Result, limits, seal::TAG_BYTES, unique::Unique};
+use crate::{Error, Result, limits, seal::TAG_BYTES, unique::Checked, usual_json};
 
 /// Where something was learned. It is sealed in the body and erased together with the payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Body {
         if payload.len() > limits::BODY_BYTES {
             return Err(too_large(payload.len()));
         }
-        serde_json::from_str::<Unique>(payload).map_err(refused)?;
+        serde_json::from_str::<Checked>(payload).map_err(refused)?;
         let payload = RawValue::from_string(payload.trim().to_owned()).map_err(refused)?;
         let body = Self { source, payload };
         body.check()?;
@@ -72,6 +72,9 @@ impl Body {
 
     /// Refuses what [`parse`](Self::parse) refuses, and keeps nothing.
     pub fn check_plaintext(plaintext: &[u8]) -> Result<()> {
+        if is_usual(plaintext) {
+            return Ok(());
+        }
         Read::parse(plaintext).map(drop)
     }
 
@@ -99,6 +102,13 @@ impl<'a> Read<'a> {
     }
 }
 
+/// Whether a plaintext is surely that of a body: one without a source, whose payload is of the usual sort.
+fn is_usual(plaintext: &[u8]) -> bool {
+    let text = std::str::from_utf8(plaintext).ok();
+    let payload = text.and_then(|text| text.strip_prefix(r#"{"payload":"#)?.strip_suffix('}'));
+    payload.is_some_and(usual_json::is_object)
+}
+
 fn check_payload(payload: &RawValue) -> Result<()> {
     if payload.get().starts_with('{') {
         Ok(())
@@ -124,7 +134,7 @@ impl PartialEq for Body {
 mod tests {
     use super::*;
 
-    fn source(extra: Value) -> Source {
+    fn source_of(extra: Value) -> Source {
         let Value::Object(extra) = extra else {
             panic!("the extra members are an object")
         };
@@ -139,7 +149,7 @@ mod tests {
     #[test]
     fn a_payload_keeps_its_bytes() {
         let text = r#"{"b" : 1.50, "a":"\u0061"}"#;
-        let body = Body::new(Some(source(serde_json::json!({"lang":"de"}))), &format!(" {text}\n")).unwrap();
+        let body = Body::new(Some(source_of(serde_json::json!({"lang":"de"}))), &format!(" {text}\n")).unwrap();
         let bytes = body.to_bytes().unwrap();
         let expected =
             r#"{"source":{"channel":"telegram","conversationId":"c1","lang":"de"},"payload":"#.to_owned() + text + "}";
@@ -177,10 +187,10 @@ mod tests {
             serde_json::json!({"channel":"x"}),
             serde_json::json!({"messageId":"x", "conversationId":"x"}),
         ] {
-            assert!(Body::new(Some(source(extra)), "{}").unwrap().to_bytes().is_err());
+            assert!(Body::new(Some(source_of(extra)), "{}").unwrap().to_bytes().is_err());
         }
         assert!(
-            Body::new(Some(source(serde_json::json!({ "deep": deep }))), "{}")
+            Body::new(Some(source_of(serde_json::json!({ "deep": deep }))), "{}")
                 .unwrap()
                 .to_bytes()
                 .is_err()
@@ -199,6 +209,26 @@ mod tests {
         assert!(Body::new(None, &payload(limits::BODY_BYTES)).is_err());
     }
 
+    proptest::proptest! {
+        /// A body is not refused by whoever reads it and passed by whoever checks it, nor the other way round.
+        #[test]
+        fn what_is_checked_is_what_is_read(
+            text in "\\PC{0,20}",
+            source: bool,
+            changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..12_usize), 0..3),
+        ) {
+            let source = source.then(|| source_of(serde_json::json!({"lang": "de"})));
+            let payload = serde_json::json!({"text": text, "n": [1, -2, 0.5], "o": {}}).to_string();
+            let mut bytes = Body::new(source, &payload).unwrap().to_bytes().unwrap();
+            proptest::prop_assert!(Body::check_plaintext(&bytes).is_ok());
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = b"\"\\{}[],:0 a\xff"[byte];
+            }
+            proptest::prop_assert_eq!(Body::check_plaintext(&bytes).is_ok(), Body::parse(&bytes).is_ok());
+        }
+    }
+
     #[test]
     fn an_opened_body_of_another_form_is_refused() {
         for text in [
@@ -209,6 +239,7 @@ mod tests {
             "\u{0}",
         ] {
             assert!(Body::parse(text.as_bytes()).is_err(), "{text}");
+            assert!(Body::check_plaintext(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

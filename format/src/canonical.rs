@@ -3,10 +3,12 @@
 
 // Long because the one form of an envelope, read field by field.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ulid::Ulid;
 
-use crate::{Actor, Envelope, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, id::is_identifier, limits};
+use crate::{
+    Actor, Envelope, EventId, Hash, IdempotencyKey, Kind, RunId, Scope, Timestamp, base64url, id::identifier_bytes,
+    limits,
+};
 
 /// An [`Envelope`] without `sys`, whose names stand in the bytes that it was read from: all that following the chain and
 /// opening the body need. Members mean what the envelope's do.
@@ -35,6 +37,7 @@ impl<'a> EnvelopeRef<'a> {
         if bytes.len() > limits::ENVELOPE_BYTES {
             return None;
         }
+        let whole = std::str::from_utf8(bytes).ok()?;
         let mut rest = Rest(bytes);
         rest.skip(br#"{"v":1,"seq":"#)?;
         let seq = rest.number().filter(|seq| *seq <= limits::LAST_SEQ)?;
@@ -43,7 +46,7 @@ impl<'a> EnvelopeRef<'a> {
         rest.skip(br#"","ts":""#)?;
         let ts = rest.timestamp()?;
         rest.skip(br#"","actor":""#)?;
-        let actor = rest.identifier()?;
+        let actor = rest.identifier(whole)?;
         let run = match rest.skip(br#","run":""#) {
             Some(()) => {
                 let run = RunId(rest.ulid()?);
@@ -53,9 +56,9 @@ impl<'a> EnvelopeRef<'a> {
             None => None,
         };
         rest.skip(br#","kind":""#)?;
-        let kind = rest.identifier()?;
+        let kind = rest.identifier(whole)?;
         rest.skip(br#","scope":""#)?;
-        let scope = rest.identifier()?;
+        let scope = rest.identifier(whole)?;
         rest.skip(br#","nth":"#)?;
         let nth = u32::try_from(rest.number()?).ok()?;
         rest.skip(br#","prev":""#)?;
@@ -196,24 +199,19 @@ impl<'a> Rest<'a> {
         Some(decimal(digits))
     }
 
-    /// An identifier up to the next quote, which is passed over. It has nothing that JSON escapes.
-    fn identifier(&mut self) -> Option<&'a str> {
-        let within = &self.0[..self.0.len().min(limits::IDENTIFIER_BYTES + 1)];
-        let end = within.iter().position(|&byte| byte == b'"')?;
-        let text = std::str::from_utf8(&self.0[..end]).ok()?;
-        self.0 = &self.0[end + 1..];
-        is_identifier(text).then_some(text)
+    /// An identifier up to the next quote, which is passed over. It has nothing that JSON escapes. `whole` is the text that
+    /// ends with what has not been read.
+    fn identifier(&mut self, whole: &'a str) -> Option<&'a str> {
+        let start = whole.len() - self.0.len();
+        let text = whole.get(start..start + identifier_bytes(self.0)?)?;
+        self.0 = self.0[text.len()..].strip_prefix(b"\"")?;
+        Some(text)
     }
 
     fn base64<const BYTES: usize>(&mut self) -> Option<[u8; BYTES]> {
         let (text, rest) = self.0.split_at_checked((BYTES * 4).div_ceil(3))?;
-        let mut bytes = [0; BYTES];
-        match BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(read) if read == BYTES => {}
-            _ => return None,
-        }
         self.0 = rest;
-        Some(bytes)
+        base64url::decode(text)
     }
 
     /// 26 digits of Crockford's alphabet in upper case, the first of which is at most 7.
@@ -316,7 +314,8 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-fn decimal(digits: &[u8]) -> u64 {
+/// The number that digits are, of which there are few enough.
+pub(crate) fn decimal(digits: &[u8]) -> u64 {
     digits
         .iter()
         .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))

@@ -1,29 +1,34 @@
-//! Checking what a ledger hands out, with nothing but its verifier key. What a text is shows from how it begins.
+//! Checking what a ledger hands out, with nothing but its verifier keys. What a text is shows from how it begins.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 
 use crate::{
     Checkpoint, ConsistencyProof, Disclosure, Envelope, Error, Hash, InclusionProof, Result, ScopeCheck, ScopeProof,
-    ScopeShown, ScopeStanding, VerifierKey, consistency, disclosure, leaf_hash,
+    ScopeShown, ScopeStanding, TrustedKeys, VerifierKey, consistency, disclosure, leaf_hash,
     report::{self, Report},
     scope_export, scope_proof,
 };
 
 /// What a check is made with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Given<'a> {
-    /// The ledger's verifier key, from somebody who is trusted.
-    pub key: &'a VerifierKey,
+pub struct Given {
+    /// The ledger's verifier keys, from somebody who is trusted.
+    pub keys: TrustedKeys,
     /// The leaf hash of the entry that a proof must be about. Needed where the proof does not bring the entry.
     pub leaf: Option<Hash>,
 }
 
-impl<'a> Given<'a> {
-    /// The key alone.
-    pub fn new(key: &'a VerifierKey) -> Self {
-        Self { key, leaf: None }
+impl Given {
+    /// The ledger's only key.
+    pub fn new(key: &VerifierKey) -> Self {
+        Self::with(key.clone().into())
+    }
+
+    /// The keys that the ledger has had, as far as they are trusted.
+    pub fn with(keys: TrustedKeys) -> Self {
+        Self { keys, leaf: None }
     }
 }
 
@@ -41,7 +46,7 @@ pub struct Finding {
 /// A kind of text that can be checked.
 struct Kind {
     begins: &'static str,
-    check: fn(&str, &Given<'_>) -> Result<Finding>,
+    check: fn(&str, &Given) -> Result<Finding>,
 }
 
 /// All of them. A kind has a line here, a function below, and a module for the rest.
@@ -73,7 +78,7 @@ const KINDS: &[Kind] = &[
 ];
 
 /// Checks a text. None: it is none of the kinds that are known. An error says why it is refused.
-pub fn check(text: &[u8], given: &Given<'_>) -> Option<Result<Finding>> {
+pub fn check(text: &[u8], given: &Given) -> Option<Result<Finding>> {
     let kind = KINDS.iter().find(|kind| text.starts_with(kind.begins.as_bytes()))?;
     let text = std::str::from_utf8(text).map_err(|_| Error::new("the text is not UTF-8"));
     Some(text.and_then(|text| (kind.check)(text, given)))
@@ -84,7 +89,7 @@ pub fn is_scope_export(beginning: &[u8]) -> bool {
     beginning.starts_with(scope_export::BEGINNING.as_bytes())
 }
 
-fn tlog_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
+fn tlog_proof(text: &str, given: &Given) -> Result<Finding> {
     let proof: InclusionProof = text.parse()?;
     let brought = proof.extra.as_deref().map(leaf_hash);
     let leaf = match (given.leaf, brought) {
@@ -97,7 +102,7 @@ fn tlog_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
         }
         (given, brought) => given.or(brought).unwrap_or_else(Hash::of_nothing),
     };
-    let checkpoint = proof.verify(&leaf, given.key)?;
+    let checkpoint = proof.verify(&leaf, given.keys.of(&proof.checkpoint)?)?;
     let mut facts = Vec::new();
     if let Some(envelope) = &proof.extra {
         let envelope = Envelope::parse(envelope)?;
@@ -109,8 +114,10 @@ fn tlog_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
     Ok(Finding::new("tlog-proof", shows, facts, &checkpoint))
 }
 
-fn consistency_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
-    let (old, new) = text.parse::<ConsistencyProof>()?.verify(given.key)?;
+fn consistency_proof(text: &str, given: &Given) -> Result<Finding> {
+    let proof: ConsistencyProof = text.parse()?;
+    let (old, new) = given.keys.of_both(&proof.old, &proof.new)?;
+    let (old, new) = proof.verify_with(old, new)?;
     let shows = format!(
         "the ledger {} only grew from {} to {} entries",
         new.origin, old.size, new.size
@@ -119,8 +126,9 @@ fn consistency_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
     Ok(Finding::new("consistency proof", shows, facts, &new))
 }
 
-fn disclosed_event(text: &str, given: &Given<'_>) -> Result<Finding> {
-    let (event, checkpoint) = text.parse::<Disclosure>()?.verify(given.key)?;
+fn disclosed_event(text: &str, given: &Given) -> Result<Finding> {
+    let disclosure: Disclosure = text.parse()?;
+    let (event, checkpoint) = disclosure.verify(given.keys.of(&disclosure.proof.checkpoint)?)?;
     if given.leaf.is_some_and(|leaf| leaf != event.hash) {
         return Err(Error::new("it discloses another entry than the one that was given"));
     }
@@ -136,11 +144,13 @@ fn disclosed_event(text: &str, given: &Given<'_>) -> Result<Finding> {
     ))
 }
 
-fn completion_report(text: &str, given: &Given<'_>) -> Result<Finding> {
-    let report = Report::open(text.as_bytes(), given.key)?;
+fn completion_report(text: &str, given: &Given) -> Result<Finding> {
+    let key = given.keys.signer_of(text)?;
+    let report = Report::open(text.as_bytes(), key)?;
+    given.keys.check_size(key, report.size)?;
     let shows = format!(
         "the ledger {} reports on request {}: {} entries were erased, by {} acts that are in it",
-        given.key.name(),
+        given.keys.name(),
         report.request.id,
         report.entries,
         report.erased.len()
@@ -152,20 +162,20 @@ fn completion_report(text: &str, given: &Given<'_>) -> Result<Finding> {
     })
 }
 
-fn scope(text: &str, given: &Given<'_>) -> Result<Finding> {
+fn scope(text: &str, given: &Given) -> Result<Finding> {
     let text = text
         .strip_suffix('\n')
         .ok_or_else(|| Error::new("the last line has no end"))?;
     let mut lines = text.split('\n');
-    let mut check = ScopeCheck::begin(lines.next().unwrap_or_default(), given.key)?;
+    let mut check = ScopeCheck::begin(lines.next().unwrap_or_default(), &given.keys)?;
     for line in lines {
         check.entry(line)?;
     }
     Ok(check.end()?.into())
 }
 
-fn scope_proof(text: &str, given: &Given<'_>) -> Result<Finding> {
-    Ok(text.parse::<ScopeProof>()?.verify(given.key)?.into())
+fn scope_proof(text: &str, given: &Given) -> Result<Finding> {
+    Ok(text.parse::<ScopeProof>()?.verify_with(&given.keys)?.into())
 }
 
 impl From<ScopeStanding> for Finding {

@@ -28,6 +28,10 @@ impl ConsistencyProof {
 
     /// The same where the ledger's key was rotated between the two.
     pub fn verify_with(&self, old: &VerifierKey, new: &VerifierKey) -> Result<(Checkpoint, Checkpoint)> {
+        if old.name() != new.name() {
+            let message = format!("the keys are of two ledgers, {} and {}", old.name(), new.name());
+            return Err(Error::new(message));
+        }
         let open = |what: &str, note: &str, key: &VerifierKey| {
             Checkpoint::open(note.as_bytes(), key).map_err(|e| Error::new(format!("the {what} checkpoint: {e}")))
         };

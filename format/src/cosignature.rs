@@ -120,3 +120,26 @@ pub fn add_checkpoint(old: u64, proof: &[Hash], note: &str) -> String {
         .collect();
     format!("old {old}\n{hashes}\n{note}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_with_more_signatures_than_a_note_has_is_refused() {
+        let key = WitnessKey {
+            name: "example.com/witness".into(),
+            id: [0; 4],
+            key: ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key(),
+        };
+        let line = format!("\u{2014} somebody {}\n", BASE64_STANDARD.encode([1; 12]));
+        let find = |lines: usize| key.find("text\n", &line.repeat(lines));
+        assert_eq!(find(limits::NOTE_SIGNATURES).unwrap(), None);
+        assert!(
+            find(limits::NOTE_SIGNATURES + 1)
+                .unwrap_err()
+                .to_string()
+                .contains("too many")
+        );
+    }
+}

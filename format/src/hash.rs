@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, text};
+use crate::{Error, Result, base64url, text};
 
 /// Characters of a hash's text.
 pub(crate) const TEXT_BYTES: usize = 43;
@@ -62,11 +62,9 @@ impl FromStr for Hash {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut bytes = [0; 32];
-        match BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(32) => Ok(Self(bytes)),
-            _ => Err(Error::new("a hash is 32 bytes in unpadded base64url, 43 characters")),
-        }
+        let bytes = base64url::decode(text.as_bytes());
+        let refused = || Error::new("a hash is 32 bytes in unpadded base64url, 43 characters");
+        bytes.map(Self).ok_or_else(refused)
     }
 }
 

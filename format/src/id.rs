@@ -29,10 +29,15 @@ fn check_identifier(what: &str, text: &str) -> Result<()> {
 
 /// Whether it is one, of whatever sort.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    (1..=limits::IDENTIFIER_BYTES).contains(&bytes.len())
-        && bytes[0].is_ascii_alphanumeric()
-        && bytes.iter().all(|&byte| OF_IDENTIFIERS[usize::from(byte)])
+    identifier_bytes(text.as_bytes()) == Some(text.len())
+}
+
+/// How many of the first bytes are an identifier. None: they begin none, or one that is too long.
+pub(crate) fn identifier_bytes(bytes: &[u8]) -> Option<usize> {
+    let of = bytes.iter().take(limits::IDENTIFIER_BYTES + 1);
+    let length = of.take_while(|&&byte| OF_IDENTIFIERS[usize::from(byte)]).count();
+    let begins = bytes.first()?.is_ascii_alphanumeric();
+    (begins && length <= limits::IDENTIFIER_BYTES).then_some(length)
 }
 
 /// Bytes that identifiers are made of.
@@ -139,6 +144,11 @@ identifier!(
     /// A legal hold, as the operator names it: `hold-2026-7`.
     HoldId,
     "a hold"
+);
+identifier!(
+    /// The name that an operator gave to a projection component: `decisions-per-week`.
+    ProjectionName,
+    "a projection's name"
 );
 
 impl Scope {

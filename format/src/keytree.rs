@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive};
 use sha2::block_api::compress256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Erasure, Error, Result, limits};
+use crate::{Erasure, Error, Result, blocks, limits};
 
 /// HKDF `info` that turns a node's secret into its two children's: 64 bytes, left ‖ right.
 const CHILDREN: &[u8] = b"quipu 1 children";
@@ -171,12 +171,7 @@ impl KeyTree {
     /// average where entries are taken in order, forwards or backwards.
     pub fn secret_via(&self, nth: u32, path: &mut KeyPath) -> Option<EntrySecret> {
         let node = self.covering(nth)?;
-        let mut pair = Pair::default();
-        expand(path.leaf_secret(node, nth), ENTRY, &mut pair);
-        Some(EntrySecret {
-            salt: *half(&pair, 0),
-            key: *half(&pair, 1),
-        })
+        Some(path.entry_secret(node, nth))
     }
 
     /// Destroys the secrets of these entries. Erasing again what is erased changes nothing. If more than
@@ -251,39 +246,60 @@ pub struct KeyPath {
     start: Option<KeyNode>,
     /// The entry that it leads to.
     nth: u32,
-    /// Both children of each node on the way, the start's first.
+    /// Both children of each node on the way, the start's first; those of ways before are left behind them, to be written
+    /// over.
     pairs: Vec<Pair>,
+    /// How many are on the way.
+    known: usize,
+    /// Kept, for overwriting it after each step would take as long as some of the hashing.
+    scratch: Box<Scratch>,
 }
 
 impl KeyPath {
-    /// The secret of leaf `nth` under `node`, which covers it.
-    fn leaf_secret<'a>(&'a mut self, node: &'a KeyNode, nth: u32) -> &'a [u8; 32] {
+    /// The secret of entry `nth`, whose leaf is under `node`.
+    fn entry_secret(&mut self, node: &KeyNode, nth: u32) -> EntrySecret {
+        self.lead_to(node, nth);
+        let leaf = match self.pairs[..self.known].last() {
+            Some(pair) => half(pair, nth & 1),
+            None => node.secret(),
+        };
+        let mut secret = EntrySecret {
+            salt: [0; 32],
+            key: [0; 32],
+        };
+        self.scratch.expand(leaf, ENTRY, [&mut secret.salt, &mut secret.key]);
+        secret
+    }
+
+    /// Makes it the way to leaf `nth` under `node`, which covers it.
+    fn lead_to(&mut self, node: &KeyNode, nth: u32) {
         let depth = usize::from(node.depth);
         match &self.start {
             Some(start) if start.depth == node.depth && start.secret == node.secret => {
                 // The node at depth d is on both ways, and its pair of use, if the first d bits agree.
                 let agree = (self.nth ^ nth).leading_zeros() as usize;
-                self.pairs.truncate((agree + 1).saturating_sub(depth));
+                self.known = self.known.min((agree + 1).saturating_sub(depth));
             }
             _ => {
-                self.pairs.clear();
+                self.known = 0;
                 // Once and for all, so that growing leaves no copies behind.
-                self.pairs.reserve_exact(usize::from(LEAF_DEPTH));
+                self.pairs.reserve_exact(usize::from(LEAF_DEPTH) - self.pairs.len());
                 self.start = Some(node.clone());
             }
         }
         self.nth = nth;
         let bit = |depth: usize| (nth >> (usize::from(LEAF_DEPTH) - depth)) & 1;
-        for depth in depth + self.pairs.len()..usize::from(LEAF_DEPTH) {
-            self.pairs.push(Pair::default());
-            if let Some((pair, above)) = self.pairs.split_last_mut() {
-                let parent = above.last().map_or(node.secret(), |pair| half(pair, bit(depth)));
-                expand(parent, CHILDREN, pair);
+        for depth in depth + self.known..usize::from(LEAF_DEPTH) {
+            if self.known == self.pairs.len() {
+                self.pairs.push(Pair::default());
             }
+            let (above, below) = self.pairs.split_at_mut(self.known);
+            if let Some(pair) = below.first_mut() {
+                let parent = above.last().map_or(node.secret(), |pair| half(pair, bit(depth)));
+                self.scratch.expand(parent, CHILDREN, pair.each_mut());
+            }
+            self.known += 1;
         }
-        self.pairs
-            .last()
-            .map_or(node.secret(), |pair| half(pair, bit(usize::from(LEAF_DEPTH))))
     }
 }
 
@@ -295,80 +311,83 @@ impl fmt::Debug for KeyPath {
 
 pub(crate) type Pair = Zeroizing<[[u8; 32]; 2]>;
 
-/// HKDF-Expand with SHA-256 (RFC 5869, 2.3) to 64 bytes, by SHA-256's compression function: a label this short fits one
-/// block with all that HMAC (RFC 2104) adds, and most of the time of opening entries in order goes here.
+/// HKDF-Expand with SHA-256 (RFC 5869, 2.3) to 64 bytes.
 pub(crate) fn expand(secret: &[u8; 32], label: &[u8], pair: &mut Pair) {
-    let mut scratch = Scratch {
-        block: [INNER_PAD; BLOCK_BYTES],
-        inner: START,
-        outer: START,
-        state: START,
-    };
-    let Scratch {
-        block,
-        inner,
-        outer,
-        state,
-    } = &mut scratch;
-    block.iter_mut().zip(secret).for_each(|(byte, secret)| *byte ^= secret);
-    compress256(inner, std::slice::from_ref(block));
-    block.iter_mut().for_each(|byte| *byte ^= INNER_PAD ^ OUTER_PAD);
-    compress256(outer, std::slice::from_ref(block));
-    for number in 0..2 {
-        // What came out before ‖ label ‖ number.
-        let before = if number == 0 { 0 } else { 32 };
-        block[..before].copy_from_slice(&pair[0][..before]);
-        block[before..before + label.len()].copy_from_slice(label);
-        block[before + label.len()] = number as u8 + 1;
-        *state = *inner;
-        compress_last(state, block, before + label.len() + 1);
-        put_words(state, &mut block[..32]);
-        *state = *outer;
-        compress_last(state, block, 32);
-        put_words(state, &mut pair[number]);
-    }
+    Scratch::default().expand(secret, label, pair.each_mut());
 }
 
-/// What is overwritten when an expansion is done: all of it follows from the secret.
+/// Room to expand in. All of it follows from the secret, and it is overwritten when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Scratch {
-    block: [u8; BLOCK_BYTES],
+    block: [u8; blocks::BYTES],
+    /// The last block of an outer digest, whose first half changes.
+    last: [u8; blocks::BYTES],
     inner: [u32; 8],
     outer: [u32; 8],
     state: [u32; 8],
 }
 
-/// Ends a digest, into whose state one block has gone, with the first `length` bytes of `block`; what is behind them is
-/// overwritten.
-fn compress_last(state: &mut [u32; 8], block: &mut [u8; BLOCK_BYTES], length: usize) {
-    let bits = 8 * (BLOCK_BYTES + length) as u64;
-    block[length..].fill(0);
-    block[length] = 0x80;
-    block[BLOCK_BYTES - 8..].copy_from_slice(&bits.to_be_bytes());
-    compress256(state, std::slice::from_ref(block));
+impl Default for Scratch {
+    fn default() -> Self {
+        let mut last = [0; blocks::BYTES];
+        end(&mut last, 32);
+        Self {
+            block: [0; blocks::BYTES],
+            last,
+            inner: blocks::START,
+            outer: blocks::START,
+            state: blocks::START,
+        }
+    }
 }
 
-fn put_words(words: &[u32; 8], bytes: &mut [u8]) {
-    for (four, word) in bytes.chunks_exact_mut(4).zip(words) {
-        four.copy_from_slice(&word.to_be_bytes());
+impl Scratch {
+    /// By SHA-256's compression function: a label this short, at most 22 bytes, fits one block with all that HMAC (RFC 2104)
+    /// adds, and most of the time of opening entries in order goes here.
+    fn expand(&mut self, secret: &[u8; 32], label: &[u8], pair: [&mut [u8; 32]; 2]) {
+        let Self {
+            block,
+            last,
+            inner,
+            outer,
+            state,
+        } = self;
+        *block = [INNER_PAD; blocks::BYTES];
+        block.iter_mut().zip(secret).for_each(|(byte, secret)| *byte ^= secret);
+        *inner = blocks::START;
+        compress256(inner, std::slice::from_ref(block));
+        block.iter_mut().for_each(|byte| *byte ^= INNER_PAD ^ OUTER_PAD);
+        *outer = blocks::START;
+        compress256(outer, std::slice::from_ref(block));
+        let mut before: &[u8] = &[];
+        for (number, half) in (1..).zip(pair) {
+            // What came out before ‖ label ‖ number.
+            *block = [0; blocks::BYTES];
+            let (length, labelled) = (before.len() + label.len() + 1, &mut block[before.len()..]);
+            labelled[..label.len()].copy_from_slice(label);
+            labelled[label.len()] = number;
+            block[..before.len()].copy_from_slice(before);
+            end(block, length);
+            *state = *inner;
+            compress256(state, std::slice::from_ref(block));
+            blocks::put_words(state, &mut last[..32]);
+            *state = *outer;
+            compress256(state, std::slice::from_ref(last));
+            blocks::put_words(state, half);
+            before = half;
+        }
     }
+}
+
+/// Ends a digest of one block and this one, of which `length` bytes are the last.
+fn end(block: &mut [u8; blocks::BYTES], length: usize) {
+    let bits = 8 * (blocks::BYTES + length) as u64;
+    block[length] = blocks::END;
+    block[blocks::BYTES - 8..].copy_from_slice(&bits.to_be_bytes());
 }
 
 const INNER_PAD: u8 = 0x36;
 const OUTER_PAD: u8 = 0x5c;
-/// Bytes that SHA-256 compresses at once (FIPS 180-4, 5.2.1).
-const BLOCK_BYTES: usize = 64;
-/// What SHA-256 begins with (FIPS 180-4, 5.3.3).
-const START: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
 
 fn half(pair: &Pair, bit: u32) -> &[u8; 32] {
     let [left, right] = &**pair;

@@ -8,6 +8,8 @@
 //! envelope and the opened body together.
 
 mod act;
+mod base64url;
+mod blocks;
 mod body;
 mod canonical;
 mod check;
@@ -28,6 +30,7 @@ pub mod limits;
 mod line;
 mod mac;
 mod note;
+mod projection;
 mod proof;
 pub mod report;
 mod request;
@@ -40,7 +43,9 @@ mod seal;
 mod text;
 mod time;
 pub mod tree;
+mod trusted;
 mod unique;
+mod usual_json;
 
 pub use act::{Act, ActId};
 pub use body::{Body, Source};
@@ -56,13 +61,14 @@ pub use error::{Error, Result};
 pub use event::{Content, Event};
 pub use hash::{Hash, leaf_hash};
 pub use hold::{Held, Hold, Release};
-pub use id::{Actor, EventId, HoldId, Kind, RequestId, RunId, Scope, Subject};
+pub use id::{Actor, EventId, HoldId, Kind, ProjectionName, RequestId, RunId, Scope, Subject};
 pub use key_lock::{KeyCost, KeyLock};
 pub use keytree::{EntrySecret, KeyNode, KeyPath, KeyTree};
 pub use limits::Limits;
 pub use line::{Line, checksum, encode_line, end_line, line_bytes, push_sealed};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};
+pub use projection::{ProjectionChange, ProjectionSetting};
 pub use proof::InclusionProof;
 pub use request::{Closing, Request, RequestChange, RequestOutcome};
 pub use retention::{Policy, RetentionChange, ScopePattern};
@@ -72,3 +78,4 @@ pub use scope_root::ScopeRoot;
 pub use scope_tree::{PathEnd, ScopePath, ScopeState, ScopeTree, scope_key};
 pub use seal::{commitment, open, open_in_place, seal, seal_in_place};
 pub use time::Timestamp;
+pub use trusted::TrustedKeys;

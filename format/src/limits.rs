@@ -50,12 +50,18 @@ pub const GOVERNED: usize = 10_000;
 pub const RETENTION_DAYS: u32 = 36_500;
 /// Stretches of entries that the record of one run names as read, over all its scopes; a stretch takes 24 bytes.
 pub const READ_RANGES: usize = 4_096;
+/// Patterns of scopes that a projection component may be fed by: they fit an entry's `sys`.
+pub const PROJECTION_SCOPES: usize = 64;
+/// Bytes of the state that a projection component gives to be kept, and of its answer to a question.
+pub const SNAPSHOT_BYTES: usize = 16 << 20;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.
 pub const NOTE_BYTES: usize = 1_000_000;
 /// Bytes of a witness's answer: a few lines of signatures.
 pub const WITNESS_ANSWER_BYTES: u64 = 16 << 10;
+/// Verifier keys of one ledger that something is checked with: one more for each rotation.
+pub const TRUSTED_KEYS: usize = 1_000;
 /// Signatures on a signed note.
 pub const NOTE_SIGNATURES: usize = 100;
 /// Bytes of a disclosure, and of a line of a scope's export: a body and an envelope of which every byte is escaped, and a

@@ -1,7 +1,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use base64_simd::STANDARD;
 
-use crate::{Error, Result, limits, seal::TAG_BYTES};
+use crate::{Error, Result, canonical, limits, seal::TAG_BYTES};
 
 /// Hexadecimal digits of the checksum.
 const CRC_DIGITS: usize = 8;
@@ -148,9 +148,8 @@ pub fn checksum(bytes: &[u8]) -> [u8; CRC_DIGITS] {
 
 /// A number as Rust prints it, at most the highest `seq`.
 fn decimal(text: &[u8]) -> Option<u64> {
-    let canonical =
-        matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= 16 && text.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(text).ok().filter(|_| canonical)?.parse().ok()?;
+    let is_one = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= 16 && text.iter().all(u8::is_ascii_digit);
+    let number = is_one.then(|| canonical::decimal(text))?;
     (number <= limits::LAST_SEQ).then_some(number)
 }
 

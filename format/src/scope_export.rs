@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Checkpoint, Content, Envelope, Error, Event, Hash, Result, Scope, VerifierKey, disclosure, leaf_hash, limits,
+    Checkpoint, Content, Envelope, Error, Event, Hash, Result, Scope, TrustedKeys, disclosure, leaf_hash, limits,
     proof::MOST_HASHES, tree,
 };
 
@@ -96,7 +96,7 @@ pub struct ScopeShown {
 
 impl ScopeCheck {
     /// Reads the first line, its line feed left out, and checks the checkpoint's signature.
-    pub fn begin(first: &str, key: &VerifierKey) -> Result<Self> {
+    pub fn begin(first: &str, keys: &TrustedKeys) -> Result<Self> {
         let header: ScopeHeader = read("the first line", first)?;
         if header.quipu != NAME {
             return Err(Error::new(format!(
@@ -104,7 +104,7 @@ impl ScopeCheck {
                 header.quipu
             )));
         }
-        let checkpoint = Checkpoint::open(header.checkpoint.as_bytes(), key)?;
+        let checkpoint = Checkpoint::open(header.checkpoint.as_bytes(), keys.of(&header.checkpoint)?)?;
         Ok(Self {
             header,
             checkpoint,

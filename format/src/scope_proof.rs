@@ -3,8 +3,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Checkpoint, Envelope, Error, Hash, InclusionProof, Result, Scope, ScopePath, ScopeRoot, ScopeState, VerifierKey,
-    leaf_hash, scope_key,
+    Checkpoint, Envelope, Error, Hash, InclusionProof, Result, Scope, ScopePath, ScopeRoot, ScopeState, TrustedKeys,
+    VerifierKey, leaf_hash, scope_key,
 };
 
 /// What every proof of a scope begins with.
@@ -48,6 +48,12 @@ impl ScopeProof {
             path,
             proof: proof.to_string(),
         }
+    }
+
+    /// As [`verify`](Self::verify), by the key among several that signed the checkpoint.
+    pub fn verify_with(&self, keys: &TrustedKeys) -> Result<ScopeStanding> {
+        let proof: InclusionProof = self.proof.parse()?;
+        self.verify(keys.of(&proof.checkpoint)?)
     }
 
     /// Checks the checkpoint's signature, that the root's entry is in its tree, and that the root says where the scope

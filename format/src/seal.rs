@@ -4,7 +4,7 @@ use aes_gcm::{
     aes::{Aes256Enc, cipher::consts::U12},
 };
 
-use crate::{EntrySecret, Error, Hash, Result, Scope};
+use crate::{EntrySecret, Error, Hash, Result, Scope, limits};
 
 /// Bytes of the tag that AES-GCM adds.
 pub(crate) const TAG_BYTES: usize = 16;
@@ -29,7 +29,11 @@ pub fn seal(secret: &EntrySecret, scope: &Scope, nth: u32, plaintext: &[u8]) -> 
 pub fn seal_in_place(secret: &EntrySecret, scope: &Scope, nth: u32, body: &mut Vec<u8>) -> Hash {
     let commitment = commitment(&secret.salt, body);
     let tag = Aes256Gcm::new((&secret.key).into())
-        .encrypt_inout_detached(&nonce(&commitment), &associated(scope, nth), body.as_mut_slice().into())
+        .encrypt_inout_detached(
+            &nonce(&commitment),
+            Associated::new(scope, nth).bytes(),
+            body.as_mut_slice().into(),
+        )
         .expect("a plaintext is shorter than the 64 GiB that AES-GCM takes");
     body.extend_from_slice(&tag);
     commitment
@@ -56,7 +60,7 @@ pub fn open_in_place(
     Aes256Gcm::new((&secret.key).into())
         .decrypt_inout_detached(
             &nonce(commitment),
-            &associated(scope, nth),
+            Associated::new(scope, nth).bytes(),
             body.as_mut_slice().into(),
             &Tag::<Aes256Gcm>::from(tag),
         )
@@ -81,8 +85,25 @@ fn nonce(commitment: &Hash) -> Nonce<Aes256Gcm> {
     nonce.into()
 }
 
-fn associated(scope: &Scope, nth: u32) -> Vec<u8> {
-    [scope.as_str().as_bytes(), &nth.to_be_bytes()].concat()
+/// Scope and number of an entry, to which its body is bound.
+struct Associated {
+    room: [u8; limits::IDENTIFIER_BYTES + 4],
+    length: usize,
+}
+
+impl Associated {
+    fn new(scope: &Scope, nth: u32) -> Self {
+        let scope = scope.as_str().as_bytes();
+        let mut room = [0; _];
+        room[..scope.len()].copy_from_slice(scope);
+        room[scope.len()..][..4].copy_from_slice(&nth.to_be_bytes());
+        let length = scope.len() + 4;
+        Self { room, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.room[..self.length]
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +165,10 @@ mod tests {
     /// `nth` has a fixed width, so that no other scope and `nth` give the same associated data.
     #[test]
     fn associated_data_is_the_scope_and_nth_in_four_bytes() {
-        assert_eq!(associated(&Scope::new("a1").unwrap(), 0x0203), b"a1\x00\x00\x02\x03");
+        assert_eq!(
+            Associated::new(&Scope::new("a1").unwrap(), 0x0203).bytes(),
+            b"a1\x00\x00\x02\x03"
+        );
     }
 
     #[test]

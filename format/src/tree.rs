@@ -1,6 +1,8 @@
 //! The Merkle tree over all entries (RFC 6962, section 2.1), its proofs, and its hash tiles (C2SP `tlog-tiles`).
 
-use crate::{Error, Hash, Result};
+use sha2::block_api::compress256;
+
+use crate::{Error, Hash, Result, blocks};
 
 /// Hashes in a full tile, and the leaves below one hash of the next level.
 pub const TILE_WIDTH: usize = 256;
@@ -9,7 +11,20 @@ const TILE_HEIGHT: u32 = 8;
 
 /// Hash of a node above the leaves: SHA-256(01 ‖ left ‖ right).
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Hash::of(&[&[1], &left.0, &right.0])
+    // 65 bytes are two blocks, one byte of which is in the second.
+    const BITS: u16 = 65 * 8;
+    let mut both = [[0; blocks::BYTES]; 2];
+    let [first, last] = &mut both;
+    first[0] = 1;
+    first[1..33].copy_from_slice(&left.0);
+    first[33..].copy_from_slice(&right.0[..31]);
+    (last[0], last[1]) = (right.0[31], blocks::END);
+    last[blocks::BYTES - 2..].copy_from_slice(&BITS.to_be_bytes());
+    let mut state = blocks::START;
+    compress256(&mut state, &both);
+    let mut hash = Hash([0; 32]);
+    blocks::put_words(&state, &mut hash.0);
+    hash
 }
 
 /// Root of a complete subtree over these hashes.
@@ -69,10 +84,18 @@ impl Frontier {
 
     /// Appends a leaf, by its hash.
     pub fn push(&mut self, leaf: Hash) {
+        self.push_seen(leaf, |_, _| {});
+    }
+
+    /// The same, and gives `see` the root of each complete subtree that ends with the leaf, and its height: the leaf itself
+    /// at 0, the largest last.
+    pub fn push_seen(&mut self, leaf: Hash, mut see: impl FnMut(u32, Hash)) {
         let mut hash = leaf;
-        for _ in 0..self.size.trailing_ones() {
+        see(0, hash);
+        for below in 0..self.size.trailing_ones() {
             if let Some(left) = self.roots.pop() {
                 hash = node_hash(&left, &hash);
+                see(below + 1, hash);
             }
         }
         self.roots.push(hash);
@@ -94,6 +117,19 @@ pub trait TileHashes {
     /// complete subtree over the leaves from `i × 256^L` to `(i + 1) × 256^L`. What is asked for lies within one tile,
     /// and is complete in a tree of the size that a proof is made for.
     fn read(&self, level: u8, first: u64, count: usize) -> std::result::Result<Vec<Hash>, Self::Error>;
+
+    /// Root of the complete subtree over 2^height leaves at this index among those of its height: made of a tile's hashes,
+    /// unless whoever has it says so here.
+    fn complete(&self, height: u32, index: u64) -> std::result::Result<Hash, Self::Error> {
+        let above = height % TILE_HEIGHT;
+        let hashes = self.read((height / TILE_HEIGHT) as u8, index << above, 1 << above)?;
+        assert_eq!(
+            hashes.len(),
+            1 << above,
+            "a tile gives as many hashes as were asked for"
+        );
+        Ok(subtree_root(&hashes))
+    }
 }
 
 /// Root of the tree's first `size` leaves.
@@ -250,22 +286,10 @@ fn range_roots<T: TileHashes>(from: u64, to: u64, tiles: &T) -> std::result::Res
     let mut at = from;
     while at < to {
         let height = (to - at).ilog2();
-        roots.push(complete_root(height, at >> height, tiles)?);
+        roots.push(tiles.complete(height, at >> height)?);
         at += 1 << height;
     }
     Ok(roots)
-}
-
-/// Root of the complete subtree of 2^height leaves at this index among those of its height.
-fn complete_root<T: TileHashes>(height: u32, index: u64, tiles: &T) -> std::result::Result<Hash, T::Error> {
-    let above = height % TILE_HEIGHT;
-    let hashes = tiles.read((height / TILE_HEIGHT) as u8, index << above, 1 << above)?;
-    assert_eq!(
-        hashes.len(),
-        1 << above,
-        "a tile gives as many hashes as were asked for"
-    );
-    Ok(subtree_root(&hashes))
 }
 
 /// Root over complete subtrees, the largest first.
@@ -279,4 +303,31 @@ fn join(roots: impl DoubleEndedIterator<Item = Hash>) -> Hash {
 /// The largest power of two below `leaves`, which is at least 2.
 fn split(leaves: u64) -> u64 {
     1 << (leaves - 1).ilog2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_the_hash_of_one_and_both_sides() {
+        for number in 0..100_u8 {
+            let [left, right] = [[1, number], [number, 2]].map(|bytes| Hash::of(&[&bytes]));
+            assert_eq!(node_hash(&left, &right), Hash::of(&[&[1], &left.0, &right.0]));
+        }
+    }
+
+    #[test]
+    fn every_complete_subtree_is_seen_once() {
+        let leaves: Vec<Hash> = (0..200_u8).map(|number| Hash::of(&[&[number]])).collect();
+        let (mut frontier, mut seen) = (Frontier::new(), vec![0; 9]);
+        for leaf in &leaves {
+            frontier.push_seen(*leaf, |height, hash| {
+                let (width, number) = (1 << height, &mut seen[height as usize]);
+                assert_eq!(hash, subtree_root(&leaves[*number * width..][..width]));
+                *number += 1;
+            });
+        }
+        assert_eq!(seen, [200, 100, 50, 25, 12, 6, 3, 1, 0]);
+    }
 }

@@ -331,6 +331,40 @@ fn what_is_larger_than_any_disclosure_is_not_read() {
     assert!(refused(limits::DISCLOSURE_BYTES + 1).contains("more than 4194304 bytes"));
 }
 
+/// No tree has so many entries that a proof needs more than 63 hashes.
+#[test]
+fn a_proof_of_more_hashes_than_any_tree_needs_is_refused() {
+    let log = Log::new(30);
+    let told = |text: String, hashes: usize| {
+        let why = found(&text).unwrap_err();
+        assert_eq!(why.contains("more than 63 hashes"), hashes > 63, "{hashes}: {why}");
+    };
+    for hashes in [63, 64] {
+        let many = vec![Hash::of_nothing(); hashes];
+        let (mut proof, mut grown) = (log.proof(3, 30), log.consistency(4, 30));
+        let mut disclosure = log.disclosure(3, 30);
+        (proof.hashes, grown.hashes, disclosure.proof.hashes) = (many.clone(), many.clone(), many.clone());
+        told(proof.to_string(), hashes);
+        told(grown.to_string(), hashes);
+        told(disclosure.to_string(), hashes);
+        let mut export = log.export(0, 30, &[]);
+        let mut line: ScopeLine = serde_json::from_str(&export[1]).unwrap();
+        line.proof = many;
+        export[1] = line.to_line();
+        told(export.concat(), hashes);
+    }
+}
+
+#[test]
+fn a_consistency_proof_of_more_than_three_notes_is_not_read() {
+    let log = Log::new(9);
+    let text = log.consistency(4, 9).to_string();
+    let large = |bytes: usize| text.replacen("@v1\n", &format!("@v1\n{}\n", "x".repeat(bytes - text.len() - 1)), 1);
+    let refused = |bytes: usize| found(&large(bytes)).unwrap_err();
+    assert!(refused(3 * limits::NOTE_BYTES).contains("not 32 bytes"));
+    assert!(refused(3 * limits::NOTE_BYTES + 1).contains("too large"));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_a_check_panic(kind in 0..4_usize, text in "(\\PC|\n|[{}\":,]){0,80}", at in any::<prop::sample::Index>()) {

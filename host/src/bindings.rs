@@ -28,3 +28,13 @@ pub mod observer {
         },
     });
 }
+
+/// World `projection`: the types of `agent`.
+#[cfg(feature = "recall")]
+pub mod projection {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "projection",
+        with: { "quipu:memory/types": super::agent::quipu::memory::types },
+    });
+}

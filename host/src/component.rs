@@ -19,6 +19,11 @@ struct Parts {
     imports: Vec<String>,
     foreign_imports: Vec<String>,
     exports: Vec<String>,
+    /// It exports a function `handle`.
+    handles: bool,
+    /// It exports the interface `fold`.
+    #[cfg_attr(not(feature = "recall"), expect(dead_code, reason = "nothing is derived"))]
+    folds: bool,
 }
 
 impl AgentComponent {
@@ -28,14 +33,8 @@ impl AgentComponent {
     /// Refused is what exports no function `handle`. Imports are listed, and not judged: an application may offer
     /// more than memory.
     pub fn new(wasm: &[u8]) -> Result<Self> {
-        let bytes = match kind_of(wasm) {
-            Some(Wasm::Component) => wasm.to_vec(),
-            Some(Wasm::Module) => componentise(wasm)?,
-            None => return Err(refused("the file is not WebAssembly: it does not begin with \\0asm")),
-        };
-        let (parts, is_agent) =
-            Parts::read(bytes).map_err(|error| refused(format!("the component cannot be read: {error}")))?;
-        if !is_agent {
+        let parts = Parts::of(wasm)?;
+        if !parts.handles {
             return Err(refused(
                 "the component exports no function `handle`: build it for world `agent` or `observer` of quipu:memory",
             ));
@@ -81,12 +80,66 @@ impl AgentComponent {
     }
 }
 
+/// The bytes of a projection component: a fold of events that imports no function. Cheap to clone.
+#[cfg(feature = "recall")]
+#[derive(Clone)]
+pub struct ProjectionComponent(Arc<Parts>);
+
+#[cfg(feature = "recall")]
+impl ProjectionComponent {
+    /// Takes a component, or a core module with a component-type section, which it turns into a component.
+    ///
+    /// Refused is what does not export the interface `fold`, and what imports anything but the interface `types`, which
+    /// has no function: it could do more than derive.
+    pub fn new(wasm: &[u8]) -> Result<Self> {
+        let parts = Parts::of(wasm)?;
+        if !parts.folds {
+            return Err(refused(
+                "the component does not export the interface fold: build it for world `projection` of quipu:memory",
+            ));
+        }
+        let carries_functions = |name: &&String| name.contains(':') && memory_interface(name) != Some("types");
+        let wanted: Vec<_> = parts.imports.iter().filter(carries_functions).cloned().collect();
+        match wanted.is_empty() && parts.foreign_imports.is_empty() {
+            true => Ok(Self(Arc::new(parts))),
+            false => Err(refused(format!(
+                "the component wants more than to derive, and is not used: it imports {}",
+                if wanted.is_empty() {
+                    parts.foreign_imports
+                } else {
+                    wanted
+                }
+                .join(", ")
+            ))),
+        }
+    }
+
+    /// The component. It is what the digest is of, what the engine compiles and what the ledger keeps.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// SHA-256 of the component.
+    pub fn sha256(&self) -> Hash {
+        self.0.sha256
+    }
+}
+
 impl Parts {
-    /// Reads the outer type, and whether a function `handle` is exported. It is read from the binary and not by way of
+    fn of(wasm: &[u8]) -> Result<Self> {
+        let bytes = match kind_of(wasm) {
+            Some(Wasm::Component) => wasm.to_vec(),
+            Some(Wasm::Module) => componentise(wasm)?,
+            None => return Err(refused("the file is not WebAssembly: it does not begin with \\0asm")),
+        };
+        Self::read(bytes).map_err(|error| refused(format!("the component cannot be read: {error}")))
+    }
+
+    /// Reads the outer type. It is read from the binary and not by way of
     /// WIT: what decodes WIT trusts the component to come of a toolchain, and this one may come from anybody.
-    fn read(bytes: Vec<u8>) -> Result<(Self, bool), BinaryReaderError> {
+    fn read(bytes: Vec<u8>) -> Result<Self, BinaryReaderError> {
         let (mut imports, mut foreign_imports, mut exports) = (Vec::new(), Vec::new(), Vec::new());
-        let mut is_agent = false;
+        let (mut handles, mut folds) = (false, false);
         let mut validator = Validator::new();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(&bytes) {
@@ -113,31 +166,40 @@ impl Parts {
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
                         let export = export?;
-                        is_agent |= export.name.name == "handle" && export.kind == ComponentExternalKind::Func;
-                        exports.push(export.name.name.to_owned());
+                        let name = export.name.name;
+                        handles |= name == "handle" && export.kind == ComponentExternalKind::Func;
+                        folds |= interface(name) == Some("fold") && export.kind == ComponentExternalKind::Instance;
+                        exports.push(name.to_owned());
                     }
                 }
                 _ => {}
             }
         }
         let sha256 = Hash::of(&[&bytes]);
-        let parts = Self {
+        Ok(Self {
             bytes,
             sha256,
             imports,
             foreign_imports,
             exports,
-        };
-        Ok((parts, is_agent))
+            handles,
+            folds,
+        })
     }
 }
 
-/// The interface of `quipu:memory` 0.1 that the name means; none if it means something else.
+/// The interface of `quipu:memory` 0.1 that the name means and an agent may import; none if it means something else.
 fn memory_interface(name: &str) -> Option<&'static str> {
+    let named = interface(name)?;
+    INTERFACES.into_iter().find(|ours| *ours == named)
+}
+
+/// What a name calls an interface of `quipu:memory` 0.1, whether there is one of that name or not.
+fn interface(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix("quipu:memory/")?.split_once('@')?;
     let patch = version.strip_prefix("0.1.")?;
     let is_number = !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
-    INTERFACES.into_iter().find(|ours| is_number && *ours == interface)
+    is_number.then_some(interface)
 }
 
 enum Wasm {
@@ -230,7 +292,7 @@ mod tests {
         let error = AgentComponent::new(&wasm).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Component);
         assert!(error.to_string().contains("handle"), "{error}");
-        let (parts, _) = Parts::read(wasm).unwrap();
+        let parts = Parts::read(wasm).unwrap();
         assert_eq!(parts.foreign_imports, ["a:b/c"]);
     }
 

@@ -27,6 +27,12 @@ pub(crate) fn new(limits: &Limits) -> Result<Engine> {
     })
 }
 
+/// An engine whose instances are few and allocated one by one.
+#[cfg(feature = "recall")]
+pub(crate) fn on_demand() -> Result<Engine> {
+    Engine::new(&config()).map_err(failed)
+}
+
 /// What makes runs interruptible, and the same on every machine: with it, executing a recorded run again gives the
 /// same drafts. An application with an engine of its own starts from here.
 pub fn config() -> Config {

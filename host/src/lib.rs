@@ -100,10 +100,14 @@ mod lifecycle;
 mod limiter;
 mod linker;
 mod memory;
+#[cfg(feature = "recall")]
+mod projector;
 mod read;
 mod recall;
 mod record;
 mod refusal;
+#[cfg(feature = "recall")]
+mod registry;
 mod run;
 mod runtime;
 mod ticker;
@@ -111,14 +115,20 @@ mod transcript;
 
 pub use agent::AgentPre;
 pub use component::AgentComponent;
+#[cfg(feature = "recall")]
+pub use component::ProjectionComponent;
 pub use ctx::{QuipuCtx, QuipuCtxView, Reader};
 pub use engine::config;
 pub use error::{Error, ErrorKind, Result};
 pub use grant::{DEFAULT_KINDS, Grant};
 pub use linker::{add_observer_to_linker, add_to_linker};
 pub use memory::Memory;
+#[cfg(feature = "recall")]
+pub use projector::{ProjectionAnswer, Projector};
 pub use quipu_format::Limits;
 pub use refusal::Refusal;
+#[cfg(feature = "recall")]
+pub use registry::{Added, add_projection, projections_of, remove_projection};
 pub use run::{Outcome, RunReport};
 pub use runtime::{Agent, Runtime};
 pub use ticker::{TICK, Ticker};

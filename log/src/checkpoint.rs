@@ -1,22 +1,22 @@
 //! The file `checkpoint`: the newest signed tree head.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use quipu_format::{
     Checkpoint, Hash, Signer,
-    tree::{self, Frontier},
+    tree::{self, Frontier, TileHashes},
 };
 
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, LedgerReader, Result,
     cover::{self, Cover},
     disk::{Access, Folder},
+    edge::Edge,
     heads::Heads,
-    manifest::Manifest,
     merging::Merger,
     reader::ReadState,
     recent::Recent,
-    reserve,
+    reserve, rotation,
     sidecar::Sidecar,
     tree_files::{TreeFiles, TreeWriter},
     verifier_keys::VerifierKeys,
@@ -32,12 +32,6 @@ pub(crate) fn read(folder: &Folder, key: &VerifierKeys) -> Result<(String, Check
     Ok(cover.filter(|cover| cover.1.size > filed.1.size).unwrap_or(filed))
 }
 
-/// The ledger's keys, if they have been rotated since these were read.
-fn newer_keys(folder: &Folder, keys: &VerifierKeys) -> Option<VerifierKeys> {
-    let newer = Manifest::read(folder).ok()?.verifier_key;
-    (newer != *keys && newer.has(keys)).then_some(newer)
-}
-
 fn read_filed(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint)> {
     let Some(note) = folder.read(FILE, 64 << 10)? else {
         let message = "the file checkpoint is missing, and a ledger has one from its first entry on: restore it from \
@@ -49,10 +43,7 @@ fn read_filed(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint
             format!("the file checkpoint is not one that this ledger signed ({why}): restore it from a backup");
         Error::new(ErrorKind::Tampered, message)
     };
-    let checkpoint = key
-        .open(&note)
-        .or_else(|e| newer_keys(folder, key).map_or(Err(e), |keys| keys.open(&note)))
-        .map_err(bad)?;
+    let checkpoint = key.open(&note).map_err(bad)?;
     let note = String::from_utf8(note).map_err(|_| bad("it is not text".into()))?;
     Ok((note, checkpoint))
 }
@@ -63,8 +54,28 @@ pub(crate) struct Signed {
     pub(crate) note: String,
     /// What it says.
     pub(crate) checkpoint: Checkpoint,
-    /// The hashes of its tree.
-    pub(crate) hashes: Arc<TreeFiles>,
+    /// The hashes of its tree, and of what has followed since.
+    hashes: Arc<TreeFiles>,
+    edge: Arc<RwLock<Edge>>,
+}
+
+impl TileHashes for Signed {
+    type Error = Error;
+
+    fn read(&self, level: u8, first: u64, count: usize) -> Result<Vec<Hash>> {
+        self.hashes.read(level, first, count)
+    }
+
+    fn complete(&self, height: u32, index: u64) -> Result<Hash> {
+        match lock(&self.edge).node(height, index) {
+            Some(hash) => Ok(hash),
+            None => self.hashes.complete(height, index),
+        }
+    }
+}
+
+fn lock(edge: &RwLock<Edge>) -> RwLockReadGuard<'_, Edge> {
+    edge.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Signs tree heads, and gives full segments their sidecars. A checkpoint leaves the process only after it is synced, so
@@ -72,7 +83,10 @@ pub(crate) struct Signed {
 pub(crate) struct Publisher {
     state: Arc<ReadState>,
     signer: Signer,
-    frontier: Frontier,
+    /// Position of an entry that names the next signer, which signs for all that includes it.
+    succession: Option<u64>,
+    /// Shared with those who make proofs.
+    edge: Arc<RwLock<Edge>>,
     tree: TreeWriter,
     /// Size of the one in the file `checkpoint`.
     filed: u64,
@@ -88,11 +102,12 @@ impl Publisher {
     /// A publisher that goes on from a tree whose hashes are on disk.
     pub(crate) fn new(state: Arc<ReadState>, signer: Signer, frontier: Frontier) -> Result<Self> {
         let tree = TreeWriter::resume(&state.folder, frontier.size())?;
-        let filed = read_filed(&state.folder, &state.manifest.verifier_key);
+        let filed = read_filed(&state.folder, &state.manifest().verifier_key);
         Ok(Self {
             state,
             signer,
-            frontier,
+            succession: None,
+            edge: Arc::new(RwLock::new(Edge::new(&frontier))),
             tree,
             filed: filed.map_or(0, |(_, checkpoint)| checkpoint.size),
             cover: None,
@@ -104,7 +119,7 @@ impl Publisher {
 
     /// Entries whose leaf hashes were added.
     pub(crate) fn size(&self) -> u64 {
-        self.frontier.size()
+        lock(&self.edge).size()
     }
 
     /// The newest checkpoint on disk.
@@ -112,12 +127,13 @@ impl Publisher {
         if let Some(newest) = &self.newest {
             return Ok(newest.clone());
         }
-        let (note, checkpoint) = read(&self.state.folder, &self.state.manifest.verifier_key)?;
+        let (note, checkpoint) = self.state.checkpoint()?;
         let hashes = self.hashes()?;
         let newest = Arc::new(Signed {
             note,
             checkpoint,
             hashes,
+            edge: self.edge.clone(),
         });
         self.newest = Some(newest.clone());
         Ok(newest)
@@ -125,13 +141,13 @@ impl Publisher {
 
     /// Adds a durable entry's leaf hash. Nothing is written, so nothing can fail and leave a leaf out.
     pub(crate) fn push(&mut self, leaf: Hash) {
-        self.frontier.push(leaf);
+        self.edge.write().unwrap_or_else(PoisonError::into_inner).push(leaf);
         self.tree.push(leaf);
     }
 
     /// The file `checkpoint` does not cover all.
     pub(crate) fn is_behind(&self) -> bool {
-        self.filed < self.frontier.size()
+        self.filed < self.size()
     }
 
     /// Writes the tree's hashes and then, if it covers less, a new file `checkpoint`; returns when it is durable.
@@ -156,7 +172,7 @@ impl Publisher {
             self.cover = Some(Cover::create(&self.state.folder)?);
             return Ok(());
         };
-        if self.newest()?.checkpoint.size < self.frontier.size() {
+        if self.newest()?.checkpoint.size < self.size() {
             self.tree.flush()?;
             let signed = self.sign()?;
             if !Cover::fits(&signed.note) {
@@ -204,17 +220,32 @@ impl Publisher {
         })
     }
 
+    /// The entry at a position, whose leaf hash is added from now on, names the next signer.
+    pub(crate) fn succeed(&mut self, seq: u64) {
+        self.succession = Some(seq);
+    }
+
     /// A checkpoint of all whose hashes are written; it is not on disk yet.
     fn sign(&mut self) -> Result<Signed> {
+        if let Some(seq) = self.succession
+            && self.size() > seq
+        {
+            let state = self.state.clone();
+            rotation::finish(&LedgerReader { state }, seq, &mut self.signer)?;
+            self.succession = None;
+        }
+        let edge = lock(&self.edge);
         let checkpoint = Checkpoint {
             origin: self.signer.verifier_key().name().to_owned(),
-            size: self.frontier.size(),
-            root: self.frontier.root(),
+            size: edge.size(),
+            root: edge.root(),
         };
+        drop(edge);
         Ok(Signed {
             note: checkpoint.sign(&self.signer),
             checkpoint,
             hashes: self.hashes()?,
+            edge: self.edge.clone(),
         })
     }
 

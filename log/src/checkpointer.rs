@@ -2,17 +2,21 @@
 //! entry, sooner when nothing more comes, and at close. Commits never wait for it.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use quipu_format::Hash;
-use tokio::sync::oneshot;
 
 use crate::{
     Error, ErrorKind, Result,
     checkpoint::{Publisher, Signed},
+    request::{Answer, Waiting},
+    wait,
 };
 
 /// How long an entry may wait for a checkpoint.
@@ -23,12 +27,14 @@ const IDLE: Duration = Duration::from_millis(50);
 pub(crate) struct Checkpointer {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<Result<()>>>>,
+    rotating: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Shared {
     pending: Mutex<Pending>,
     changed: Condvar,
+    woken: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -38,13 +44,9 @@ struct Pending {
     /// Entries whose leaf hashes have come, covered or not.
     size: u64,
     waiting: Vec<Waiting>,
+    /// Position of an entry that names the next signer, if one came.
+    succession: Option<u64>,
     closing: bool,
-}
-
-/// Somebody who waits for a checkpoint of at least this size.
-struct Waiting {
-    size: u64,
-    reply: oneshot::Sender<Result<Arc<Signed>>>,
 }
 
 impl Pending {
@@ -69,38 +71,60 @@ impl Checkpointer {
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
+            rotating: Mutex::default(),
         })
     }
 
-    /// Takes the leaf hashes of entries that have just become durable, in order.
-    pub(crate) fn add(&self, leaves: &[Hash]) {
+    /// Takes the leaf hashes of entries that have just become durable, in order, and those who wait for a checkpoint:
+    /// one that covers all which is durable is signed at once, with one signature and one sync for all who wait when it
+    /// begins, and the next for all who come meanwhile.
+    pub(crate) fn add(&self, leaves: &[Hash], waiting: Vec<Waiting>) {
+        if leaves.is_empty() && waiting.is_empty() {
+            return;
+        }
         let mut pending = self.shared.pending();
         let was_empty = pending.leaves.is_empty();
         pending.leaves.extend_from_slice(leaves);
         pending.size += leaves.len() as u64;
+        if pending.closing && !waiting.is_empty() {
+            drop(pending);
+            // They are not left waiting.
+            waiting.into_iter().for_each(|waiting| waiting.tell(Err(closed())));
+            return;
+        }
+        pending.waiting.extend(waiting);
         if was_empty && !pending.leaves.is_empty() || pending.is_awaited() {
             drop(pending);
             self.shared.changed.notify_one();
         }
     }
 
-    /// The checkpoint that covers entry `seq`, once it and its name in the folder are durable. If none does yet, one is
-    /// signed at once: one signature and one sync for all who wait when it begins, and the next for all who come
-    /// meanwhile. Also waits for an entry that is still to come.
-    pub(crate) fn cover(&self, seq: u64) -> oneshot::Receiver<Result<Arc<Signed>>> {
-        let (reply, answer) = oneshot::channel();
-        let mut pending = self.shared.pending();
-        if pending.closing {
-            // Whoever waits is not left waiting: there is nobody else to receive it.
-            let _ = reply.send(Err(closed()));
-            return answer;
-        }
-        pending.waiting.push(Waiting { size: seq + 1, reply });
-        if pending.is_awaited() {
-            drop(pending);
-            self.shared.changed.notify_one();
-        }
+    /// The checkpoint that covers entry `seq`, once it is durable; without receipts. Also waits for an entry that is still
+    /// to come.
+    pub(crate) fn cover(&self, seq: u64) -> Answer {
+        let (waiting, answer) = Waiting::new(seq + 1);
+        self.add(&[], vec![waiting]);
         answer
+    }
+
+    /// The same, for callers that may block.
+    pub(crate) fn cover_blocking(&self, seq: u64) -> Result<Arc<Signed>> {
+        wait::block_on(signed(self.cover(seq)))
+    }
+
+    /// The entry at a position, which has just become durable and is added next, names the next signer.
+    pub(crate) fn succeed(&self, seq: u64) {
+        self.shared.pending().succession = Some(seq);
+    }
+
+    /// Held while the ledger gets another key.
+    pub(crate) fn rotating(&self) -> MutexGuard<'_, ()> {
+        self.rotating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many were told of a checkpoint since this was asked last: they have just been woken.
+    pub(crate) fn woken(&self) -> usize {
+        self.shared.woken.swap(0, Ordering::Relaxed)
     }
 
     /// Publishes what is pending and ends.
@@ -132,9 +156,10 @@ impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         let mut pending = self.0.pending();
         pending.closing = true;
-        for waiting in pending.waiting.drain(..) {
-            let _ = waiting.reply.send(Err(closed()));
-        }
+        pending
+            .waiting
+            .drain(..)
+            .for_each(|waiting| waiting.tell(Err(closed())));
     }
 }
 
@@ -181,6 +206,9 @@ fn work(shared: &Shared, mut publisher: Publisher) -> Result<()> {
         let covering = pending.is_awaited() && due.is_none_or(|due| Instant::now() < due);
         let closing = pending.closing;
         let leaves = std::mem::take(&mut pending.leaves);
+        if let Some(seq) = pending.succession.take() {
+            publisher.succeed(seq);
+        }
         drop(pending);
         leaves.into_iter().for_each(|leaf| publisher.push(leaf));
         let published = if closing {
@@ -223,10 +251,14 @@ fn answer(shared: &Shared, newest: Result<Arc<Signed>>) {
         Err(_) => std::mem::take(&mut pending.waiting),
     };
     drop(pending);
-    for waiting in answered {
-        // Whoever waited may have gone.
-        let _ = waiting.reply.send(newest.clone());
-    }
+    shared.woken.store(answered.len(), Ordering::Relaxed);
+    answered.into_iter().for_each(|waiting| waiting.tell(newest.clone()));
+}
+
+/// What somebody is told who waits for a checkpoint alone.
+pub(crate) async fn signed(mut answer: Answer) -> Result<Arc<Signed>> {
+    let told = (&mut answer).await.unwrap_or_else(|| Err(closed()));
+    told.and_then(|_| answer.signed().unwrap_or_else(|| Err(closed())))
 }
 
 fn closed() -> Error {

@@ -12,12 +12,14 @@ use std::{
 };
 
 use quipu_format::limits;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     Error, ErrorKind, Result,
+    alone::{self, Alone},
     checkpointer::Checkpointer,
-    sequencer::{Request, Sequencer},
+    request::Request,
+    sequencer::Sequencer,
     stage::{Made, Stage},
 };
 
@@ -61,6 +63,7 @@ struct Queue {
     /// The committing thread has nothing to do and expects nobody.
     idle: bool,
     closed: bool,
+    alone: Alone,
 }
 
 impl Queue {
@@ -98,15 +101,27 @@ impl Committer {
 
     /// Queues a request, as soon as there is room. Its answer comes through its channel.
     pub(crate) async fn submit(&self, request: Request) -> Result<()> {
-        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(request.bytes).unwrap_or(u32::MAX);
         let room = self.shared.room.acquire_many(bytes).await.map_err(|_| closed())?;
+        self.push(request, room)
+    }
+
+    /// Queues a request that has room.
+    fn push(&self, request: Request, room: SemaphorePermit<'_>) -> Result<()> {
         let mut queue = self.shared.queue();
         if queue.closed {
             return Err(closed());
         }
         // The room is given back when a commit takes the request.
         room.forget();
+        let is_alone = queue.waiting() == 0 && queue.alone.may_commit();
         queue.requests.push_back(request);
+        // The committing thread, if it comes as well, finds nothing to do.
+        if is_alone && let Ok(sequencer) = self.shared.sequencer.try_lock() {
+            drop(queue);
+            alone::in_place(|| self.shared.commit(sequencer));
+            return Ok(());
+        }
         let watched = queue.watched;
         let enough = queue.wanted > 0 && queue.waiting() >= queue.wanted;
         if enough {
@@ -123,7 +138,7 @@ impl Committer {
 
     /// Commits a request on the caller's thread where nobody else is committing or about to, else queues it.
     pub(crate) fn submit_inline(&self, request: Request) -> Result<()> {
-        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(request.bytes).unwrap_or(u32::MAX);
         if let Ok(room) = self.shared.room.try_acquire_many(bytes) {
             let mut queue = self.shared.queue();
             if queue.idle
@@ -173,7 +188,7 @@ impl Shared {
                 return;
             };
             queue.staged += 1;
-            queue.staged_bytes += request.bytes();
+            queue.staged_bytes += request.bytes;
             drop(queue);
             stage.add_ahead(request);
         }
@@ -187,16 +202,22 @@ impl Shared {
         self.held.store(false, Ordering::Relaxed);
         let mut outcome = sequencer.commit(self.take_batch(staged));
         // In the order of the commits, so before the next one can begin.
-        self.checkpointer.add(&outcome.leaves);
+        if let Some(seq) = outcome.succession {
+            self.checkpointer.succeed(seq);
+        }
+        let uncovered = outcome.uncovered();
+        self.checkpointer.add(&outcome.leaves, uncovered);
         if let Some(seq) = outcome.erasures.last() {
-            let covered = crate::wait::block_on(self.checkpointer.cover(seq));
-            let covered = covered.unwrap_or_else(|_| Err(closed())).map(drop);
+            let covered = self.checkpointer.cover_blocking(seq).map(drop);
             let erasures = mem::take(&mut outcome.erasures);
             outcome.carried_out(sequencer.carry_out(&erasures, covered));
         }
         drop(sequencer);
-        let writers = outcome.len() + self.queue().waiting();
-        outcome.answer();
+        let mut queue = self.queue();
+        let writers = outcome.len() + queue.waiting();
+        queue.alone.saw(writers);
+        drop(queue);
+        self.checkpointer.add(&[], outcome.answer());
         writers
     }
 
@@ -205,8 +226,8 @@ impl Shared {
         let mut queue = self.queue();
         let (mut bytes, mut count, mut entries) = (0, 0, 0);
         for request in &queue.requests {
-            let more = bytes + request.bytes();
-            entries += request.drafts.len();
+            let more = bytes + request.bytes;
+            entries += request.entries;
             let fits = staged + more <= limits::COMMIT_BYTES && entries <= limits::COMMIT_ENTRIES / 2;
             if count + queue.staged > 0 && !fits {
                 break;
@@ -255,33 +276,21 @@ fn work(shared: &Shared) {
 /// Waits for requests. False: there are none, and there will be none.
 fn wait(shared: &Shared, gather: &mut Gather) -> bool {
     let mut queue = shared.queue();
-    if gather.is_worth_while() {
-        let (before, deadline) = (queue.waiting(), Instant::now() + GATHER);
-        while queue.waiting() < gather.expected && !queue.closed {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            queue = if gather.expected == 1 && shared.may_spin {
-                // A lone writer comes back before this thread would be asleep, and is spared waking it.
-                queue.watched = true;
-                drop(queue);
-                (0..SPINS).for_each(|_| hint::spin_loop());
-                shared.queue()
-            } else {
-                queue.wanted = gather.expected;
-                let waited = shared.arrived.wait_timeout(queue, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            };
-        }
-        gather.learn(before, queue.waiting());
-        queue.watched = false;
+    if !queue.alone.is_expected() && gather.is_worth_while() {
+        queue = gather.wait(shared, queue);
     }
     while queue.waiting() == 0 && !queue.closed {
         (queue.wanted, queue.idle) = (1, true);
         queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
     (queue.wanted, queue.idle) = (0, false);
+    // Those who waited for a checkpoint were woken together, later than the others.
+    let woken = shared.checkpointer.woken();
+    if woken > queue.waiting() && gather.is_worth_while() {
+        gather.expected = woken;
+        queue = gather.wait(shared, queue);
+        queue.wanted = 0;
+    }
     queue.waiting() > 0
 }
 
@@ -301,6 +310,31 @@ impl Gather {
         let now = self.pause == 0;
         self.pause = self.pause.saturating_sub(1);
         now
+    }
+
+    /// Waits for those who are expected.
+    fn wait<'a>(&mut self, shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let (before, deadline) = (queue.waiting(), Instant::now() + GATHER);
+        while queue.waiting() < self.expected && !queue.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue = if self.expected == 1 && shared.may_spin {
+                // A lone writer comes back before this thread would be asleep, and is spared waking it.
+                queue.watched = true;
+                drop(queue);
+                (0..SPINS).for_each(|_| hint::spin_loop());
+                shared.queue()
+            } else {
+                queue.wanted = self.expected;
+                let waited = shared.arrived.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+        self.learn(before, queue.waiting());
+        queue.watched = false;
+        queue
     }
 
     /// Takes note of how many were there before and after waiting.

@@ -1,14 +1,16 @@
 use std::{
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, Waker},
     thread,
 };
 
 use quipu_format::{Actor, Body, Kind, Scope, limits};
+use tokio::runtime;
 
 use crate::{CreateOptions, Draft, ErrorKind, Ledger, Receipt, Result, wait::block_on};
 
-type Append<'a> = Pin<Box<dyn Future<Output = Result<Receipt>> + 'a>>;
+type Append<'a> = Pin<Box<dyn Future<Output = Result<Receipt>> + Send + 'a>>;
 
 /// Appends that take more than may be queued, each polled once.
 fn append_too_much(ledger: &Ledger) -> Vec<Append<'_>> {
@@ -38,7 +40,7 @@ fn past_the_bytes_that_may_be_queued_an_append_waits_for_room() {
     let busy = shared.sequencer.lock().unwrap();
     let mut appends = append_too_much(&ledger);
     let queued = shared.queue().requests.len();
-    let bytes: usize = shared.queue().requests.iter().map(|request| request.bytes()).sum();
+    let bytes: usize = shared.queue().requests.iter().map(|request| request.bytes).sum();
     assert!(bytes <= limits::QUEUED_BYTES && bytes + bytes / queued > limits::QUEUED_BYTES);
     assert!(queued < 58, "{queued} of 60");
     // Whoever stops waiting for room has appended nothing and holds up nobody; what is queued stays.
@@ -130,7 +132,7 @@ fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_
     let failed = busy.commit(shared.take_batch(0));
     // The write has failed, and nobody knows yet.
     let behind = append(&ledger, "a", "2");
-    failed.answer();
+    assert!(failed.answer().is_empty());
     drop(busy);
     for append in lost {
         let error = block_on(append).unwrap_err();
@@ -147,4 +149,85 @@ fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_
     let ledger = Ledger::open(&folder.path().join("ledger"), crate::OpenOptions::default()).unwrap();
     assert_eq!(ledger.reader().head(), 2);
     assert_eq!(block_on(unpolled(&ledger, "a", "again")).unwrap().seq, 2);
+}
+
+/// Appends one after the other; whether each was durable when it was first polled, which it is where its own thread
+/// committed it.
+async fn in_place(ledger: &Ledger, count: usize) -> Vec<bool> {
+    let mut seen = Vec::new();
+    for i in 0..count {
+        let mut append = unpolled(ledger, "a", &i.to_string());
+        let first = poll_fn(|context| Poll::Ready(append.as_mut().poll(context))).await;
+        seen.push(first.is_ready());
+        if first.is_pending() {
+            append.await.unwrap();
+        }
+    }
+    seen
+}
+
+#[test]
+fn one_writer_on_tasks_commits_on_its_own_thread_where_that_may_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(&folder);
+    let several = runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let one = runtime::Builder::new_current_thread().build().unwrap();
+    let run = |count| {
+        let ledger = ledger.clone();
+        block_on(several.spawn(async move { in_place(&ledger, count).await })).unwrap()
+    };
+    let seen = run(80);
+    assert!(
+        seen[..3].iter().all(|in_place| !in_place),
+        "it is not known yet: {seen:?}"
+    );
+    assert!(seen.iter().filter(|in_place| **in_place).count() > 60, "{seen:?}");
+    assert!(
+        seen[10..].contains(&false),
+        "nobody looks whether there are others: {seen:?}"
+    );
+    assert!(
+        !one.block_on(in_place(&ledger, 10)).contains(&true),
+        "the executor's only thread"
+    );
+    assert!(
+        !several.block_on(in_place(&ledger, 10)).contains(&true),
+        "a thread that is none of the executor's"
+    );
+    let local = tokio::task::LocalSet::new();
+    assert!(
+        !local.block_on(&several, in_place(&ledger, 10)).contains(&true),
+        "a task that stays on its thread"
+    );
+    assert!(run(10).contains(&true));
+}
+
+#[test]
+fn a_task_that_appends_several_things_at_once_is_not_taken_for_one_writer_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(&folder);
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let (task, before) = (ledger.clone(), ledger.reader().head());
+    let in_place = block_on(runtime.spawn(async move {
+        assert!(in_place(&task, 10).await.contains(&true));
+        let mut alone = 0;
+        for _ in 0..20 {
+            let mut appends: Vec<_> = (0..50).map(|i| unpolled(&task, "a", &i.to_string())).collect();
+            let first = poll_fn(|context| {
+                appends.retain_mut(|append| append.as_mut().poll(context).is_pending());
+                Poll::Ready(50 - appends.len())
+            });
+            alone += first.await;
+            for append in appends {
+                append.await.unwrap();
+            }
+        }
+        alone
+    }));
+    assert_eq!(ledger.reader().head(), before + 10 + 20 * 50);
+    let in_place = in_place.unwrap();
+    assert!(
+        in_place < 100,
+        "{in_place} of 1,000 appends have waited for a sync each"
+    );
 }

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use quipu_format::{
-    Checkpoint, Hash, Signer,
+    Checkpoint, Hash, KeyLock, Signer,
     tree::{self, Frontier},
 };
 use serde::Serialize;
@@ -20,12 +20,12 @@ use crate::{
     keyfile::{self, Keys},
     lock::Lock,
     manifest::{self, Manifest},
-    opening::SIGNER,
     original::{Original, Segment, entries},
     recovery::{TORN, read_segment},
-    segment,
+    segment, signer_file,
     tree_files::TreeWriter,
     verifier_keys::VerifierKeys,
+    witness,
 };
 
 /// How far a copy has come.
@@ -138,10 +138,9 @@ impl Copy {
         self.before.as_ref().map_or(0, |checkpoint| checkpoint.size)
     }
 
-    /// Gives the copy a signer.
-    pub(crate) fn put_signer(&self, signer: &Signer) -> Result<()> {
-        self.folder
-            .replace(SIGNER, signer.to_text().as_bytes(), Access::Private)
+    /// Gives the copy a signer, sealed as its key file is.
+    pub(crate) fn put_signer(&self, signer: &Signer, lock: Option<&KeyLock>) -> Result<()> {
+        signer_file::write(&self.folder, signer_file::FILE, signer, lock)
     }
 
     /// Makes the folder a whole copy. `sign` gives the checkpoint's note: the original's own, or one under another key.
@@ -164,6 +163,7 @@ impl Copy {
         // After the log: all that its entries name was there before them.
         self.take_components(original)?;
         self.take_torn(original)?;
+        witness::copy(original, &self.folder, &self.key)?;
         summary.with_keys = self.take_secrets(original, secrets)?;
         self.folder.sync()?;
         self.folder
@@ -297,7 +297,7 @@ impl Copy {
             Secrets::Given { keys, signer } => (*keys, *signer),
         };
         if let Some(signer) = signer {
-            self.put_signer(signer)?;
+            self.put_signer(signer, keys.and_then(|keys| keys.lock.as_deref()))?;
         }
         let Some(keys) = keys else { return Ok(false) };
         if keys.applied > original.checkpoint.size {
@@ -314,7 +314,7 @@ impl Copy {
 }
 
 /// Names that stand in a copy before its `quipu.json` does.
-const BEGUN: [&str; 4] = ["lock", "quipu.json.new", SIGNER, "signer.new"];
+const BEGUN: [&str; 4] = ["lock", "quipu.json.new", signer_file::FILE, "signer.new"];
 
 /// Segments that the original has not would be read for its own.
 fn refuse_strays(log: &Folder, segments: &[Segment]) -> Result<()> {

@@ -10,7 +10,7 @@ use quipu_format::{Envelope, EnvelopeRef, EventId, Hash, KeyPath, Line, Scope, l
 
 use crate::{
     keyfile::Keys,
-    opened::{Opened, opened},
+    opened::{Opened, With, opened},
     reader::KeyPaths,
 };
 
@@ -40,22 +40,28 @@ pub(crate) struct Checks<'a> {
 
 /// What each thread remembers of the scopes that it met.
 #[derive(Default)]
-pub(crate) struct Met {
+pub(crate) struct Met<'k> {
     places: HashMap<Scope, usize>,
-    scopes: Vec<MetScope>,
+    scopes: Vec<MetScope<'k>>,
     /// Room for a body.
     room: Vec<u8>,
 }
 
-struct MetScope {
+struct MetScope<'k> {
     scope: Scope,
     number: u32,
+    with: With<'k>,
     path: KeyPath,
 }
 
-impl Checks<'_> {
+impl<'k> Checks<'k> {
+    /// [`entry`](Self::entry), as what is to be done with lines.
+    pub(crate) fn work(&self) -> impl Fn(&mut Met<'k>, &Line<'_>) -> quipu_format::Result<(u64, Entry)> + Sync {
+        |met, line| self.entry(met, line)
+    }
+
     /// The entry of a line, and its `seq`.
-    pub(crate) fn entry(&self, met: &mut Met, line: &Line<'_>) -> quipu_format::Result<(u64, Entry)> {
+    pub(crate) fn entry(&self, met: &mut Met<'k>, line: &Line<'_>) -> quipu_format::Result<(u64, Entry)> {
         if let Some(envelope) = EnvelopeRef::parse(line.envelope) {
             return Ok((envelope.seq, self.check(met, line, &envelope)?));
         }
@@ -66,7 +72,7 @@ impl Checks<'_> {
         Ok((seq, entry))
     }
 
-    fn check(&self, met: &mut Met, line: &Line<'_>, envelope: &EnvelopeRef<'_>) -> quipu_format::Result<Entry> {
+    fn check(&self, met: &mut Met<'k>, line: &Line<'_>, envelope: &EnvelopeRef<'_>) -> quipu_format::Result<Entry> {
         let Met { places, scopes, room } = met;
         let place = match places.get(envelope.scope) {
             Some(&place) => place,
@@ -77,12 +83,22 @@ impl Checks<'_> {
                 }
                 let (number, scope) = self.scopes.number(envelope.scope)?;
                 places.insert(scope.clone(), scopes.len());
-                let path = KeyPath::default();
-                scopes.push(MetScope { scope, number, path });
+                let with = With::of(self.keys, &scope);
+                scopes.push(MetScope {
+                    scope,
+                    number,
+                    with,
+                    path: KeyPath::default(),
+                });
                 scopes.len() - 1
             }
         };
-        let MetScope { scope, number, path } = &mut scopes[place];
+        let MetScope {
+            scope,
+            number,
+            with,
+            path,
+        } = &mut scopes[place];
         Ok(Entry {
             id: envelope.id,
             is_of_its_time: envelope.id.0.timestamp_ms() == envelope.ts.as_ms(),
@@ -90,7 +106,7 @@ impl Checks<'_> {
             nth: envelope.nth,
             prev: envelope.prev,
             hash: leaf_hash(line.envelope),
-            opened: opened(self.keys, path, line, (scope, envelope.nth, &envelope.body), room),
+            opened: opened(*with, path, line, (scope, envelope.nth, &envelope.body), room),
             links: envelope.evidence.iter().chain(envelope.supersedes.iter()).collect(),
             whole: None,
         })

@@ -40,10 +40,22 @@ impl Erasures {
         self.0.values().flatten().map(|(seq, _)| *seq).max()
     }
 
+    /// Positions of their entries, rising.
+    pub(crate) fn seqs(&self) -> Vec<u64> {
+        let mut seqs: Vec<_> = self.0.values().flatten().map(|(seq, _)| *seq).collect();
+        seqs.sort_unstable();
+        seqs
+    }
+
     /// Forgets those in entries below `applied`: they have been carried out.
     pub(crate) fn done_below(&mut self, applied: u64) {
+        self.retain(|seq| seq >= applied);
+    }
+
+    /// Forgets all but those in these entries.
+    pub(crate) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
         for erasures in self.0.values_mut() {
-            erasures.retain(|(seq, _)| *seq >= applied);
+            erasures.retain(|(seq, _)| keep(*seq));
         }
         self.0.retain(|_, erasures| !erasures.is_empty());
     }

@@ -11,6 +11,7 @@ use crate::{
     index::{Found, SharedIndex},
     reader::KeyPaths,
     recent::Place,
+    room::Room,
 };
 
 /// Bytes of lines that are read at a time.
@@ -29,7 +30,9 @@ struct Ahead {
     file: Arc<DiskFile>,
     /// Where the bytes begin in the file.
     start: u32,
-    bytes: Vec<u8>,
+    bytes: Room,
+    /// How many of them there are.
+    have: usize,
     /// Where the next line begins in the bytes.
     at: usize,
     /// Entries below it were durable when the bytes were read.
@@ -55,14 +58,14 @@ impl Events {
         let Some(Found { file, place }) = self.reader.shown().place(seq)? else {
             return Ok(None);
         };
-        let mut bytes = self.ahead.take().map_or_else(Vec::new, |ahead| ahead.bytes);
-        bytes.resize(AHEAD_BYTES, 0);
-        let have = file.read_into(&mut bytes, u64::from(place.offset))?;
-        bytes.truncate(have);
+        let mut bytes = self.ahead.take().map_or_else(Room::default, |ahead| ahead.bytes);
+        bytes.grow(AHEAD_BYTES);
+        let have = file.read_into(&mut bytes[..AHEAD_BYTES], u64::from(place.offset))?;
         self.ahead = Some(Ahead {
             file,
             start: place.offset,
             bytes,
+            have,
             at: 0,
             head,
         });
@@ -76,7 +79,7 @@ impl Events {
     /// The entry, if its line is the next of those that were read.
     fn take_ahead(&mut self, seq: u64) -> Option<Event> {
         let ahead = self.ahead.as_mut().filter(|ahead| seq < ahead.head)?;
-        let rest = &ahead.bytes[ahead.at..];
+        let rest = &ahead.bytes[ahead.at..ahead.have];
         let line = &rest[..=memchr(b'\n', rest)?];
         let place = Place {
             offset: ahead.start + ahead.at as u32,

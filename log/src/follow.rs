@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Result, base::Base, checkpoint, disk::DiskFile, erasure::Erasures, index::Index, lines::Found, reader::ReadState,
-    scan, segment, spans,
+    Result, base::Base, disk::DiskFile, erasure::Erasures, index::Index, lines::Found, reader::ReadState,
+    recent::Listed, scan, segment, spans,
 };
 
 /// How far the files have been read.
@@ -48,7 +48,7 @@ impl Follow {
     pub(crate) fn advance(&mut self, state: &ReadState, proved: u64) -> Result<()> {
         self.proved = self.proved.max(proved);
         // A bad checkpoint is for verify to name; here it only proves nothing.
-        let checkpoint = checkpoint::read(&state.folder, &state.manifest.verifier_key).ok();
+        let checkpoint = state.checkpoint().ok();
         let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
         let floor = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
         let floor = floor.max(self.proved);
@@ -183,7 +183,7 @@ impl Follow {
                 self.erasures.take(&found.envelope);
                 self.keys_behind |= !self.erasures.is_empty();
             }
-            index.push(&found.envelope, found.hash, found.range);
+            index.push(Listed::of(&found.envelope, found.hash), found.range);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use quipu_format::{Envelope, EventId, Hash, Scope, Timestamp};
+use quipu_format::{EventId, Scope, Timestamp};
 
 use crate::{
     Result,
@@ -17,7 +17,7 @@ use crate::{
     merged::Merged,
     open_files::OpenFiles,
     reader::Direction,
-    recent::{Place, Recent},
+    recent::{Listed, Place, Recent},
     sealed::Sealed,
     spans::{self, Span},
 };
@@ -89,29 +89,29 @@ impl Index {
     }
 
     /// Adds an entry of the newest segment. Where it is not the next one, those between are missing.
-    pub(crate) fn push(&mut self, envelope: &Envelope, hash: Hash, range: Range<usize>) {
-        self.recent.push(envelope, hash, range);
+    pub(crate) fn push(&mut self, entry: Listed<'_>, range: Range<usize>) {
         let head = Head {
-            count: envelope.nth.saturating_add(1),
-            last: hash,
-            last_seq: envelope.seq,
+            count: entry.nth.saturating_add(1),
+            last: entry.hash,
+            last_seq: entry.seq,
         };
-        match self.scopes.get_mut(&envelope.scope) {
+        match self.scopes.get_mut(entry.scope) {
             Some(known) => {
                 if let Some((since, changed)) = &mut self.changed
                     && known.last_seq < *since
                 {
-                    changed.push(envelope.scope.clone());
+                    changed.push(entry.scope.clone());
                 }
                 *known = head;
             }
             None => {
                 if let Some((_, changed)) = &mut self.changed {
-                    changed.push(envelope.scope.clone());
+                    changed.push(entry.scope.clone());
                 }
-                self.scopes.insert(envelope.scope.clone(), head);
+                self.scopes.insert(entry.scope.clone(), head);
             }
         }
+        self.recent.push(entry, range);
     }
 
     /// How many entries there are, and where the scopes stand that have got some since this was asked before; at first,

@@ -3,7 +3,6 @@
 
 use quipu_format::limits;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -11,12 +10,9 @@ use crate::{
     committer::Committer,
     draft::Prepared,
     erasure::Erasures,
+    request::{Answer, Drafts, Request, Until},
     scope_roots,
-    sequencer::{self, Request},
 };
-
-/// What becomes of drafts that were queued; it ends unanswered if the ledger does.
-pub(crate) type Answer = oneshot::Receiver<sequencer::Answer>;
 
 /// Who commits what is queued.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,16 +38,10 @@ impl Intake {
         }
     }
 
-    /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed.
-    pub(crate) async fn submit(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Answer> {
-        let (request, answer) = self.request(drafts)?;
-        self.committer.submit(request).await?;
-        Ok(answer)
-    }
-
-    /// The same, for callers that may block.
-    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
-        let (request, answer) = self.request(drafts.into())?;
+    /// Checks drafts and queues them as soon as there is room. `Unavailable`: the ledger has been closed. `until` says
+    /// what the answer waits for.
+    pub(crate) fn queue(&self, drafts: Vec<Draft>, until: Until, by: By) -> Result<Answer> {
+        let (request, answer) = self.request(drafts.into(), until)?;
         match by {
             By::Committer => crate::wait::block_on(self.committer.submit(request))?,
             By::Caller => self.committer.submit_inline(request)?,
@@ -59,8 +49,9 @@ impl Intake {
         Ok(answer)
     }
 
-    fn request(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(Request, Answer)> {
-        request(&self.reader, &self.secret, drafts)
+    /// Checks drafts.
+    pub(crate) fn request(&self, drafts: SmallVec<[Draft; 1]>, until: Until) -> Result<(Request, Answer)> {
+        request(&self.reader, &self.secret, drafts, until)
     }
 }
 
@@ -69,32 +60,36 @@ pub(crate) fn request(
     reader: &LedgerReader,
     secret: &[u8; 32],
     drafts: SmallVec<[Draft; 1]>,
+    until: Until,
 ) -> Result<(Request, Answer)> {
-    let (reply, answer) = oneshot::channel();
-    let drafts = prepare(reader, secret, drafts)?;
-    let request = Request { drafts, reply };
-    if request.bytes() > limits::COMMIT_BYTES {
+    let (request, answer) = Request::new(prepare(reader, secret, drafts)?, until);
+    if request.bytes > limits::COMMIT_BYTES {
         return Err(too_large());
     }
     Ok((request, answer))
 }
 
-fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: SmallVec<[Draft; 1]>) -> Result<SmallVec<[Prepared; 1]>> {
+fn prepare(reader: &LedgerReader, secret: &[u8; 32], drafts: SmallVec<[Draft; 1]>) -> Result<Drafts> {
     check_count(drafts.len())?;
-    for id in drafts
-        .iter()
-        .flat_map(|draft| draft.evidence.iter().chain(&draft.supersedes))
-    {
+    let mut prepared = Drafts::with_capacity(drafts.len());
+    for mut draft in drafts {
+        check_links(reader, &draft)?;
+        scope_roots::make_ours(&mut draft)?;
+        prepared.push(Prepared::new(draft, secret)?);
+    }
+    Erasures::default().admit(prepared.iter().map(|draft| &draft.envelope), &reader.state)?;
+    Ok(prepared)
+}
+
+/// What a draft rests on and what it replaces must be there.
+fn check_links(reader: &LedgerReader, draft: &Draft) -> Result<()> {
+    for id in draft.evidence.iter().chain(&draft.supersedes) {
         if reader.find(*id)?.is_none() {
             let message = format!("{id} is not an entry of this ledger");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
     }
-    let ours = drafts.into_iter().map(scope_roots::as_ours);
-    let drafts: Result<SmallVec<[Prepared; 1]>> = ours.map(|draft| Prepared::new(draft?, secret)).collect();
-    let drafts = drafts?;
-    Erasures::default().admit(drafts.iter().map(|draft| &draft.envelope), &reader.state)?;
-    Ok(drafts)
+    Ok(())
 }
 
 /// Refuses a number of drafts that cannot be appended together.

@@ -151,16 +151,7 @@ fn parse_sealed(text: &str, passphrase: Option<&Passphrase>) -> Result<Option<(K
     let Some(sealed) = Sealed::parse(text) else {
         return Ok(None);
     };
-    let [memory, passes, lanes] = sealed.cost;
-    let cost = KeyCost::new(memory, passes, lanes).map_err(|e| {
-        let message = format!("{e}: the file keys was changed. Put it back from its backup");
-        Error::new(ErrorKind::Corrupt, message)
-    })?;
-    let Some(passphrase) = passphrase else {
-        let message = "the file keys is sealed under a passphrase, and none was given";
-        return Err(Error::new(ErrorKind::Sealed, message));
-    };
-    let lock = passphrase.lock(cost, sealed.salt)?;
+    let lock = lock("keys", sealed.cost, sealed.salt, passphrase)?;
     let secret = lock.open(sealed.generation, sealed.clear.as_bytes(), &sealed.secret);
     let Some(secret) = secret.and_then(|secret| secret.as_slice().try_into().ok()) else {
         let message = "the passphrase does not open the file keys: it is not the one, or the file's first line was changed. \
@@ -173,12 +164,34 @@ fn parse_sealed(text: &str, passphrase: Option<&Passphrase>) -> Result<Option<(K
     Ok(Some((keys, sealed.records)))
 }
 
+/// The key that the passphrase gives for a file of that cost and salt.
+///
+/// # Errors
+/// `Sealed` where there is no passphrase; what it costs to try one is past a limit.
+pub(crate) fn lock(
+    file: &str,
+    cost: [u32; 3],
+    salt: [u8; KeyLock::SALT_BYTES],
+    passphrase: Option<&Passphrase>,
+) -> Result<Arc<KeyLock>> {
+    let [memory, passes, lanes] = cost;
+    let cost = KeyCost::new(memory, passes, lanes).map_err(|e| {
+        let message = format!("{e}: the file {file} was changed. Put it back from its backup");
+        Error::new(ErrorKind::Corrupt, message)
+    })?;
+    let Some(passphrase) = passphrase else {
+        let message = format!("the file {file} is sealed under a passphrase, and none was given");
+        return Err(Error::new(ErrorKind::Sealed, message));
+    };
+    passphrase.lock(cost, salt)
+}
+
 /// Whether a file that begins with these bytes is sealed.
 pub(crate) fn is_sealed(begin: &[u8]) -> bool {
     begin.starts_with(SEALED_MAGIC.as_bytes())
 }
 
-fn seal(lock: &KeyLock, generation: u64, place: &[u8], secret: &[u8]) -> Result<String> {
+pub(crate) fn seal(lock: &KeyLock, generation: u64, place: &[u8], secret: &[u8]) -> Result<String> {
     let mut nonce = [0; 12];
     random::fill(&mut nonce)?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(lock.seal(generation, place, nonce, secret)))
@@ -195,7 +208,7 @@ fn record(scope: &Scope, tree: &KeyTree) -> Text {
 }
 
 /// The fields, a TAB behind each.
-fn joined(fields: &[&str]) -> Text {
+pub(crate) fn joined(fields: &[&str]) -> Text {
     // All of it at once: growing would leave copies of secrets behind.
     let bytes = fields.iter().map(|field| field.len() + 1).sum();
     let mut text = Zeroizing::new(String::with_capacity(bytes));
@@ -207,7 +220,7 @@ fn joined(fields: &[&str]) -> Text {
 }
 
 /// Adds `fields crc LF`.
-fn push_line(text: &mut Text, fields: &str) {
+pub(crate) fn push_line(text: &mut Text, fields: &str) {
     // Reserving first keeps secrets out of freed memory more often than growing by doubling does.
     text.reserve(fields.len() + 9);
     text.push_str(fields);
@@ -216,7 +229,7 @@ fn push_line(text: &mut Text, fields: &str) {
 }
 
 /// What the checksum of a line covers, if that is right.
-fn covered(line: &[u8]) -> Option<&str> {
+pub(crate) fn covered(line: &[u8]) -> Option<&str> {
     let (body, crc) = line.split_last_chunk()?;
     if quipu_format::checksum(body) != *crc {
         return None;

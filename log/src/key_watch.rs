@@ -1,12 +1,15 @@
 //! A reader's look at the key file that another process writes: when it has been written anew, what was erased must not
 //! be served any more.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    mem,
+    sync::{Mutex, PoisonError},
+};
 
 use zeroize::Zeroizing;
 
 use crate::{
-    Result,
+    LedgerReader, Result,
     disk::{DiskFile, Folder},
     erasure::Erasures,
     keyfile::{self, Keys},
@@ -29,6 +32,8 @@ struct Watched {
     file: Option<(DiskFile, Zeroizing<Vec<u8>>)>,
     /// Erasures that the key file may not have carried out.
     erasures: Erasures,
+    /// Those among them of which nobody has asked yet whether they count.
+    unjudged: Erasures,
 }
 
 impl KeyWatch {
@@ -46,8 +51,35 @@ impl KeyWatch {
     /// Reads the keys again, with what is to be hidden all the same because of erasures that were found in the log.
     pub(crate) fn read_again(&self, state: &ReadState, found: Erasures) -> Result<()> {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.unjudged.extend(found.clone());
         watched.erasures.extend(found);
         watched.read(state)
+    }
+
+    /// Shows again what was hidden because of erasures that do not count. What cannot be judged stays hidden.
+    pub(crate) fn judge(&self, reader: &LedgerReader) -> Result<()> {
+        let watched = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // To judge is to read, during which this is not locked.
+        let unjudged = mem::take(&mut watched().unjudged);
+        if unjudged.is_empty() {
+            return Ok(());
+        }
+        let refused = match reader.authority().refused(&unjudged) {
+            Ok(refused) if refused.is_empty() => return Ok(()),
+            Ok(refused) => refused,
+            Err(error) => {
+                tracing::warn!(%error, "whether erasures count that were not carried out yet is not known");
+                return Ok(());
+            }
+        };
+        for (seq, error) in &refused {
+            tracing::warn!(%error, seq, "an erasure without authority is passed over");
+        }
+        let mut watched = watched();
+        watched
+            .erasures
+            .retain(|seq| refused.iter().all(|(refused, _)| *refused != seq));
+        watched.read(&reader.state)
     }
 }
 
@@ -55,8 +87,9 @@ impl Watched {
     fn read(&mut self, state: &ReadState) -> Result<()> {
         // Before it is read: a file that is replaced in between is found to be at the next look.
         let file = open(&state.folder)?;
-        let mut keys = Keys::read(&state.folder, state.manifest.verifier_key.name())?;
+        let mut keys = Keys::read(&state.folder, state.manifest().verifier_key.name())?;
         self.erasures.done_below(keys.applied);
+        self.unjudged.done_below(keys.applied);
         self.erasures.hide(&mut keys);
         *state.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.file = Some(file);

@@ -11,19 +11,18 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result, archive,
-    checkpoint::Signed,
     checkpointer::Checkpointer,
     committer::Committer,
     components,
     disk::Folder,
-    intake::{Answer, By, Intake},
+    intake::{By, Intake},
     lock::Lock,
     manifest::{self},
     opening::{self, Parts},
     operators::operator_key,
+    request::{Answer, Receipts, Request, Until},
     reserve, restore, scope_roots,
     segment::Filling,
-    sequencer::Receipts,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
 };
@@ -116,14 +115,21 @@ pub struct Ledger {
 }
 
 #[derive(Clone)]
-enum Role {
+pub(crate) enum Role {
     Writer(Arc<Writer>),
     Client(Arc<Client>),
 }
 
-struct Writer {
-    intake: Arc<Intake>,
-    checkpointer: Arc<Checkpointer>,
+/// Drafts that were checked.
+pub(crate) enum Checked {
+    /// They have a place in the queue as soon as there is room.
+    ToQueue(Request, Answer),
+    Queued(Answer),
+}
+
+pub(crate) struct Writer {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) checkpointer: Arc<Checkpointer>,
     /// Held while segments are archived.
     archiving: Mutex<()>,
     /// Until it is closed.
@@ -249,17 +255,21 @@ impl Ledger {
     /// Brings the reader up to what is durable now, by asking the process that writes; returns the head.
     pub async fn refresh(&self) -> Result<u64> {
         if let Role::Client(client) = &self.role {
-            client.ask_head()?.await.unwrap_or_else(|_| Err(unanswered()))?;
+            client.ask_head()?.await.unwrap_or_else(|| Err(unanswered()))?;
         }
         Ok(self.reader().head())
     }
 
     /// Appends one entry and returns when it is durable.
     ///
+    /// On tokio's multi-thread runtime, where nobody else appends, the commit may be made on this thread, by
+    /// [`block_in_place`](tokio::task::block_in_place): other tasks go on, and this one's other branches wait for it.
+    ///
     /// # Errors
     /// Nothing was appended, except where the kind is `Unavailable`: then the outcome is unknown.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
-        one(self.submit(smallvec![draft]).await?)
+        let checked = self.check(smallvec![draft])?;
+        one(self.submit(checked).await?)
     }
 
     /// Appends all or none, consecutively, in this order, at most 1,000.
@@ -267,15 +277,30 @@ impl Ledger {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        Ok(self.submit(drafts.into()).await?.into_vec())
+        let checked = self.check(drafts.into())?;
+        Ok(self.submit(checked).await?.into_vec())
     }
 
-    async fn submit(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Receipts> {
-        let answer = match &self.role {
-            Role::Writer(writer) => writer.intake.submit(drafts).await?,
-            Role::Client(client) => client.queue(drafts.into_vec(), By::Committer)?,
+    /// Checks drafts. It is no `async` function, so that tasks do not carry drafts about: what it returns is small.
+    fn check(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Checked> {
+        match &self.role {
+            Role::Writer(writer) => {
+                let (request, answer) = writer.intake.request(drafts, Until::Durable)?;
+                Ok(Checked::ToQueue(request, answer))
+            }
+            Role::Client(client) => Ok(Checked::Queued(client.queue(drafts.into_vec(), By::Committer)?)),
+        }
+    }
+
+    async fn submit(&self, checked: Checked) -> Result<Receipts> {
+        let answer = match (&self.role, checked) {
+            (Role::Writer(writer), Checked::ToQueue(request, answer)) => {
+                writer.intake.committer.submit(request).await?;
+                answer
+            }
+            (_, Checked::ToQueue(_, answer) | Checked::Queued(answer)) => answer,
         };
-        self.answered(answer.await.unwrap_or_else(|_| Err(unanswered())))
+        self.answered(answer.await.unwrap_or_else(|| Err(unanswered())))
     }
 
     /// As [`append`](Self::append), for callers that may block. Where nobody else is committing, the commit is made on
@@ -291,7 +316,7 @@ impl Ledger {
 
     fn submit_blocking(&self, drafts: Vec<Draft>) -> Result<Receipts> {
         let answer = self.queue(drafts, By::Caller)?;
-        self.answered(crate::wait::block_on(answer).unwrap_or_else(|_| Err(unanswered())))
+        self.answered(crate::wait::block_on(answer).unwrap_or_else(|| Err(unanswered())))
     }
 
     /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
@@ -300,15 +325,9 @@ impl Ledger {
         self.append_blocking(scope_roots::draft()?)
     }
 
-    /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
-    /// process has signed it, and the newest one on disk covers the entry.
-    pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
-        let writer = match &self.role {
-            Role::Writer(writer) => writer,
-            Role::Client(client) => return Box::pin(client.cover(seq)).await,
-        };
-        let signed = writer.checkpointer.cover(seq).await;
-        signed.unwrap_or_else(|_| Err(unanswered())).map(Some)
+    /// Who writes.
+    pub(crate) fn role(&self) -> &Role {
+        &self.role
     }
 
     /// Keeps a component's bytes and returns their SHA-256 when they are durable. Keeping them again changes nothing.
@@ -345,13 +364,13 @@ impl Ledger {
     /// Queues drafts with the process that writes.
     pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
         match &self.role {
-            Role::Writer(writer) => writer.intake.queue(drafts, by),
+            Role::Writer(writer) => writer.intake.queue(drafts, Until::Durable, by),
             Role::Client(client) => client.queue(drafts, by),
         }
     }
 
     /// What was acknowledged here is shown here.
-    fn answered(&self, receipts: Result<Receipts>) -> Result<Receipts> {
+    pub(crate) fn answered(&self, receipts: Result<Receipts>) -> Result<Receipts> {
         if let (Role::Client(client), Ok(receipts)) = (&self.role, &receipts) {
             let last = receipts.iter().map(|receipt| receipt.seq).max();
             client.reader().proved(last.map_or(0, |seq| seq + 1));
@@ -364,7 +383,8 @@ impl Ledger {
         let Role::Writer(writer) = &self.role else { return };
         let lock = writer.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = lock.as_ref().and_then(Lock::listener);
-        let server = listener.and_then(|listener| Server::start(listener, writer.intake.clone()));
+        let server =
+            listener.and_then(|listener| Server::start(listener, writer.intake.clone(), writer.checkpointer.clone()));
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 

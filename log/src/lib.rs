@@ -22,7 +22,9 @@
 //! ```
 
 mod acts;
+mod alone;
 mod archive;
+mod authority;
 mod backup;
 mod base;
 mod blocks;
@@ -37,6 +39,7 @@ mod disclose;
 mod disk;
 mod draft;
 mod due;
+mod edge;
 mod entry;
 mod erasure;
 mod erasure_plan;
@@ -44,6 +47,8 @@ mod error;
 mod events;
 mod export;
 mod export_events;
+#[cfg(test)]
+mod flips;
 mod follow;
 mod gaps;
 mod governance;
@@ -80,8 +85,10 @@ mod recent;
 mod recovery;
 mod remembered;
 mod reporting;
+mod request;
 mod reserve;
 mod restore;
+mod room;
 mod root_fold;
 mod rotation;
 mod scan;
@@ -92,6 +99,7 @@ mod segment;
 mod sequencer;
 mod share;
 mod sidecar;
+mod signer_file;
 #[cfg(test)]
 mod simulation;
 mod spans;
@@ -108,6 +116,7 @@ mod witness;
 
 pub use acts::SignedAct;
 pub use archive::{Absent, ArchiveSummary};
+pub use authority::Authority;
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};
 pub use disclose::{SCOPE_FILE, ScopeSummary};

@@ -1,6 +1,8 @@
 //! `quipu.json`: which ledger this is. It is written last when a ledger is created, so its presence says that the
 //! creation was finished.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -44,6 +46,51 @@ pub(crate) struct Manifest {
     pub(crate) verifier_key: VerifierKeys,
     /// The folder is a copy, which is not written: the ledger may have gone further.
     pub(crate) copy: bool,
+}
+
+/// The same of an open ledger, whose key may be rotated meanwhile. What was lent of the earlier ones stays.
+pub(crate) struct Manifests {
+    this: Manifest,
+    next: OnceLock<Box<Self>>,
+}
+
+impl Manifests {
+    pub(crate) fn new(first: Manifest) -> Self {
+        let next = OnceLock::new();
+        Self { this: first, next }
+    }
+
+    pub(crate) fn newest(&self) -> &Manifest {
+        &self.last().this
+    }
+
+    /// From now on another one is the newest.
+    pub(crate) fn follow(&self, newer: Manifest) {
+        let mut newer = Box::new(Self::new(newer));
+        // Somebody else may be as fast.
+        while let Err(back) = self.last().next.set(newer) {
+            newer = back;
+        }
+    }
+
+    /// Looks whether the key was rotated. Returns whether it was.
+    pub(crate) fn look(&self, folder: &Folder) -> Result<bool> {
+        let newer = Manifest::read(folder)?;
+        let known = &self.newest().verifier_key;
+        let rotated = newer.verifier_key != *known && newer.verifier_key.has(known);
+        if rotated {
+            self.follow(newer);
+        }
+        Ok(rotated)
+    }
+
+    fn last(&self) -> &Self {
+        let mut last = self;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        last
+    }
 }
 
 impl Manifest {

@@ -1,6 +1,6 @@
 //! Opening the body of an entry that stands in a segment.
 
-use quipu_format::{Body, Hash, KeyPath, Line, Scope};
+use quipu_format::{Body, Hash, KeyPath, KeyTree, Line, Scope};
 
 use crate::keyfile::Keys;
 
@@ -16,10 +16,30 @@ pub(crate) enum Opened {
     Bad(String),
 }
 
+/// What there is to open a scope's bodies with.
+#[derive(Clone, Copy)]
+pub(crate) enum With<'k> {
+    /// There are no keys.
+    Nothing,
+    /// They have no record of the scope.
+    OtherScopes,
+    Tree(&'k KeyTree),
+}
+
+impl<'k> With<'k> {
+    pub(crate) fn of(keys: Option<&'k Keys>, scope: &Scope) -> Self {
+        match keys.map(|keys| keys.trees.get(scope)) {
+            None => Self::Nothing,
+            Some(None) => Self::OtherScopes,
+            Some(Some(tree)) => Self::Tree(tree),
+        }
+    }
+}
+
 /// Opens an entry's body and checks that it is what the envelope commits to: the entry's scope, place in it and
 /// commitment. `path` is the way to another entry of the scope, and `room` is for the body.
 pub(crate) fn opened(
-    keys: Option<&Keys>,
+    with: With<'_>,
     path: &mut KeyPath,
     line: &Line<'_>,
     (scope, nth, commitment): (&Scope, u32, &Hash),
@@ -28,11 +48,10 @@ pub(crate) fn opened(
     if let Err(e) = line.sealed_into(room) {
         return Opened::Bad(e.to_string());
     }
-    let Some(keys) = keys else {
-        return Opened::Sealed;
-    };
-    let Some(tree) = keys.trees.get(scope) else {
-        return Opened::Unknown;
+    let tree = match with {
+        With::Nothing => return Opened::Sealed,
+        With::OtherScopes => return Opened::Unknown,
+        With::Tree(tree) => tree,
     };
     let Some(secret) = tree.secret_via(nth, path) else {
         return Opened::Gone;

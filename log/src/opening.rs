@@ -9,14 +9,13 @@ use std::{
 use quipu_format::{Actor, Body, Kind, Scope, Signer, VerifierKey, limits, tree::Frontier};
 use serde_json::{Value, json};
 use ulid::Ulid;
-use zeroize::Zeroizing;
 
 use crate::{
-    Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result,
+    Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result, authority,
     base::Base,
     checkpoint::{self, Publisher},
     components,
-    disk::{Access, Folder},
+    disk::Folder,
     follow::Follow,
     index::Index,
     intake,
@@ -24,20 +23,20 @@ use crate::{
     keyfile::{self, KeyFile, Keys},
     ledger::{one, unanswered},
     lock::Lock,
-    manifest::Manifest,
+    manifest::{Manifest, Manifests},
     open_files::OpenFiles,
     operators::Operators,
     random,
     reader::ReadState,
     recovery,
     remembered::Remembered,
+    request::{Receipts, Request, Until},
     rotation,
     segment::{self, ActiveSegment, Filling},
-    sequencer::{Receipts, Request, Sequencer},
+    sequencer::Sequencer,
+    signer_file,
     stamps::{Clock, Stamps, SystemClock},
 };
-
-pub(crate) const SIGNER: &str = "signer";
 
 /// A ledger that is open for writing and has no threads yet.
 pub(crate) struct Parts {
@@ -66,13 +65,10 @@ impl Parts {
         for name in [segment::FOLDER, components::FOLDER, recovery::TORN, "projections"] {
             folder.create_sub(name)?;
         }
-        folder.create_file(SIGNER, Access::Private).and_then(|file| {
-            file.write_all_at(signer.to_text().as_bytes(), 0)?;
-            file.sync_all()
-        })?;
         let verifier_key = signer.verifier_key();
         let mut keys = Keys::new(origin, *random::secret()?);
         keys.lock = folder.passphrase().map(Passphrase::fresh).transpose()?;
+        signer_file::write(folder, signer_file::FILE, &signer, keys.lock.as_deref())?;
         let keyfile = KeyFile::create(folder, &keys)?;
         let log = folder.sub(segment::FOLDER)?;
         let active = ActiveSegment::create(Arc::new(log.clone()), filling)?;
@@ -125,11 +121,12 @@ impl Parts {
         let log_folder = folder.sub(segment::FOLDER)?;
         let files = Arc::new(OpenFiles::new(folder.clone(), log_folder.clone()));
         let mut log = recovery::Log::read(folder, &files, &keys.secret, checkpoint, keys.applied)?;
-        let signer = rotation::current_signer(folder, &manifest)?;
+        authority::examine(&mut log, folder, path)?;
+        let mut signer = signer_file::current(folder, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
             recovery::check_keys(log.index.scopes.keys(), &keys)?;
         }
-        for secret in [keyfile::FILE, SIGNER] {
+        for secret in [keyfile::FILE, signer_file::FILE] {
             keyfile::check_mode(folder, secret)?;
         }
         let (file, position) = log.recover(folder, &log_folder)?;
@@ -138,11 +135,8 @@ impl Parts {
         let active = ActiveSegment::resume(Arc::new(log_folder.clone()), file.clone(), position, filling);
         log.index.set_newest_file(file);
         let remembered = Remembered::of(&log.index)?;
-        let mut state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
-        let (newer, signer) = rotation::finish(&LedgerReader { state: state.clone() }, covered, signer)?;
-        if let (Some(keys), Some(state)) = (newer, Arc::get_mut(&mut state)) {
-            state.manifest.verifier_key = keys;
-        }
+        let state = read_state(path, folder.clone(), log_folder, manifest, log.index, keys, None);
+        rotation::finish(&LedgerReader { state: state.clone() }, covered, &mut signer)?;
         let mut publisher = Publisher::new(state.clone(), signer, log.frontier)?;
         log.leaves.iter().for_each(|leaf| publisher.push(*leaf));
         publisher.publish()?;
@@ -174,14 +168,18 @@ impl Parts {
 
     /// Appends all or none, in one commit.
     pub(crate) fn append_all(&mut self, drafts: Vec<Draft>) -> Result<Receipts> {
-        let (request, mut answer) = intake::request(&self.reader(), &self.state.secret(), drafts.into())?;
+        let (reader, secret) = (self.reader(), self.state.secret());
+        let (request, answer) = intake::request(&reader, &secret, drafts.into(), Until::Durable)?;
         self.commit(vec![request]);
-        answer.try_recv().unwrap_or_else(|_| Err(unanswered()))
+        answer.now().flatten().unwrap_or_else(|| Err(unanswered()))
     }
 
     /// Makes requests durable in one commit, and answers them.
     pub(crate) fn commit(&mut self, requests: Vec<Request>) {
         let mut outcome = self.sequencer.commit(requests);
+        if let Some(seq) = outcome.succession {
+            self.publisher.succeed(seq);
+        }
         std::mem::take(&mut outcome.leaves)
             .into_iter()
             .for_each(|leaf| self.publisher.push(leaf));
@@ -189,7 +187,8 @@ impl Parts {
             let erasures = std::mem::take(&mut outcome.erasures);
             outcome.carried_out(self.sequencer.carry_out(&erasures, self.publisher.publish()));
         }
-        outcome.answer();
+        // Nobody waits for checkpoints before there is a thread that makes them.
+        drop(outcome.answer());
     }
 
     pub(crate) fn append_system(&mut self, kind: &str, sys: Value) -> Result<Receipt> {
@@ -241,29 +240,11 @@ pub(crate) fn read_state(
         path,
         folder,
         log,
-        manifest,
+        manifests: Manifests::new(manifest),
         index: RwLock::new(index),
         keys: RwLock::new(keys),
         follow,
         watch: KeyWatch::default(),
         proved: AtomicU64::new(0),
     })
-}
-
-/// Reads a signer, which must hold the key that the manifest names.
-pub(crate) fn read_signer(folder: &Folder, name: &str, manifest: &Manifest) -> Result<Signer> {
-    let Some(text) = folder.read(name, 64 << 10)?.map(Zeroizing::new) else {
-        let message = "the file signer is missing: without it no checkpoint can be signed. Restore it from its backup";
-        return Err(Error::new(ErrorKind::NotFound, message));
-    };
-    let signer = std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| Signer::parse(text.trim_end()).ok());
-    match signer {
-        Some(signer) if signer.verifier_key() == *manifest.verifier_key => Ok(signer),
-        _ => {
-            let message = "the file signer does not hold the key that quipu.json names: restore it from its backup";
-            Err(Error::new(ErrorKind::Tampered, message))
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Who may act on the ledger: the operators that are enrolled, folded from the ledger's own entries. docs/FORMAT.md,
 //! "Acts".
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
 use quipu_format::{Act, ActId, Envelope, Erasure, Scope, VerifierKey};
 use serde::{Deserialize, Serialize};
@@ -53,19 +53,25 @@ impl Operators {
     /// Of an open ledger: reads the entries of `quipu:ledger`, and no others.
     pub(crate) fn read(reader: &LedgerReader) -> Result<Self> {
         let mut this = Self::default();
+        this.follow(reader, 0..u64::MAX)?;
+        Ok(this)
+    }
+
+    /// Goes on past the entries of `quipu:ledger` in a range.
+    pub(crate) fn follow(&mut self, reader: &LedgerReader, range: Range<u64>) -> Result<()> {
         let index = &reader.state.index;
-        for seq in index.select(&Scope::ledger(), 0..u64::MAX, Direction::Forward, usize::MAX)? {
+        for seq in index.select(&Scope::ledger(), range, Direction::Forward, usize::MAX)? {
             match reader.envelope(seq) {
-                Ok(Some(envelope)) => this.take(&envelope).unwrap_or_else(|error| {
+                Ok(Some(envelope)) => self.take(&envelope).unwrap_or_else(|error| {
                     // `quipu verify` names it.
                     tracing::warn!(%error, seq, "an act does not count");
                 }),
                 Ok(None) => break,
-                Err(e) if matches!(e.kind(), ErrorKind::NotHere | ErrorKind::Corrupt) => this.pass(),
+                Err(e) if matches!(e.kind(), ErrorKind::NotHere | ErrorKind::Corrupt) => self.pass(),
                 Err(e) => return Err(e),
             }
         }
-        Ok(this)
+        Ok(())
     }
 
     /// Whether drafts may be appended together to a log of so many entries, as far as they are acts. Kinds that only an act
@@ -89,11 +95,7 @@ impl Operators {
                             .take(order, envelope),
                     }
                 }
-                None if SIGNED.contains(&envelope.kind.as_str()) || Governance::is_signed(&envelope.kind) => {
-                    let message = format!("an entry of kind {} needs an operator's signature", envelope.kind);
-                    return Err(Error::new(ErrorKind::Invalid, message));
-                }
-                None => changes += usize::from(self.first(envelope)?.is_some()),
+                None => changes += usize::from(self.unsigned(envelope)?.is_some()),
             }
         }
         if changes > 1 {
@@ -118,6 +120,17 @@ impl Operators {
         &self.keys
     }
 
+    /// Whether there has been an operator. None: what cannot be read would tell.
+    pub(crate) fn have_been(&self) -> Option<bool> {
+        (self.founded || !self.gap).then_some(self.founded)
+    }
+
+    /// Whether an entry is an act that was done before, and signed.
+    pub(crate) fn repeats(&self, envelope: &Envelope) -> bool {
+        let act = Act::of(envelope).ok().flatten();
+        act.is_some_and(|act| self.done.contains(&act.id) && self.check_signature(&act).is_ok())
+    }
+
     /// Goes on past an entry, of whatever scope. An error says why it does not count: then nothing has changed.
     pub(crate) fn take(&mut self, envelope: &Envelope) -> Result<()> {
         let Some(sys) = &envelope.sys else { return Ok(()) };
@@ -131,7 +144,7 @@ impl Operators {
         let act = Act::of(envelope)?;
         let change = match &act {
             Some(act) => self.check(act, envelope.seq)?,
-            None => self.first(envelope)?,
+            None => self.unsigned(envelope)?,
         };
         if let Some(act) = &act {
             let order = self.governance.check(act)?;
@@ -222,6 +235,15 @@ impl Operators {
                 Ok(Change::Remove(key))
             }
         }
+    }
+
+    /// What an entry that is no act changes. Kinds that only an act can have are refused.
+    fn unsigned(&self, envelope: &Envelope) -> Result<Option<Change>> {
+        if SIGNED.contains(&envelope.kind.as_str()) || Governance::is_signed(&envelope.kind) {
+            let message = format!("an entry of kind {} needs an operator's signature", envelope.kind);
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        self.first(envelope)
     }
 
     /// The host may enrol the first operator itself, as genesis does: as long as there has been none.

@@ -12,8 +12,7 @@ use crate::{
     disk::{DiskFile, Folder},
     keyfile::Keys,
     manifest::Manifest,
-    opening::{SIGNER, read_signer},
-    scan, segment,
+    scan, segment, signer_file,
     tree_files::TreeFiles,
 };
 
@@ -104,7 +103,7 @@ impl Original {
     /// The key file, and the signer where it is.
     pub(crate) fn secrets(&self) -> Result<(Keys, Option<Signer>)> {
         let keys = Keys::read(&self.folder, self.origin())?;
-        let signer = read_signer(&self.folder, SIGNER, &self.manifest);
+        let signer = signer_file::current(&self.folder, &self.manifest);
         match signer {
             Ok(signer) => Ok((keys, Some(signer))),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok((keys, None)),

@@ -15,7 +15,7 @@ use std::{
 use memchr::memchr;
 use quipu_format::Line;
 
-use crate::{Error, Result, disk::DiskFile};
+use crate::{Error, Result, disk::DiskFile, room::Room};
 
 /// Where lines are read from.
 #[derive(Clone, Copy)]
@@ -231,7 +231,9 @@ impl<'a, 'w, S: Default, T: Send> Parts<'a, 'w, S, T> {
 #[derive(Default)]
 struct Reader<S> {
     state: S,
-    room: Vec<u8>,
+    room: Room,
+    /// How much stood in the part before.
+    before: usize,
 }
 
 impl<S> Reader<S> {
@@ -239,7 +241,7 @@ impl<S> Reader<S> {
     fn read<T>(&mut self, part: &Part<'_>, work: Work<'_, S, T>) -> Items<T> {
         let start = part.range.start;
         let mut have = self.fill(part, 0)?;
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(self.before + self.before / 8);
         let mut at = match part.is_first {
             true => 0,
             false => match memchr(b'\n', self.bytes(part, have)) {
@@ -291,6 +293,7 @@ impl<S> Reader<S> {
             }
             at = end;
         }
+        self.before = items.len();
         Ok(items)
     }
 
@@ -306,9 +309,7 @@ impl<S> Reader<S> {
         let Source::File(file) = part.source else {
             return Ok(wanted);
         };
-        if self.room.len() < wanted {
-            self.room.resize(wanted, 0);
-        }
+        self.room.grow(wanted);
         Ok(have + file.read_into(&mut self.room[have..wanted], (start + have) as u64)?)
     }
 

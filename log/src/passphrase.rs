@@ -11,8 +11,8 @@ use quipu_format::{KeyCost, KeyLock, limits};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, ErrorKind, Result, disk::Folder, lock::Lock, opening::Parts, random, reserve, restore, segment::Filling,
-    stamps::SystemClock,
+    Error, ErrorKind, OpenOptions, Result, disk::Folder, lock::Lock, opening::Parts, random, reserve, restore,
+    segment::Filling, signer_file, stamps::SystemClock,
 };
 
 /// The passphrase that a ledger's key file is sealed under, and the key that it gave last. Clones share both, and both are
@@ -75,9 +75,9 @@ impl Passphrase {
     }
 }
 
-/// Seals a ledger's key file under another passphrase than it has, or under its first one, or, with `new` None, under none.
-/// The file is written anew and the old one destroyed, as an erasure does it; a crash leaves one of the two. Copies of the
-/// file that were made before stay as they are.
+/// Seals a ledger's key file and signer under another passphrase than they have, or under their first one, or, with `new`
+/// None, under none. The files are written anew and the old ones destroyed, as an erasure does it; a crash leaves one of the
+/// two passphrases in force for both. Copies of the files that were made before stay as they are.
 ///
 /// # Errors
 /// As for [`Ledger::open`](crate::Ledger::open), which this does first; `Locked` where a process writes to the ledger for
@@ -91,7 +91,17 @@ pub fn set_passphrase<'a>(at: impl Into<LedgerAt<'a>>, new: Option<&Passphrase>,
     let clock = Box::new(SystemClock::new());
     let mut parts = Parts::open(&folder, at.path, filling, clock)?;
     let lock = new.map(Passphrase::fresh).transpose()?;
-    reserve::backed(&folder, || parts.sequencer.rewrite_keys(lock.clone()))
+    reserve::backed(&folder, || reseal(&mut parts, lock.clone()))
+}
+
+/// Seals both files of a ledger that is open under another key, or, without it, leaves them in clear.
+pub(crate) fn reseal(parts: &mut Parts, lock: Option<Arc<KeyLock>>) -> Result<()> {
+    let folder = &parts.state.folder;
+    let signer = signer_file::current(folder, parts.state.manifest())?;
+    // The next open finds the one that fits the key file.
+    signer_file::write(folder, signer_file::NEXT, &signer, lock.as_deref())?;
+    parts.sequencer.rewrite_keys(lock)?;
+    signer_file::exchange(folder)
 }
 
 impl fmt::Debug for Passphrase {
@@ -116,6 +126,16 @@ impl<'a> LedgerAt<'a> {
     /// The same, with the passphrase of its key file; None, or one that the file does not need, changes nothing.
     pub fn passphrase(self, passphrase: Option<&'a Passphrase>) -> Self {
         Self { passphrase, ..self }
+    }
+
+    /// How it is opened for writing.
+    pub(crate) fn options(&self, wait: Duration) -> OpenOptions {
+        let mut options = OpenOptions::default();
+        options.wait = wait;
+        match self.passphrase {
+            Some(passphrase) => options.passphrase(passphrase.clone()),
+            None => options,
+        }
     }
 
     pub(crate) fn folder(&self) -> Result<Folder> {

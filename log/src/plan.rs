@@ -5,13 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
-    LedgerAt, Result, checkpoint,
+    LedgerAt, Result, authority, checkpoint,
     keyfile::{self, Keys},
     lock::Lock,
     manifest::Manifest,
     open_files::OpenFiles,
-    opening::SIGNER,
-    recovery, restore, segment,
+    recovery, restore, segment, signer_file,
 };
 
 /// What an open for writing would find and do. docs/FORMAT.md, "Recovery", has the table.
@@ -40,20 +39,22 @@ pub struct RecoveryPlan {
 /// # Errors
 /// As for [`Ledger::open`](crate::Ledger::open) where not even that can be found out: no ledger, no keys, unreadable.
 pub fn plan_recovery<'a>(at: impl Into<LedgerAt<'a>>) -> Result<RecoveryPlan> {
-    let ledger = at.into().folder()?;
+    let at = at.into();
+    let ledger = at.folder()?;
     let manifest = Manifest::read(&ledger)?;
     let writer = Lock::is_held(&ledger)?;
     let keys = Keys::read(&ledger, manifest.verifier_key.name())?;
     let checkpoint = checkpoint::read(&ledger, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
     let log_folder = ledger.sub(segment::FOLDER)?;
     let files = Arc::new(OpenFiles::new(ledger.clone(), log_folder.clone()));
-    let log = recovery::Log::read(&ledger, &files, &keys.secret, checkpoint, keys.applied)?;
+    let mut log = recovery::Log::read(&ledger, &files, &keys.secret, checkpoint, keys.applied)?;
+    authority::examine(&mut log, &ledger, at.path)?;
     let refusal = log
         .refusal()
         .or_else(|| restore::refuse_copy(&ledger).err())
         .or_else(|| recovery::check_keys(log.index.scopes.keys(), &keys).err())
         .or_else(|| {
-            [keyfile::FILE, SIGNER]
+            [keyfile::FILE, signer_file::FILE]
                 .into_iter()
                 .find_map(|secret| keyfile::check_mode(&ledger, secret).err())
         });

@@ -1,8 +1,23 @@
 //! Proofs: that an entry is in the ledger, and that the ledger only grew.
 
-use quipu_format::{Checkpoint, ConsistencyProof, InclusionProof, leaf_hash, tree};
+use std::sync::Arc;
 
-use crate::{Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, tree_files::TreeFiles, wait};
+use quipu_format::{
+    Checkpoint, ConsistencyProof, InclusionProof, leaf_hash,
+    tree::{self, TileHashes},
+};
+use smallvec::smallvec;
+
+use crate::{
+    Draft, Error, ErrorKind, Ledger, LedgerReader, Receipt, Result,
+    checkpoint::Signed,
+    checkpointer::signed,
+    intake::By,
+    ledger::{Role, one, unanswered},
+    request::{Answer, Until},
+    tree_files::TreeFiles,
+    wait,
+};
 
 /// A receipt with the proof that its entry is in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,20 +37,44 @@ impl Ledger {
     /// As for `append`. `Unavailable` also where the entry is durable and no checkpoint could be signed for it, which the
     /// message says: [`prove`](Self::prove) tries that again.
     pub async fn append_proved(&self, draft: Draft) -> Result<Proved> {
-        let receipt = self.append(draft).await?;
-        let proof = self.prove(receipt.seq).await;
-        proved(receipt, proof)
+        let answer = match self.role() {
+            Role::Writer(writer) => {
+                let (request, answer) = writer.intake.request(smallvec![draft], Until::Covered)?;
+                writer.intake.committer.submit(request).await?;
+                Covering::Here(answer)
+            }
+            Role::Client(client) => Covering::There(client.queue_covered(vec![draft], By::Committer)?),
+        };
+        self.proved(answer).await
     }
 
     /// The same, for callers that may block.
     pub fn append_proved_blocking(&self, draft: Draft) -> Result<Proved> {
-        let receipt = self.append_blocking(draft)?;
-        let proof = self.prove_blocking(receipt.seq);
-        proved(receipt, proof)
+        let answer = match self.role() {
+            Role::Writer(writer) => Covering::Here(writer.intake.queue(vec![draft], Until::Covered, By::Caller)?),
+            Role::Client(client) => Covering::There(client.queue_covered(vec![draft], By::Caller)?),
+        };
+        wait::block_on(self.proved(answer))
     }
 
-    /// A proof of the entry at a position. If no checkpoint covers it yet, one is signed at once; where another process
-    /// writes, its next one is waited for, which takes about a second.
+    async fn proved(&self, answer: Covering) -> Result<Proved> {
+        match answer {
+            Covering::Here(mut answer) => {
+                let receipt = one((&mut answer).await.unwrap_or_else(|| Err(unanswered()))?)?;
+                let signed = answer.signed().unwrap_or_else(|| Err(unanswered()));
+                let proof = signed.and_then(|signed| prove_by(self.reader(), receipt.seq, &signed));
+                proved(receipt, proof)
+            }
+            Covering::There(answer) => {
+                let receipt = one(self.answered(answer.await.unwrap_or_else(|| Err(unanswered())))?)?;
+                let proof = self.prove(receipt.seq).await;
+                proved(receipt, proof)
+            }
+        }
+    }
+
+    /// A proof of the entry at a position. If no checkpoint covers it yet, one is signed at once, by the process that
+    /// writes.
     ///
     /// # Errors
     /// `NotFound`: there is no such entry.
@@ -45,8 +84,17 @@ impl Ledger {
             return Err(no_entry(seq));
         }
         match self.cover(seq).await? {
-            Some(signed) => prove_in(reader, seq, &signed.checkpoint, &signed.note, &signed.hashes),
+            Some(signed) => prove_by(reader, seq, &signed),
             None => reader.prove(seq),
+        }
+    }
+
+    /// The checkpoint that covers an entry, when it is durable; it is signed at once if there is none yet. None: another
+    /// process has signed it, and the newest one on disk covers the entry.
+    pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
+        match self.role() {
+            Role::Writer(writer) => signed(writer.checkpointer.cover(seq)).await.map(Some),
+            Role::Client(client) => Box::pin(client.cover(seq)).await,
         }
     }
 
@@ -75,7 +123,7 @@ impl LedgerReader {
     /// `Invalid`: the note is not one that this ledger signed. `LostEntries`: it is newer than all that this ledger has.
     /// `Tampered`: this ledger has another history than the one that was signed then.
     pub fn prove_consistency(&self, old: &[u8]) -> Result<ConsistencyProof> {
-        let keys = &self.state.manifest.verifier_key;
+        let keys = &self.state.manifest().verifier_key;
         let (then, old_key) = keys.open_with(old).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
         let (note, now) = self.checkpoint()?;
         if then.size > now.size {
@@ -110,13 +158,26 @@ impl LedgerReader {
     }
 }
 
+/// An append whose proof is waited for.
+enum Covering {
+    /// Of this process, which signs the checkpoint.
+    Here(Answer),
+    /// Of another one, which answers when it has.
+    There(Answer),
+}
+
+/// A proof by a checkpoint that was just signed: nothing but the envelope is read.
+fn prove_by(reader: &LedgerReader, seq: u64, signed: &Signed) -> Result<InclusionProof> {
+    prove_in(reader, seq, &signed.checkpoint, &signed.note, signed)
+}
+
 /// A proof in the tree of a checkpoint of this ledger.
 fn prove_in(
     reader: &LedgerReader,
     seq: u64,
     checkpoint: &Checkpoint,
     note: &str,
-    tree: &TreeFiles,
+    tree: &impl TileHashes<Error = Error>,
 ) -> Result<InclusionProof> {
     if seq >= checkpoint.size {
         let message = format!(

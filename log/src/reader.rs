@@ -11,8 +11,8 @@ use std::{
 };
 
 use quipu_format::{
-    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyPath, Line, Scope, Timestamp, VerifierKey, leaf_hash,
-    limits,
+    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyLock, KeyPath, Line, Scope, Timestamp, VerifierKey,
+    leaf_hash, limits,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -27,7 +27,7 @@ use crate::{
     index::{Found, Index, SharedIndex},
     key_watch::KeyWatch,
     keyfile::Keys,
-    manifest::Manifest,
+    manifest::{Manifest, Manifests},
     recent::Place,
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct ReadState {
     pub(crate) folder: Folder,
     /// The folder `log`.
     pub(crate) log: Folder,
-    pub(crate) manifest: Manifest,
+    pub(crate) manifests: Manifests,
     pub(crate) index: RwLock<Index>,
     pub(crate) keys: RwLock<Keys>,
     /// Of a reader that does not write: how far it has followed the files.
@@ -60,6 +60,29 @@ impl ReadState {
     /// What blinds idempotency keys and vouches for `heads`.
     pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).secret.clone()
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        self.manifests.newest()
+    }
+
+    /// The newest checkpoint on disk. Where the ledger's key was rotated meanwhile, the new one is known from now on.
+    pub(crate) fn checkpoint(&self) -> Result<(String, Checkpoint)> {
+        if self.follow.is_some() {
+            // Where it cannot be read now, what was known holds.
+            let _ = self.manifests.look(&self.folder);
+        }
+        match checkpoint::read(&self.folder, &self.manifest().verifier_key) {
+            Err(e) if e.kind() == ErrorKind::Tampered && self.manifests.look(&self.folder).unwrap_or(false) => {
+                checkpoint::read(&self.folder, &self.manifest().verifier_key)
+            }
+            read => read,
+        }
+    }
+
+    /// What the files of secrets are sealed under, if they are.
+    pub(crate) fn lock(&self) -> Option<Arc<KeyLock>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).lock.clone()
     }
 
     /// Before content is served: what another process has erased meanwhile is not.
@@ -171,6 +194,7 @@ impl LedgerReader {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .advance(&self.state, proved)?;
+            self.state.watch.judge(self)?;
         }
         Ok(self.head())
     }
@@ -373,7 +397,7 @@ impl LedgerReader {
 
     /// The newest checkpoint: the signed note, and what it says.
     pub fn checkpoint(&self) -> Result<(String, Checkpoint)> {
-        checkpoint::read(&self.state.folder, &self.state.manifest.verifier_key)
+        self.state.checkpoint()
     }
 
     /// Name of the ledger.
@@ -383,12 +407,12 @@ impl LedgerReader {
 
     /// Key that its checkpoints are verified with.
     pub fn verifier_key(&self) -> &VerifierKey {
-        &self.state.manifest.verifier_key
+        &self.state.manifest().verifier_key
     }
 
     /// The keys that its checkpoints are verified with, oldest first, and for which sizes each holds.
     pub fn verifier_keys(&self) -> Vec<VerifierKeyState> {
-        self.state.manifest.verifier_key.states()
+        self.state.manifest().verifier_key.states()
     }
 
     /// The folder for projections, which exists. It is a path because SQLite opens files by path.
@@ -486,6 +510,10 @@ impl LedgerReader {
             && let Err(error) = follow.advance(&self.state, proved)
         {
             tracing::warn!(%error, "what was appended cannot be read yet");
+        }
+        drop(follow);
+        if let Err(error) = self.state.watch.judge(self) {
+            tracing::warn!(%error, "what was erased is not known");
         }
     }
 

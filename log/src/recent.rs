@@ -15,6 +15,33 @@ pub(crate) struct Place {
     pub(crate) length: u32,
 }
 
+/// What is kept here of an entry, and of its scope.
+pub(crate) struct Listed<'a> {
+    pub(crate) seq: u64,
+    pub(crate) id: EventId,
+    pub(crate) scope: &'a Scope,
+    pub(crate) nth: u32,
+    pub(crate) key: Option<IdempotencyKey>,
+    /// It is an erasure.
+    pub(crate) erases: bool,
+    /// Its leaf hash.
+    pub(crate) hash: Hash,
+}
+
+impl<'a> Listed<'a> {
+    pub(crate) fn of(envelope: &'a Envelope, hash: Hash) -> Self {
+        Self {
+            seq: envelope.seq,
+            id: envelope.id,
+            scope: &envelope.scope,
+            nth: envelope.nth,
+            key: envelope.key,
+            erases: envelope.kind.as_str() == Erasure::KIND,
+            hash,
+        }
+    }
+}
+
 /// A scope's entries in one segment.
 #[derive(Debug, Clone)]
 pub(crate) struct Postings {
@@ -53,8 +80,8 @@ impl Recent {
     }
 
     /// Adds an entry. Where it is not the next one, those between are missing.
-    pub(crate) fn push(&mut self, envelope: &Envelope, hash: Hash, range: Range<usize>) {
-        let number = envelope.seq.saturating_sub(self.first) as u32;
+    pub(crate) fn push(&mut self, entry: Listed<'_>, range: Range<usize>) {
+        let number = entry.seq.saturating_sub(self.first) as u32;
         let missing = (number as usize).saturating_sub(self.places.len());
         let before = self.ids.last().copied().unwrap_or_default();
         self.places.extend(std::iter::repeat_n(Place::default(), missing));
@@ -63,26 +90,26 @@ impl Recent {
             offset: range.start as u32,
             length: range.len() as u32,
         });
-        self.ids.push(envelope.id.0);
+        self.ids.push(entry.id.0);
         self.entry_bytes += range.len() as u64;
-        if envelope.kind.as_str() == Erasure::KIND {
-            self.erased = envelope.seq + 1;
+        if entry.erases {
+            self.erased = entry.seq + 1;
         }
-        if let Some(key) = envelope.key {
+        if let Some(key) = entry.key {
             self.keyed.push((key, number));
         }
-        match self.scopes.get_mut(&envelope.scope) {
+        match self.scopes.get_mut(entry.scope) {
             Some(postings) => {
                 postings.numbers.push(number);
-                (postings.count, postings.last) = (envelope.nth.saturating_add(1), hash);
+                (postings.count, postings.last) = (entry.nth.saturating_add(1), entry.hash);
             }
             None => {
                 let postings = Postings {
                     numbers: vec![number],
-                    count: envelope.nth.saturating_add(1),
-                    last: hash,
+                    count: entry.nth.saturating_add(1),
+                    last: entry.hash,
                 };
-                self.scopes.insert(envelope.scope.clone(), postings);
+                self.scopes.insert(entry.scope.clone(), postings);
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     lines::Found,
     open_files::OpenFiles,
     reader::Direction,
+    recent::Listed,
     scan::{self, Tail},
     segment,
 };
@@ -208,7 +209,7 @@ impl Log {
         }
         let rises = id.0 > self.last_id || *seq == 0;
         let hash = found.hash;
-        self.index.push(&found.envelope, hash, found.range.clone());
+        self.index.push(Listed::of(&found.envelope, hash), found.range.clone());
         self.leaves.push(hash);
         self.last_id = id.0;
         let fits = *nth == count && *prev == last && rises && id.0.timestamp_ms() == ts.as_ms();
@@ -235,6 +236,11 @@ impl Log {
                 .stray
                 .get_or_insert(format!("{place} ({}), in a sealed segment", tail.why));
         }
+    }
+
+    /// Takes note of why the log contradicts itself.
+    pub(crate) fn contradict(&mut self, why: String) {
+        self.findings.contradiction.get_or_insert(why);
     }
 
     /// The row that this log is in.

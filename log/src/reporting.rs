@@ -8,7 +8,7 @@ use quipu_format::{
 };
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, Governance, LedgerReader, Result, opening};
+use crate::{Error, ErrorKind, Governance, LedgerReader, Result, signer_file};
 
 impl LedgerReader {
     /// What came of a request so far; `derived` says how far what is derived has come. `progress` is told how many entries
@@ -27,9 +27,12 @@ impl LedgerReader {
         // Erasures name a request only while it is open.
         let end = state.closed.as_ref().map_or(size, |closed| closed.seq);
         let first = state.opened.seq;
+        let mut authority = self.authority();
         for seq in first..end {
-            let envelope = self.envelope(seq)?;
-            if envelope.is_some_and(|envelope| answers(&envelope, id)) {
+            let envelope = self.envelope(seq)?.filter(|envelope| answers(envelope, id));
+            if let Some(envelope) = envelope
+                && authority.refusal(&envelope)?.is_none()
+            {
                 erased.push(Erased::of(&self.envelope_bytes(seq)?, self.prove(seq)?)?);
             }
             if seq % 1_024 == 0 {
@@ -59,7 +62,7 @@ impl LedgerReader {
     /// The report as a note that the ledger's key signs: the one key with which everything else of the ledger is checked,
     /// and which those who asked can know. Who ordered an erasure signed its entry.
     pub fn sign_report(&self, report: &Report) -> Result<String> {
-        let signer = opening::read_signer(&self.state.folder, opening::SIGNER, &self.state.manifest)?;
+        let signer = signer_file::current(&self.state.folder, self.state.manifest())?;
         Ok(report.sign(&signer)?)
     }
 

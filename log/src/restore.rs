@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use quipu_format::{Checkpoint, Signer, tree::Frontier};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::{
     CopyProgress, CopySummary, Error, ErrorKind, Ledger, LedgerAt, Passphrase, Result,
@@ -18,11 +17,12 @@ use crate::{
     lineage::FORK,
     lock::Lock,
     manifest::Manifest,
-    opening::{self, SIGNER, read_signer},
+    opening,
     original::Original,
     random,
     recovery::{check_keys, read_segment},
     scan, segment,
+    signer_file::{self, Found},
 };
 
 /// What a restored ledger is given.
@@ -138,12 +138,12 @@ fn fork(
         return Err(Error::new(ErrorKind::NotFound, message));
     };
     keys.origin = name.to_owned();
-    let signer =
-        begun_signer(to, name)?.map_or_else(|| Signer::new(name, *random::secret()?).map_err(Error::from), Ok)?;
+    let signer = begun_signer(to, name, options)?
+        .map_or_else(|| Signer::new(name, *random::secret()?).map_err(Error::from), Ok)?;
     let key = signer.verifier_key();
     let copy = Copy::open(to, &key.clone().into())?;
     // Before `quipu.json` names its key.
-    copy.put_signer(&signer)?;
+    copy.put_signer(&signer, keys.lock.as_deref())?;
     let summary = if copy.size_before() > original.checkpoint.size {
         // Only the last step was missing.
         CopySummary::new(original)
@@ -179,13 +179,14 @@ fn fork(
 }
 
 /// The signer of a forking that was broken off.
-fn begun_signer(to: &Path, name: &str) -> Result<Option<Signer>> {
-    let text = match Folder::open(to).and_then(|folder| folder.read(SIGNER, 64 << 10)) {
-        Err(e) if e.kind() == ErrorKind::NotFound => None,
-        text => text?.map(Zeroizing::new),
+fn begun_signer(to: &Path, name: &str, options: &RestoreOptions) -> Result<Option<Signer>> {
+    let at = LedgerAt::new(to).passphrase(options.passphrase.as_ref());
+    let Some(folder) = optional(at.folder())? else {
+        return Ok(None);
     };
-    let signer = text.and_then(|text| Signer::parse(std::str::from_utf8(&text).ok()?.trim_end()).ok());
-    Ok(signer.filter(|signer| signer.verifier_key().name() == name))
+    let found = Found::read(&folder, signer_file::FILE)?;
+    let begun = found.filter(|found| found.key.name() == name);
+    begun.map(|found| found.open(&folder)).transpose()
 }
 
 fn given_keys(original: &Original, options: &RestoreOptions) -> Result<Option<Keys>> {
@@ -203,9 +204,10 @@ fn given_signer(original: &Original, options: &RestoreOptions) -> Result<Option<
     match &options.signer {
         Some(path) => {
             let (folder, name) = split(path)?;
-            Ok(Some(read_signer(&folder, &name, &original.manifest)?))
+            let folder = folder.with_passphrase(options.passphrase.clone());
+            Ok(Some(signer_file::read(&folder, &name, &original.manifest)?))
         }
-        None => optional(read_signer(original.folder(), SIGNER, &original.manifest)),
+        None => optional(signer_file::current(original.folder(), &original.manifest)),
     }
 }
 

@@ -4,63 +4,111 @@
 
 use std::time::Duration;
 
-use quipu_format::{Envelope, Scope, Signer, VerifierKey, limits};
+use quipu_format::{Actor, Body, Envelope, Kind, Scope, Signer, VerifierKey};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::{
-    Error, ErrorKind, LedgerAt, LedgerReader, Result,
-    disk::{Access, Folder},
+    Draft, Error, ErrorKind, LedgerAt, LedgerReader, Result,
+    checkpointer::Checkpointer,
     index::SharedIndex,
+    intake::{By, Intake},
     keyfile::wipe,
-    lock::Lock,
+    ledger::{Role, one, unanswered},
     manifest::Manifest,
-    opening::{Parts, SIGNER, read_signer},
     random,
-    reader::Direction,
+    reader::{Direction, ReadState},
+    request::Until,
     restore,
-    segment::Filling,
-    stamps::SystemClock,
-    verifier_keys::{VerifierKeys, is_succession, sign_succession},
+    share::{self, Join, Way},
+    signer_file::{self, FILE, Found, NEXT},
+    verifier_keys::{is_succession, sign_succession},
+    wait,
 };
 
 /// Kind of the entry that names the new key.
 pub(crate) const KIND: &str = "quipu.key";
-/// The new key, until it is `signer`, and then the old one, until it is overwritten.
-const NEXT: &str = "signer.next";
 
-/// Gives a ledger that nobody writes a new key of the same name; the old one is overwritten. Returns the new verifier key
-/// when a checkpoint that it verifies is durable.
+/// Gives a ledger a new key of the same name; the old one is overwritten. The process that writes to it does it, or, where
+/// there is none, this one. Returns the new verifier key when a checkpoint that it verifies is durable.
 ///
 /// # Errors
-/// `Locked` where a process writes to the ledger for longer than `wait`: end it, and rotate then.
+/// `Locked` where a process writes to the ledger and did not take it for as long as `wait`. With `Unavailable` it may have
+/// been done: the ledger's keys tell.
 pub fn rotate_key<'a>(at: impl Into<LedgerAt<'a>>, wait: Duration) -> Result<VerifierKey> {
     let at = at.into();
     let folder = at.folder()?;
     restore::refuse_copy(&folder)?;
-    let _lock = Lock::take(&folder, wait)?;
-    let open = || {
-        let filling = Filling::new(limits::SEGMENT_BYTES);
-        Parts::open(&folder, at.path, filling, Box::new(SystemClock::new()))
-    };
-    begin(&mut open()?, &folder)?;
-    // What is left is what an open does.
-    let parts = open()?;
-    Ok((*parts.state.manifest.verifier_key).clone())
+    let join = Join::new(at.path, folder, at.options(wait));
+    match join.within(join.patience())? {
+        Way::Own(ledger) => {
+            let Role::Writer(writer) = ledger.role() else {
+                return Err(unanswered());
+            };
+            let key = rotate(&writer.intake, &writer.checkpointer)?;
+            ledger.close()?;
+            Ok(key)
+        }
+        Way::Through(connection, _) => share::ask_to_rotate(connection),
+    }
 }
 
-/// Makes the new key and appends the entry that names it. Nothing may be signed with the old key after.
-pub(crate) fn begin(parts: &mut Parts, folder: &Folder) -> Result<()> {
-    let old = read_signer(folder, SIGNER, &parts.state.manifest)?;
-    let new = Signer::new(parts.state.manifest.verifier_key.name(), *random::secret()?)?;
+/// Rotates the key of a ledger that this process writes, beside its appends.
+pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<VerifierKey> {
+    let _one_at_a_time = checkpointer.rotating();
+    let state = &intake.reader.state;
+    let (next, draft) = prepare(state)?;
+    let appended = intake
+        .queue(vec![draft], Until::Durable, By::Caller)
+        .and_then(|answer| wait::block_on(answer).unwrap_or_else(|| Err(unanswered())))
+        .and_then(one);
+    match appended {
+        // The new key has signed it.
+        Ok(receipt) => checkpointer.cover_blocking(receipt.seq).map(|_| next),
+        Err(e) => {
+            // Where the entry may be in the log all the same, the next open needs the key.
+            if e.kind() != ErrorKind::Unavailable {
+                wipe(&state.folder, NEXT)?;
+            }
+            Err(e)
+        }
+    }
+}
+
+/// Makes the new key, and the draft of the entry that names it. Once that is durable, nothing that includes it is signed
+/// with the old key.
+///
+/// # Errors
+/// `Unavailable` where an earlier one is not finished, whose key an entry may name.
+pub(crate) fn prepare(state: &ReadState) -> Result<(VerifierKey, Draft)> {
+    if Found::read(&state.folder, NEXT)?.is_some() {
+        let message =
+            "an earlier rotation of the ledger's key is not finished: ask again later, or open the ledger again";
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
+    let old = signer_file::read(&state.folder, FILE, state.manifest())?;
+    let new = Signer::new(old.verifier_key().name(), *random::secret()?)?;
     let next = new.verifier_key();
-    folder.replace(NEXT, new.to_text().as_bytes(), Access::Private)?;
-    let sys = json!({"key": {
+    signer_file::write(&state.folder, NEXT, &new, state.lock().as_deref())?;
+    let body = Body::new(None, "{}")?;
+    let mut draft = Draft::new(Scope::ledger(), Actor::new("host:quipu")?, Kind::new(KIND)?, body);
+    draft.sys = Some(json!({"key": {
         "from": old.verifier_key().to_string(),
         "verifierKey": next.to_string(),
         "note": sign_succession(&old, &next),
-    }});
-    parts.append_system(KIND, sys)?;
+    }}));
+    Ok((next, draft))
+}
+
+/// Its position, if it is an entry that names the next key.
+pub(crate) fn position(envelope: &Envelope) -> Option<u64> {
+    (envelope.sys.is_some() && envelope.kind.as_str() == KIND).then_some(envelope.seq)
+}
+
+/// Refuses entries that name a key for which the ledger's did not sign.
+pub(crate) fn admit<'a>(drafts: impl Iterator<Item = &'a Envelope>, state: &ReadState) -> Result<()> {
+    for draft in drafts {
+        successor(draft, Some(&state.manifest().verifier_key)).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
+    }
     Ok(())
 }
 
@@ -85,45 +133,35 @@ pub(crate) fn successor(envelope: &Envelope, key: Option<&VerifierKey>) -> Resul
     Ok(Some(next))
 }
 
-/// Which file has the key that the manifest names.
-pub(crate) fn current_signer(folder: &Folder, manifest: &Manifest) -> Result<Signer> {
-    match read_signer(folder, SIGNER, manifest) {
-        // A crash came before the two files' names were exchanged.
-        Err(e) if e.kind() == ErrorKind::Tampered => read_signer(folder, NEXT, manifest).map_err(|_| e),
-        signer => signer,
+/// Finishes a rotation that was begun: the log is as it will stay. `signer` and the reader's keys are those that hold from
+/// now on, even where a later step fails, after which it can be tried again. `covered`: entries that a checkpoint covers.
+pub(crate) fn finish(reader: &LedgerReader, covered: u64, signer: &mut Signer) -> Result<()> {
+    let (state, folder) = (&reader.state, &reader.state.folder);
+    signer_file::sweep(folder)?;
+    match Found::read(folder, NEXT)? {
+        // A key that was not written whole is none: no entry names it yet.
+        None => wipe(folder, NEXT)?,
+        Some(next) => {
+            if next.key != signer.verifier_key()
+                && let Some(seq) = named(reader, covered, &signer.verifier_key(), &next.key)?
+            {
+                let keys = state.manifest().verifier_key.followed_by(next.key.clone(), seq);
+                let keys =
+                    keys.ok_or_else(|| Error::new(ErrorKind::Corrupt, "quipu.json names keys that cannot be"))?;
+                let next = next.open(folder)?;
+                let manifest = Manifest {
+                    verifier_key: keys,
+                    copy: false,
+                };
+                manifest.write(folder)?;
+                state.manifests.follow(manifest);
+                *signer = next;
+            }
+            // `quipu.json` names the key now: it gets its name, and the other is destroyed.
+            signer_file::settle(folder, signer)?;
+        }
     }
-}
-
-/// Finishes a rotation that was begun: the log is as it will stay. Gives the manifest and signer that hold from now on.
-/// `covered`: entries that a checkpoint covers.
-pub(crate) fn finish(reader: &LedgerReader, covered: u64, signer: Signer) -> Result<(Option<VerifierKeys>, Signer)> {
-    let folder = &reader.state.folder;
-    let manifest = &reader.state.manifest;
-    let Some(next) = read_next(folder)? else {
-        return Ok((None, signer));
-    };
-    let mut newer = None;
-    let mut now = signer;
-    if next.verifier_key() != now.verifier_key()
-        && let Some(seq) = named(reader, covered, &now.verifier_key(), &next.verifier_key())?
-    {
-        let keys = manifest.verifier_key.followed_by(next.verifier_key(), seq);
-        let keys = keys.ok_or_else(|| Error::new(ErrorKind::Corrupt, "quipu.json names keys that cannot be"))?;
-        let written = Manifest {
-            verifier_key: keys.clone(),
-            copy: false,
-        };
-        written.write(folder)?;
-        (newer, now) = (Some(keys), next);
-    }
-    // `quipu.json` names the key now: it gets its name, and the other is destroyed.
-    let in_place = read_text(folder, SIGNER)?.is_some_and(|signer| signer.verifier_key() == now.verifier_key());
-    if !in_place {
-        folder.exchange(NEXT, SIGNER)?;
-        folder.sync()?;
-    }
-    wipe(folder, NEXT)?;
-    Ok((newer, now))
+    signer_file::seal_as(folder, signer, state.lock().as_deref())
 }
 
 /// Position of the entry that names `next` as the key after `key`, among those that no checkpoint covers.
@@ -138,18 +176,4 @@ fn named(reader: &LedgerReader, covered: u64, key: &VerifierKey, next: &Verifier
         }
     }
     Ok(None)
-}
-
-/// A key that was not written whole is none: no entry names it yet.
-fn read_next(folder: &Folder) -> Result<Option<Signer>> {
-    let there = read_text(folder, NEXT)?;
-    if there.is_none() {
-        wipe(folder, NEXT)?;
-    }
-    Ok(there)
-}
-
-fn read_text(folder: &Folder, name: &str) -> Result<Option<Signer>> {
-    let text = folder.read(name, 64 << 10)?.map(Zeroizing::new);
-    Ok(text.and_then(|text| Signer::parse(std::str::from_utf8(&text).ok()?.trim_end()).ok()))
 }

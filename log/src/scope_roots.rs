@@ -202,13 +202,13 @@ pub(crate) fn draft() -> Result<Draft> {
     Ok(draft)
 }
 
-/// What is to be appended in the place of a draft: of a root of scopes only its key is its caller's.
-pub(crate) fn as_ours(draft: Draft) -> Result<Draft> {
-    if draft.kind.as_str() != ScopeRoot::KIND {
-        return Ok(draft);
+/// Puts what is to be appended in the place of a draft: of a root of scopes only its key is its caller's.
+pub(crate) fn make_ours(draft: &mut Draft) -> Result<()> {
+    if draft.kind.as_str() == ScopeRoot::KIND {
+        let key = draft.key.take();
+        *draft = Draft { key, ..self::draft()? };
     }
-    let key = draft.key;
-    Ok(Draft { key, ..self::draft()? })
+    Ok(())
 }
 
 /// The newest root whose entry stands in `range`, and where.

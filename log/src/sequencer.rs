@@ -7,45 +7,22 @@ use std::{
 };
 
 use quipu_format::{Hash, KeyLock, KeyTree, Scope};
-use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use crate::{
-    Error, ErrorKind, Receipt, Result,
-    draft::Prepared,
+    Error, ErrorKind, Result,
     erasure::Erasures,
     keyfile::KeyFile,
     operators::Operators,
     random,
     reader::ReadState,
     remembered::Remembered,
+    request::{Request, Until, Waiting},
     reserve,
     scope_roots::ScopeRoots,
     segment::ActiveSegment,
     stage::{HOST_BYTES, Made, Stage},
-    staging::Entry,
     stamps::Stamps,
 };
-
-/// What is told to whoever made a request.
-pub(crate) type Answer = Result<Receipts>;
-
-/// Most requests are of one draft: it needs no block of memory of its own, which one thread would allocate and another
-/// free.
-pub(crate) type Receipts = SmallVec<[Receipt; 1]>;
-
-/// Drafts that are appended together or not at all, and who waits for them.
-pub(crate) struct Request {
-    pub(crate) drafts: SmallVec<[Prepared; 1]>,
-    pub(crate) reply: oneshot::Sender<Answer>,
-}
-
-impl Request {
-    /// Upper bound of the bytes that it adds to a commit.
-    pub(crate) fn bytes(&self) -> usize {
-        self.drafts.iter().map(|draft| draft.line_bytes).sum()
-    }
-}
 
 /// The one place where entries become durable.
 pub(crate) struct Sequencer {
@@ -63,34 +40,44 @@ pub(crate) struct Sequencer {
 /// What came of a commit.
 #[must_use = "those who wait have not been answered"]
 pub(crate) struct Outcome {
-    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    requests: Vec<Request>,
     /// Erasures that came to be: to be carried out by [`Sequencer::carry_out`] before anybody is answered.
     pub(crate) erasures: Erasures,
     /// Leaf hashes of the entries that came to be.
     pub(crate) leaves: Vec<Hash>,
+    /// Position of one of them that names the next signer.
+    pub(crate) succession: Option<u64>,
 }
 
 impl Outcome {
     /// Tells those who wait that what is in the log was not carried out, if so.
     pub(crate) fn carried_out(&mut self, done: Result<()>) {
         if let Err(error) = done {
-            for (_, answer) in self.answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
-                *answer = Err(error.clone());
-            }
+            self.requests.iter().for_each(|request| request.fail(&error));
         }
     }
 
-    /// How many wait.
+    /// How many wait for nothing else.
     pub(crate) fn len(&self) -> usize {
-        self.answers.len()
+        self.requests
+            .iter()
+            .filter(|request| request.until == Until::Durable)
+            .count()
     }
 
-    /// Tells those who wait.
-    pub(crate) fn answer(self) {
-        for (reply, answer) in self.answers {
-            // Whoever waited may have gone: the entry stays.
-            let _ = reply.send(answer);
+    /// Takes out those who wait for a checkpoint as well, unless something is to be carried out first.
+    pub(crate) fn uncovered(&mut self) -> Vec<Waiting> {
+        if !self.erasures.is_empty() {
+            return Vec::new();
         }
+        let is_covered = |request: &mut Request| request.until == Until::Covered;
+        let covered = self.requests.extract_if(.., is_covered);
+        covered.filter_map(Request::tell).collect()
+    }
+
+    /// Tells those who wait; gives those who wait for a checkpoint as well.
+    pub(crate) fn answer(self) -> Vec<Waiting> {
+        self.requests.into_iter().filter_map(Request::tell).collect()
     }
 }
 
@@ -151,7 +138,10 @@ impl Sequencer {
                 }
                 requests.into_iter().for_each(|request| stage.add(request));
             }
-            Err(error) => refused.extend(requests.into_iter().map(|r| (r.reply, Err(error.clone())))),
+            Err(error) => {
+                requests.iter().for_each(|request| request.fail(&error));
+                refused = requests;
+            }
         }
         let spare = mem::take(&mut self.spare);
         let mut made = self.stage().take(spare);
@@ -159,11 +149,7 @@ impl Sequencer {
         let written = self.write(&mut made);
         if let Err(error) = &written {
             self.broken.get_or_insert_with(|| error.clone());
-            for (_, answer) in &mut made.waiting {
-                if answer.is_ok() {
-                    *answer = Err(error.clone());
-                }
-            }
+            made.requests.iter().for_each(|request| request.fail(error));
         }
         let leaves = match &written {
             Ok(()) => made.batch.entries.iter().map(|entry| entry.hash).collect(),
@@ -173,8 +159,9 @@ impl Sequencer {
             Ok(()) => mem::take(&mut made.erasures),
             Err(_) => Erasures::default(),
         };
-        let mut answers = mem::take(&mut made.waiting);
-        answers.extend(refused);
+        let succession = made.succession.take();
+        let mut requests = mem::take(&mut made.requests);
+        requests.append(&mut refused);
         made.clear();
         self.spare = made;
         // What comes after an erasure is sealed once that is carried out.
@@ -182,9 +169,10 @@ impl Sequencer {
             self.stage().open(self.active.room(), None);
         }
         Outcome {
-            answers,
+            requests,
             erasures,
             leaves,
+            succession: succession.filter(|_| written.is_ok()),
         }
     }
 
@@ -259,7 +247,7 @@ impl Sequencer {
         }
         let mut bytes = staged;
         if !requests.is_empty() {
-            bytes += HOST_BYTES + requests.iter().map(Request::bytes).sum::<usize>();
+            bytes += HOST_BYTES + requests.iter().map(|request| request.bytes).sum::<usize>();
         }
         let rotated = self
             .active
@@ -285,14 +273,14 @@ impl Sequencer {
     fn mint(&mut self, requests: &[Request]) -> Result<()> {
         let stage = self.stage();
         let keys = self.state.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let scopes = requests
-            .iter()
-            .flat_map(|request| &request.drafts)
-            .map(|draft| &draft.envelope.scope);
-        // A scope that is hot has been written, so it has its secret.
-        let unknown: BTreeSet<&Scope> = scopes
-            .filter(|scope| !stage.is_hot(scope) && !keys.trees.contains_key(*scope))
-            .collect();
+        let mut unknown = BTreeSet::new();
+        for request in requests {
+            let shared = request.lock();
+            let scopes = shared.drafts.iter().map(|draft| &draft.envelope.scope);
+            // A scope that is hot has been written, so it has its secret.
+            let fresh = scopes.filter(|scope| !stage.is_hot(scope) && !keys.trees.contains_key(*scope));
+            unknown.extend(fresh.cloned());
+        }
         drop((keys, stage));
         if unknown.is_empty() {
             return Ok(());
@@ -301,7 +289,7 @@ impl Sequencer {
         for scope in unknown {
             let mut root = zeroize::Zeroizing::new([0; 32]);
             random::fill(&mut *root)?;
-            fresh.push((scope.clone(), KeyTree::new(*root)));
+            fresh.push((scope, KeyTree::new(*root)));
         }
         self.keyfile.add(&fresh)?;
         self.state
@@ -332,8 +320,8 @@ impl Sequencer {
         })?;
         let base = place.start as usize;
         let mut index = self.state.index.write().unwrap_or_else(PoisonError::into_inner);
-        for Entry { envelope, hash, line } in &made.batch.entries {
-            index.push(envelope, *hash, base + line.start..base + line.end);
+        for entry in &made.batch.entries {
+            index.push(entry.listed(), base + entry.line.start..base + entry.line.end);
         }
         Ok(())
     }

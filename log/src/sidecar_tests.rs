@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use quipu_format::{Actor, Envelope, Hash, Kind};
 
 use super::*;
-use crate::{ErrorKind, blocks::BLOCK_BYTES};
+use crate::{ErrorKind, blocks::BLOCK_BYTES, recent::Listed};
 
 const FIRST: u64 = 1_000;
 
@@ -26,7 +26,10 @@ pub(crate) fn segment(first: u64, scopes: &[u16]) -> Recent {
         );
         envelope.key = (number % 3 == 0).then_some(IdempotencyKey([number as u8; 16]));
         let length = 500 + number % 7;
-        recent.push(&envelope, Hash::of(&[&seq.to_be_bytes()]), offset..offset + length);
+        recent.push(
+            Listed::of(&envelope, Hash::of(&[&seq.to_be_bytes()])),
+            offset..offset + length,
+        );
         offset += length;
     }
     recent

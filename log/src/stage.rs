@@ -11,7 +11,6 @@ use std::{
 use quipu_format::{Actor, Body, Envelope, Hash, KeyPath, Kind, Scope, ScopeRoot, leaf_hash, limits};
 use serde_json::{Value, json};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use crate::{
     Draft, Error, ErrorKind, LedgerReader, Receipt, Result,
@@ -22,8 +21,9 @@ use crate::{
     operators::Operators,
     reader::ReadState,
     remembered::Remembered,
+    request::{Receipts, Request},
+    rotation,
     scope_roots::ScopeRoots,
-    sequencer::{Answer, Receipts, Request},
     staging::{Batch, Chain},
     stamps::{Disagreement, Stamps},
 };
@@ -58,10 +58,14 @@ pub(crate) struct Stage {
 #[derive(Default)]
 pub(crate) struct Made {
     pub(crate) batch: Batch,
-    /// Whoever waits for it, and what is to be answered once it is durable.
-    pub(crate) waiting: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// Those that are answered once it is durable.
+    pub(crate) requests: Vec<Request>,
     /// What it erases.
     pub(crate) erasures: Erasures,
+    /// An entry of it has `sys`: it may be an act, which changes keys when it is carried out.
+    acts: bool,
+    /// Position of an entry of it that names the next key to sign with.
+    pub(crate) succession: Option<u64>,
     /// Upper bound of the bytes of its requests.
     pub(crate) bytes: usize,
     /// The ledger contradicts itself: nothing of this may be written.
@@ -72,14 +76,9 @@ impl Made {
     /// Empties it, keeping the memory.
     pub(crate) fn clear(&mut self) {
         self.batch.clear();
-        self.waiting.clear();
+        self.requests.clear();
         self.erasures = Erasures::default();
-        (self.bytes, self.failed) = (0, None);
-    }
-
-    /// Whether an entry among them is an act that may change keys when it is carried out.
-    fn acts(&self) -> bool {
-        self.batch.entries.iter().any(|entry| entry.envelope.sys.is_some())
+        (self.acts, self.bytes, self.failed) = (false, 0, None);
     }
 }
 
@@ -109,11 +108,10 @@ impl Stage {
     /// Whether a request may be staged now although the commit before may not be durable: it needs nothing of the disk,
     /// neither room, nor a new scope's keys, nor an entry to compare it with.
     pub(crate) fn takes(&self, request: &Request) -> bool {
-        let bytes = request.bytes();
-        bytes <= AHEAD_BYTES
-            && bytes + HOST_BYTES <= self.room
-            && self.made.batch.entries.len() + request.drafts.len() <= limits::COMMIT_ENTRIES / 2
-            && request.drafts.iter().all(|Prepared { envelope, .. }| {
+        request.bytes <= AHEAD_BYTES
+            && request.bytes + HOST_BYTES <= self.room
+            && self.made.batch.entries.len() + request.entries <= limits::COMMIT_ENTRIES / 2
+            && request.lock().drafts.iter().all(|Prepared { envelope, .. }| {
                 envelope.sys.is_none()
                     && self.hot.contains_key(&envelope.scope)
                     && envelope.key.is_none_or(|key| self.remembered.get(&key).is_none())
@@ -122,7 +120,7 @@ impl Stage {
 
     /// Stages a request that it takes.
     pub(crate) fn add_ahead(&mut self, request: Request) {
-        self.room = self.room.saturating_sub(request.bytes());
+        self.room = self.room.saturating_sub(request.bytes);
         self.look();
         self.add(request);
     }
@@ -152,9 +150,11 @@ impl Stage {
 
     /// Gives all drafts of a request their places or none.
     pub(crate) fn add(&mut self, request: Request) {
-        self.made.bytes += request.bytes();
-        let answer = self.place_all(request.drafts);
-        self.made.waiting.push((request.reply, answer));
+        self.made.bytes += request.bytes;
+        let mut shared = request.lock();
+        shared.outcome = Some(self.place_all(&mut shared.drafts));
+        drop(shared);
+        self.made.requests.push(request);
     }
 
     /// Hands over the commit that was made, and begins the next one with the memory of one that is over.
@@ -176,22 +176,22 @@ impl Stage {
         if crowded && commit.is_none() && self.made.batch.entries.is_empty() {
             self.hot.clear();
             self.chains.clear();
-        } else if crowded || commit.is_some_and(Made::acts) {
+        } else if crowded || commit.is_some_and(|commit| commit.acts) {
             return;
         }
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(limits::COMMIT_BYTES);
         self.room = room.saturating_sub(self.made.bytes);
     }
 
-    fn place_all(&mut self, mut drafts: SmallVec<[Prepared; 1]>) -> Answer {
-        for Prepared { envelope, .. } in &mut drafts {
+    fn place_all(&mut self, drafts: &mut [Prepared]) -> Result<Receipts> {
+        for Prepared { envelope, .. } in &mut *drafts {
             if envelope.kind.as_str() == ScopeRoot::KIND {
                 envelope.sys = Some(self.roots.now(self.next)?.to_sys());
             }
         }
-        let known = self.known(&drafts)?;
+        let known = self.known(drafts)?;
         if drafts.iter().any(|draft| draft.envelope.kind.is_reserved()) {
-            self.admit(&drafts, &known)?;
+            self.admit(drafts, &known)?;
         }
         if self.next + drafts.len() as u64 > limits::LAST_SEQ {
             return Err(Error::new(
@@ -200,7 +200,7 @@ impl Stage {
             ));
         }
         let mut chains: SmallVec<[usize; 1]> = SmallVec::with_capacity(drafts.len());
-        for Prepared { envelope, .. } in &drafts {
+        for Prepared { envelope, .. } in &*drafts {
             let chain = self.chain(&envelope.scope);
             if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
                 let message = format!("the scope {} holds 2^32 - 1 entries and takes no more", envelope.scope);
@@ -211,7 +211,7 @@ impl Stage {
         let state = self.state.clone();
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
         let mut receipts = Receipts::with_capacity(drafts.len());
-        for ((draft, chain), known) in drafts.into_iter().zip(chains).zip(known) {
+        for ((draft, chain), known) in drafts.iter_mut().zip(chains).zip(known) {
             receipts.push(match known {
                 Known::No => self.place(&keys, draft, chain)?,
                 Known::Is(receipt) => receipt,
@@ -226,6 +226,7 @@ impl Stage {
         let fresh = drafts.iter().zip(known).filter(|(_, known)| matches!(known, Known::No));
         let fresh = fresh.map(|(draft, _)| &draft.envelope);
         self.operators.admit(fresh.clone(), self.next)?;
+        rotation::admit(fresh.clone(), &self.state)?;
         self.made.erasures.admit(fresh.clone(), &self.state)?;
         let reader = LedgerReader {
             state: self.state.clone(),
@@ -258,14 +259,13 @@ impl Stage {
 
     /// The receipt of an entry that was given its place with the same key before, in this commit or an earlier one.
     fn repeat(&self, seq: u64, draft: &Prepared) -> Result<Receipt> {
-        if let Some(entry) = self.made.batch.entry(seq) {
-            self.check_repeat(&entry.envelope, draft)?;
-            return Ok(entry.receipt().again());
-        }
-        let bytes = LedgerReader {
-            state: self.state.clone(),
-        }
-        .envelope_bytes(seq)?;
+        let bytes = match self.made.batch.envelope_bytes(seq) {
+            Some(bytes) => bytes.to_owned(),
+            None => {
+                let state = self.state.clone();
+                LedgerReader { state }.envelope_bytes(seq)?
+            }
+        };
         let envelope = Envelope::parse(&bytes)?;
         self.check_repeat(&envelope, draft)?;
         Ok(Receipt {
@@ -293,11 +293,9 @@ impl Stage {
     }
 
     /// Gives one entry its place and makes it ready. It fails only where the ledger contradicts itself.
-    fn place(&mut self, keys: &Keys, draft: Prepared, chain: usize) -> Result<Receipt> {
+    fn place(&mut self, keys: &Keys, draft: &mut Prepared, chain: usize) -> Result<Receipt> {
         let Prepared {
-            mut envelope,
-            plaintext,
-            ..
+            envelope, plaintext, ..
         } = draft;
         let chain = &mut self.chains[chain];
         (envelope.ts, envelope.id) = self.stamps.next();
@@ -308,12 +306,14 @@ impl Stage {
             self.remembered.insert(key, envelope.seq);
         }
         if envelope.kind.is_reserved() {
-            if let Err(error) = self.operators.take(&envelope) {
+            match self.operators.take(envelope) {
+                Ok(()) => self.made.erasures.take(envelope),
                 // It was admitted just now.
-                tracing::error!(%error, "an act was appended that does not count");
+                Err(error) => tracing::error!(%error, "an act was appended that does not count"),
             }
-            self.made.erasures.take(&envelope);
         }
+        self.made.acts |= envelope.sys.is_some();
+        self.made.succession = self.made.succession.or(rotation::position(envelope));
         let staged = self.made.batch.stage(keys, chain, envelope, plaintext);
         if let Err(error) = &staged {
             self.made.failed = Some(error.clone());
@@ -348,9 +348,9 @@ impl Stage {
             draft.sys = Some(sys);
             let state = self.state.clone();
             let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
-            let draft = Prepared::new(draft, &keys.secret)?;
+            let mut draft = Prepared::new(draft, &keys.secret)?;
             let chain = self.chain(&Scope::ledger());
-            self.place(&keys, draft, chain)
+            self.place(&keys, &mut draft, chain)
         })();
         if let Err(error) = placed {
             tracing::warn!(%error, kind, "an entry of the host's could not be made");

@@ -3,16 +3,23 @@
 
 use std::ops::Range;
 
-use quipu_format::{Envelope, Hash, KeyPath, end_line, leaf_hash, push_sealed, seal_in_place};
+use quipu_format::{
+    Envelope, Erasure, EventId, Hash, IdempotencyKey, KeyPath, Scope, end_line, leaf_hash, push_sealed, seal_in_place,
+};
 
-use crate::{Error, ErrorKind, Receipt, Result, keyfile::Keys};
+use crate::{Error, ErrorKind, Receipt, Result, keyfile::Keys, recent::Listed};
 
 /// Bytes of memory for lines that are kept from one commit to the next.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// An entry that is staged.
+/// An entry that is staged. Its envelope is among the staged bytes.
 pub(crate) struct Entry {
-    pub(crate) envelope: Envelope,
+    seq: u64,
+    id: EventId,
+    scope: Scope,
+    nth: u32,
+    key: Option<IdempotencyKey>,
+    erases: bool,
     /// Its leaf hash.
     pub(crate) hash: Hash,
     /// Where its line begins and ends: among the lines as far as they are staged, and once they are finished, among
@@ -21,13 +28,16 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn receipt(&self) -> Receipt {
-        Receipt {
-            seq: self.envelope.seq,
-            id: self.envelope.id,
-            ts: self.envelope.ts,
+    /// What the index takes of it.
+    pub(crate) fn listed(&self) -> Listed<'_> {
+        Listed {
+            seq: self.seq,
+            id: self.id,
+            scope: &self.scope,
+            nth: self.nth,
+            key: self.key,
+            erases: self.erases,
             hash: self.hash,
-            repeated: false,
         }
     }
 }
@@ -53,13 +63,14 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Adds the entry that comes next. It fails only where the ledger contradicts itself.
+    /// Adds the entry that comes next: seals `body` in place, and fills in the envelope. It fails only where the ledger
+    /// contradicts itself.
     pub(crate) fn stage(
         &mut self,
         keys: &Keys,
         chain: &mut Chain,
-        mut envelope: Envelope,
-        mut body: Vec<u8>,
+        envelope: &mut Envelope,
+        body: &mut Vec<u8>,
     ) -> Result<Receipt> {
         let Some(secret) = keys.secret_via(&envelope.scope, envelope.nth, &mut chain.path) else {
             let message = format!(
@@ -69,7 +80,7 @@ impl Batch {
             return Err(Error::new(ErrorKind::Tampered, message));
         };
         envelope.prev = chain.last;
-        envelope.body = seal_in_place(&secret, &envelope.scope, envelope.nth, &mut body);
+        envelope.body = seal_in_place(&secret, &envelope.scope, envelope.nth, body);
         let start = self.staged.len();
         // What goes into an envelope was bounded when the draft was prepared.
         envelope
@@ -77,31 +88,41 @@ impl Batch {
             .map_err(|e| Error::from(e).into_kind(ErrorKind::TooLarge))?;
         let hash = leaf_hash(&self.staged[start..]);
         chain.last = hash;
-        push_sealed(&mut self.staged, &body);
-        let entry = Entry {
-            envelope,
+        push_sealed(&mut self.staged, body);
+        self.entries.push(Entry {
+            seq: envelope.seq,
+            id: envelope.id,
+            scope: envelope.scope.clone(),
+            nth: envelope.nth,
+            key: envelope.key,
+            erases: envelope.kind.as_str() == Erasure::KIND,
             hash,
             line: start..self.staged.len(),
-        };
-        let receipt = entry.receipt();
-        self.entries.push(entry);
-        Ok(receipt)
+        });
+        Ok(Receipt {
+            seq: envelope.seq,
+            id: envelope.id,
+            ts: envelope.ts,
+            hash,
+            repeated: false,
+        })
     }
 
     /// The first position.
     pub(crate) fn first(&self) -> Option<u64> {
-        self.entries.first().map(|entry| entry.envelope.seq)
+        self.entries.first().map(|entry| entry.seq)
     }
 
-    /// The entry at a position, where it is one of these.
-    pub(crate) fn entry(&self, seq: u64) -> Option<&Entry> {
+    /// The envelope's bytes of the entry at a position, where it is one of these and they are not finished.
+    pub(crate) fn envelope_bytes(&self, seq: u64) -> Option<&[u8]> {
         let number = seq.checked_sub(self.first()?)?;
-        self.entries.get(usize::try_from(number).ok()?)
+        let entry = self.entries.get(usize::try_from(number).ok()?)?;
+        self.staged[entry.line.clone()].split(|&byte| byte == b'\t').next()
     }
 
     /// Ends all lines: no entry is added any more.
     pub(crate) fn finish(&mut self) {
-        let (Some(first), Some(last)) = (self.first(), self.entries.last().map(|entry| entry.envelope.seq)) else {
+        let (Some(first), Some(last)) = (self.first(), self.entries.last().map(|entry| entry.seq)) else {
             return;
         };
         for entry in &mut self.entries {

@@ -4,17 +4,14 @@
 //! `tree/` is not synced with each checkpoint: a power cut leaves hashes that are missing at the end, or zeros. Those are lost,
 //! not wrong.
 
-use quipu_format::{
-    Hash,
-    tree::{TILE_WIDTH, subtree_root},
-};
+use quipu_format::{Hash, tree::TILE_WIDTH};
 
 use crate::{ErrorKind, Result, disk::Folder, tree_files::TreeFiles};
 
 /// Bits of a leaf's position that a level of tiles takes.
 const LEVEL_BITS: usize = TILE_WIDTH.ilog2() as usize;
 
-/// Compares what a checkpoint covers of the tree's hashes, leaf by leaf as the log is walked.
+/// Compares what a checkpoint covers of the tree's hashes, as they come up where the log is walked.
 #[derive(Default)]
 pub(crate) struct TreeCheck {
     /// None: the folder is not there, and is made when the ledger is opened for writing.
@@ -30,8 +27,7 @@ pub(crate) struct TreeCheck {
 #[derive(Default)]
 struct Level {
     seen: u64,
-    /// Those of the tile that is not full yet, as they should be and as they are.
-    right: Vec<Hash>,
+    /// Those of the tile that is being seen, as they are.
     there: Vec<Hash>,
 }
 
@@ -68,45 +64,42 @@ impl TreeCheck {
         })
     }
 
-    /// Takes the hash of the next entry.
-    pub(crate) fn see(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        for level in 0.. {
-            let Some(files) = self.files.as_ref().filter(|_| self.wrong.is_none()) else {
-                return;
-            };
-            if level == self.levels.len() {
-                self.levels.push(Level::default());
-            }
-            let (count, here) = (self.size >> (LEVEL_BITS * level), &mut self.levels[level]);
-            if here.seen == count {
-                return;
-            }
-            if here.right.is_empty() {
-                let width = (count - here.seen).min(TILE_WIDTH as u64) as usize;
-                here.there = files.read_most(level, here.seen, width);
-            }
-            let there = here.there.get(here.right.len());
-            if there != Some(&hash) {
-                let place = HashPlace {
-                    file: format!("tree/{level}"),
-                    offset: here.seen * size_of::<Hash>() as u64,
-                    seq: here.seen << (LEVEL_BITS * level),
-                };
-                if there.is_some_and(|there| there.0 != [0; 32]) {
-                    self.wrong = Some(place);
-                    return;
-                }
-                self.lost.get_or_insert(place);
-            }
-            here.seen += 1;
-            here.right.push(hash);
-            if here.right.len() < TILE_WIDTH {
-                return;
-            }
-            hash = subtree_root(&here.right);
-            here.right.clear();
+    /// Takes the root of the next complete subtree of that height; an entry's hash is one of height 0.
+    pub(crate) fn see(&mut self, height: u32, hash: Hash) {
+        let height = height as usize;
+        if !height.is_multiple_of(LEVEL_BITS) {
+            return;
         }
+        let level = height / LEVEL_BITS;
+        let Some(files) = self.files.as_ref().filter(|_| self.wrong.is_none()) else {
+            return;
+        };
+        if level == self.levels.len() {
+            self.levels.push(Level::default());
+        }
+        let (count, here) = (self.size >> height, &mut self.levels[level]);
+        if here.seen == count {
+            return;
+        }
+        let within = here.seen as usize % TILE_WIDTH;
+        if within == 0 {
+            let width = (count - here.seen).min(TILE_WIDTH as u64) as usize;
+            here.there = files.read_most(level, here.seen, width);
+        }
+        let there = here.there.get(within);
+        if there != Some(&hash) {
+            let place = HashPlace {
+                file: format!("tree/{level}"),
+                offset: here.seen * size_of::<Hash>() as u64,
+                seq: here.seen << height,
+            };
+            if there.is_some_and(|there| there.0 != [0; 32]) {
+                self.wrong = Some(place);
+                return;
+            }
+            self.lost.get_or_insert(place);
+        }
+        here.seen += 1;
     }
 
     /// The first that is wrong.
@@ -124,6 +117,8 @@ impl TreeCheck {
 mod tests {
     use std::fs;
 
+    use quipu_format::tree::Frontier;
+
     use super::*;
     use crate::tree_files::TreeWriter;
 
@@ -136,7 +131,8 @@ mod tests {
     /// The first wrong hash and the first lost one, as level and number.
     fn check(folder: &Folder) -> [Option<(String, u64)>; 2] {
         let mut check = TreeCheck::open(folder, SIZE).unwrap();
-        (0..SIZE + 5).for_each(|number| check.see(leaf(number)));
+        let mut frontier = Frontier::new();
+        (0..SIZE + 5).for_each(|number| frontier.push_seen(leaf(number), |height, hash| check.see(height, hash)));
         [check.wrong(), check.lost()].map(|place| place.map(|place| (place.file, place.offset / 32)))
     }
 

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use quipu_format::{Act, Actor, Cause, Envelope, Erasure, EventId, Scope, Timestamp};
+use quipu_format::{Actor, Cause, Envelope, Erasure, EventId, Scope, Timestamp};
 use serde::Serialize;
 
-use crate::{Error, Fault, erasure, keyfile::Keys};
+use crate::{Fault, authority::Basis, erasure, keyfile::Keys};
 
 /// An erasure that is in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +22,9 @@ pub struct Erased {
     /// Who signed it; none: nobody that counts, and the host claims it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<Actor>,
+    /// Why it does not count, although the ledger had an operator who could have signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// What is erased, and why.
     #[serde(flatten)]
     pub erasure: Erasure,
@@ -34,6 +37,8 @@ pub struct Erased {
 pub enum Verdict {
     /// An erasure covers it, and it opens all the same.
     ErasureNotCarriedOut,
+    /// An erasure is in the log that nobody signed who could; whether it opens is another matter.
+    ErasureWithoutAuthority,
     /// Its secret is gone, and no erasure says so.
     Tampered,
 }
@@ -72,7 +77,21 @@ pub(crate) struct Verdicts {
 struct Met {
     /// Stretches of entries whose secrets are gone, and where each begins.
     gone: Vec<([u32; 2], Fault)>,
-    erased: Vec<(Erased, Fault)>,
+    erased: Vec<Stands>,
+}
+
+/// An erasure, by what it stands, and what is to be said if that is not good.
+struct Stands {
+    erased: Erased,
+    basis: Basis,
+    fault: Fault,
+}
+
+impl Stands {
+    /// Whether what it names may be gone.
+    fn counts(&self) -> bool {
+        !matches!(self.basis, Basis::None(_))
+    }
 }
 
 impl Verdicts {
@@ -90,46 +109,55 @@ impl Verdicts {
         }
     }
 
-    /// An entry that may be an erasure; `counts` is whether it counts as an act.
-    pub(crate) fn take(&mut self, envelope: &Envelope, counts: &Result<(), Error>, place: impl FnOnce(&str) -> Fault) {
+    /// An entry that may be an erasure, and what it stands by.
+    pub(crate) fn take(&mut self, envelope: &Envelope, basis: Basis, place: impl FnOnce(&str) -> Fault) {
         let Some(erasure) = erasure::of(envelope) else { return };
-        let signed = counts.is_ok() && matches!(Act::of(envelope), Ok(Some(_)));
+        let fault = place(&match &basis {
+            Basis::Operator | Basis::Unknown => {
+                "what this erases still opens: opening the ledger for writing carries it out".to_owned()
+            }
+            Basis::Host => "this erasure has no operator's signature, and what it names still opens".to_owned(),
+            Basis::None(why) => format!("this erasure is without authority: {why}"),
+        });
         let erased = Erased {
             id: envelope.id,
             seq: envelope.seq,
             ts: envelope.ts,
-            operator: signed.then(|| envelope.actor.clone()),
+            operator: (basis == Basis::Operator).then(|| envelope.actor.clone()),
+            refused: match &basis {
+                Basis::None(why) => Some(why.clone()),
+                _ => None,
+            },
             erasure,
         };
-        let fault = place("what this erases still opens: opening the ledger for writing carries it out");
         let met = self.scopes.entry(envelope.scope.clone()).or_default();
-        met.erased.push((erased, fault));
+        met.erased.push(Stands { erased, basis, fault });
     }
 
     /// Why a body that does not open may be as it was: a key file of before its scope was forgotten and got other keys.
     pub(crate) fn older_keys(&self, scope: &Scope, keys: Option<&Keys>) -> Option<String> {
         let applied = keys?.applied;
         let forgotten = self.scopes.get(scope)?.erased.iter().rev();
-        let mut forgotten = forgotten.filter(|(erased, _)| erased.erasure.cause == Cause::ForgetScope);
-        let (erased, _) = forgotten.find(|(erased, _)| erased.seq >= applied)?;
+        let mut forgotten =
+            forgotten.filter(|stands| stands.counts() && stands.erased.erasure.cause == Cause::ForgetScope);
+        let found = forgotten.find(|stands| stands.erased.seq >= applied)?;
         Some(format!(
             "the key file is older than the erasure at entry {}, with which the scope got other keys: put back the newest",
-            erased.seq
+            found.erased.seq
         ))
     }
 
     /// All erasures, in the order of the log.
     pub(crate) fn erased(&self) -> Vec<Erased> {
         let all = self.scopes.values().flat_map(|met| &met.erased);
-        let mut all: Vec<_> = all.map(|(erased, _)| erased.clone()).collect();
+        let mut all: Vec<_> = all.map(|stands| stands.erased.clone()).collect();
         all.sort_unstable_by_key(|erased| erased.seq);
         all
     }
 
-    /// Decides. Without keys nothing is known of what opens.
+    /// Decides. Without keys nothing is known of what opens, and something of what was signed.
     pub(crate) fn conclude(&self, keys: Option<&Keys>) -> Conclusion {
         let mut conclusion = Conclusion::default();
-        let Some(keys) = keys else { return conclusion };
         for (scope, met) in &self.scopes {
             met.conclude(scope, keys, &mut conclusion);
         }
@@ -139,18 +167,22 @@ impl Verdicts {
 }
 
 impl Met {
-    fn conclude(&self, scope: &Scope, keys: &Keys, conclusion: &mut Conclusion) {
-        let ranges = |signed_alone: bool| {
-            let erased = self.erased.iter().map(|(erased, _)| erased);
-            let erased = erased.filter(move |erased| erased.operator.is_some() || !signed_alone);
-            Erasure::join(erased.flat_map(|erased| erased.erasure.ranges.iter().copied()))
+    fn conclude(&self, scope: &Scope, keys: Option<&Keys>, conclusion: &mut Conclusion) {
+        let ranges = |counts: &dyn Fn(&Stands) -> bool| {
+            let counting = self.erased.iter().filter(|stands| counts(stands));
+            Erasure::join(counting.flat_map(|stands| stands.erased.erasure.ranges.iter().copied()))
         };
-        let (covered, signed) = (ranges(false), ranges(true));
+        let named = ranges(&|_| true);
+        let (covered, signed) = (
+            ranges(&Stands::counts),
+            ranges(&|stands| stands.basis == Basis::Operator),
+        );
         for (gone, fault) in &self.gone {
             let (all, by_operators) = (common(&covered, *gone), common(&signed, *gone));
             conclusion.with_authority += count(&by_operators);
             conclusion.claimed += count(&all) - count(&by_operators);
-            let uncovered = outside(&covered, *gone);
+            // What only an erasure without authority names is told with that.
+            let uncovered = outside(&named, *gone);
             conclusion.findings.extend(uncovered.into_iter().map(|nths| Finding {
                 verdict: Verdict::Tampered,
                 scope: scope.clone(),
@@ -158,21 +190,30 @@ impl Met {
                 fault: fault.clone(),
             }));
         }
-        let Some(tree) = keys.trees.get(scope) else { return };
-        let mut told: Vec<[u32; 2]> = Vec::new();
-        for (erased, fault) in &self.erased {
-            let opening = erased.erasure.ranges.iter().flat_map(|range| tree.held_within(*range));
-            for nths in opening.filter(|nths| !told.contains(nths)).collect::<Vec<_>>() {
-                told.push(nths);
-                conclusion.findings.push(Finding {
-                    verdict: Verdict::ErasureNotCarriedOut,
-                    scope: scope.clone(),
-                    nths,
-                    fault: fault.clone(),
-                });
-            }
+        let tree = keys.and_then(|keys| keys.trees.get(scope));
+        let mut unfinished: Vec<[u32; 2]> = Vec::new();
+        for Stands { erased, basis, fault } in &self.erased {
+            let ranges = &erased.erasure.ranges;
+            let within = |range: &[u32; 2]| tree.map_or(Vec::new(), |tree| tree.held_within(*range));
+            let opening = || ranges.iter().flat_map(within).collect::<Vec<_>>();
+            let (verdict, nths) = match basis {
+                Basis::Operator | Basis::Unknown => {
+                    let mut opening = opening();
+                    opening.retain(|nths| !unfinished.contains(nths));
+                    unfinished.extend(&opening);
+                    (Verdict::ErasureNotCarriedOut, opening)
+                }
+                Basis::Host => (Verdict::ErasureWithoutAuthority, opening()),
+                Basis::None(_) => (Verdict::ErasureWithoutAuthority, ranges.clone()),
+            };
+            conclusion.findings.extend(nths.into_iter().map(|nths| Finding {
+                verdict,
+                scope: scope.clone(),
+                nths,
+                fault: fault.clone(),
+            }));
         }
-        conclusion.not_carried_out += count(&Erasure::join(told));
+        conclusion.not_carried_out += count(&Erasure::join(unfinished));
     }
 }
 

@@ -13,6 +13,7 @@ use ulid::Ulid;
 use crate::{
     Absent, Error, ErrorKind, LedgerAt, Result,
     archive::{Archive, Segments},
+    authority::Basis,
     checkpoint, components,
     disk::{DiskFile, Folder},
     entry::{Checks, Entry, Met, Scopes},
@@ -22,7 +23,7 @@ use crate::{
     lines::Found,
     lock::Lock,
     manifest::{self, Manifest},
-    opened::{Opened, opened},
+    opened::{Opened, With, opened},
     operators::Operators,
     parts::{self, Parts, Place, Source, Work},
     root_fold::RootFold,
@@ -333,7 +334,8 @@ impl<'a> Walk<'a> {
         let sources: Vec<_> = sources.collect();
         let (keys, scopes) = (self.keys.clone(), self.scopes);
         let keys = keys.as_deref();
-        let work = |met: &mut Met, line: &Line<'_>| Checks { keys, scopes }.entry(met, line);
+        let checks = Checks { keys, scopes };
+        let work = checks.work();
         let mut course = Course {
             checkpoint: &checkpoint,
             since,
@@ -399,8 +401,7 @@ impl<'a> Walk<'a> {
     fn pass(&mut self, absent: &Absent, checkpoint: &Checkpoint) -> Result<(), Stop> {
         let after = self.ids.last().copied().unwrap_or_default();
         for leaf in self.gaps.begin(self.ledger, absent, self.frontier.size(), after)? {
-            self.frontier.push(leaf);
-            self.tree.see(leaf);
+            self.push(leaf);
             if self.frontier.size() == checkpoint.size && self.frontier.root() != checkpoint.root {
                 self.gaps.refuse_root()?;
             }
@@ -412,14 +413,14 @@ impl<'a> Walk<'a> {
     }
 
     /// Verifies a segment; gives the byte behind its last whole commit. `live`: it is the newest, and being written.
-    fn segment(
+    fn segment<'k>(
         &mut self,
         file: &DiskFile,
         first: u64,
         mut length: u64,
         live: bool,
-        parts: &mut Parts<'_, '_, Met, Entry>,
-        course: &mut Course<'_>,
+        parts: &mut Parts<'_, '_, Met<'k>, Entry>,
+        course: &mut Course<'_, 'k>,
     ) -> Result<usize, Stop> {
         if length > segment::MOST_BYTES {
             let what = format!("{} has {length} bytes, more than a segment can have", file.name());
@@ -451,12 +452,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Verifies the whole commits that stand in a segment from `start` on.
-    fn commits(
+    fn commits<'k>(
         &mut self,
         file: &DiskFile,
         start: usize,
-        parts: &mut Parts<'_, '_, Met, Entry>,
-        course: &mut Course<'_>,
+        parts: &mut Parts<'_, '_, Met<'k>, Entry>,
+        course: &mut Course<'_, 'k>,
     ) -> Result<Tail, Stop> {
         let checkpoint = course.checkpoint;
         let tail = scan::take_commits(parts, start, self.frontier.size(), |place, entry| {
@@ -546,14 +547,19 @@ impl<'a> Walk<'a> {
             });
             self.lineage.take(envelope, &self.frontier).map_err(|why| bad(&why))?;
         }
-        self.frontier.push(entry.hash);
-        self.tree.see(entry.hash);
+        self.push(entry.hash);
         self.ids.push(id);
         self.gaps.end(id);
         if let Some(envelope) = &entry.whole {
             self.system(envelope, &bad)?;
         }
         Ok(())
+    }
+
+    /// The tree grows by a leaf.
+    fn push(&mut self, leaf: Hash) {
+        let tree = &mut self.tree;
+        self.frontier.push_seen(leaf, |height, hash| tree.see(height, hash));
     }
 
     /// Opens the body of an entry with the keys as they are now: its scope may be new since they were read, or may have been
@@ -569,9 +575,9 @@ impl<'a> Walk<'a> {
             Ok(read) if leaf_hash(read.0.envelope) == entry.hash => read,
             _ => return Ok(Opened::Bad("its line changes while it is read".into())),
         };
-        let (keys, mut path) = (self.keys.as_deref(), KeyPath::default());
+        let (with, mut path) = (With::of(self.keys.as_deref(), &scope), KeyPath::default());
         let body = (&scope, entry.nth, &envelope.body);
-        Ok(opened(keys, &mut path, &line, body, &mut Vec::new()))
+        Ok(opened(with, &mut path, &line, body, &mut Vec::new()))
     }
 
     /// Takes note of what operators did.
@@ -581,7 +587,8 @@ impl<'a> Walk<'a> {
             self.notes
                 .push(format!("entry {}: the act does not count: {why}", envelope.seq));
         }
-        self.verdicts.take(envelope, &counts, here);
+        let basis = Basis::of(&self.operators, envelope, &counts);
+        self.verdicts.take(envelope, basis, here);
     }
 
     /// Decides about content. A writer that is at work is given a moment to carry out what it has just logged.
@@ -650,17 +657,17 @@ impl<'a> Walk<'a> {
 }
 
 /// What goes along with a walk over all entries.
-struct Course<'a> {
+struct Course<'a, 'k> {
     checkpoint: &'a Checkpoint,
     /// One that somebody kept.
     since: Option<&'a Checkpoint>,
-    work: Work<'a, Met, Entry>,
+    work: Work<'a, Met<'k>, Entry>,
     progress: &'a mut dyn FnMut(VerifyProgress),
     /// As far as the segments before.
     so_far: VerifyProgress,
 }
 
-impl Course<'_> {
+impl Course<'_, '_> {
     fn tell(&mut self, entries: u64, bytes: u64) {
         (self.progress)(VerifyProgress {
             bytes: self.so_far.bytes + bytes,

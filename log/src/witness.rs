@@ -1,13 +1,15 @@
 //! Cosignatures of witnesses: what is sent to one, and the file `cosigned`, the newest checkpoint that witnesses signed.
 //! How it is sent is for others: nothing here knows a network.
 
-use quipu_format::{Checkpoint, Hash, VerifierKey, WitnessKey, add_checkpoint, tree};
+use quipu_format::{Checkpoint, Hash, WitnessKey, add_checkpoint, tree};
 use serde::Serialize;
 
 use crate::{
     Error, ErrorKind, LedgerReader, Result,
     disk::{Access, Folder},
+    original::Original,
     tree_files::TreeFiles,
+    verifier_keys::VerifierKeys,
 };
 
 pub(crate) const FILE: &str = "cosigned";
@@ -63,7 +65,7 @@ impl LedgerReader {
     /// Kind `Tampered` if the ledger did not sign it, if a cosignature is bad, or if it is not of this log: the log was
     /// rolled back or is another history.
     pub fn cosigned(&self, witnesses: &[WitnessKey]) -> Result<Cosigned> {
-        let Some((checkpoint, text, lines)) = read(&self.state.folder, self.verifier_key())? else {
+        let Some((checkpoint, text, lines)) = read(&self.state.folder, &self.state.manifest().verifier_key)? else {
             let message = "no witness has signed a checkpoint of this ledger yet: `quipu witness` asks one to";
             return Err(Error::new(ErrorKind::NotFound, message));
         };
@@ -151,8 +153,24 @@ impl Submission {
     }
 }
 
+/// Gives a copy the file, where it is of what the copy holds. The ledger may have gone on since, and shown more to
+/// witnesses: then the copy keeps what it had.
+pub(crate) fn copy(original: &Original, to: &Folder, keys: &VerifierKeys) -> Result<()> {
+    let Some(note) = original.folder().read(FILE, 64 << 10)? else {
+        return Ok(());
+    };
+    match keys.open(&note) {
+        Ok(seen)
+            if seen.size <= original.checkpoint.size && tree::root(seen.size, &TreeFiles::open(to)?)? == seen.root =>
+        {
+            to.replace(FILE, &note, Access::Usual)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The file: its checkpoint, the text that is signed, and the signatures' lines.
-fn read(folder: &Folder, key: &VerifierKey) -> Result<Option<(Checkpoint, String, String)>> {
+fn read(folder: &Folder, keys: &VerifierKeys) -> Result<Option<(Checkpoint, String, String)>> {
     let Some(note) = folder.read(FILE, 64 << 10)? else {
         return Ok(None);
     };
@@ -162,7 +180,7 @@ fn read(folder: &Folder, key: &VerifierKey) -> Result<Option<(Checkpoint, String
             format!("the file {FILE} is not of this ledger: {why}"),
         )
     };
-    let checkpoint = Checkpoint::open(&note, key).map_err(|e| bad(e.to_string()))?;
+    let checkpoint = keys.open(&note).map_err(bad)?;
     let note = String::from_utf8(note).map_err(|e| bad(e.to_string()))?;
     let (text, lines) = parts(&note).ok_or_else(|| bad("it is no note".to_owned()))?;
     Ok(Some((checkpoint, text.to_owned(), lines.to_owned())))

@@ -11,13 +11,14 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use ledgers::{TestLedger, draft, text_of};
 use quipu_format::Scope;
 use quipu_log::{
     CopySummary, Direction, ErrorKind, Ledger, OpenOptions, RestoreOptions, Verification, backup, confirm, restore,
-    verify,
+    rotate_key, verify,
 };
 
 fn fill(ledger: &Ledger, numbers: std::ops::Range<usize>) {
@@ -156,6 +157,56 @@ fn forge_first_line(bytes: &mut [u8]) {
 }
 
 /// Whatever was in place when it was broken off, and half a file behind it: backing up again gives the same.
+/// What witnesses signed goes with the copy, as far as that holds it: how that is signed is tested elsewhere.
+#[test]
+fn a_backup_holds_the_newest_cosigned_checkpoint_that_is_of_what_it_holds() {
+    let (test, folder) = (many(), tempfile::tempdir().unwrap());
+    let (to, again, fork) = (
+        folder.path().join("backup"),
+        folder.path().join("again"),
+        folder.path().join("fork"),
+    );
+    let size = |path: &Path| {
+        Ledger::open_read_only(path)
+            .unwrap()
+            .cosigned(&[])
+            .map(|cosigned| cosigned.size)
+    };
+    back_up(&test, &to, true);
+    assert_eq!(size(&to).unwrap_err().kind(), ErrorKind::NotFound);
+    test.open().reader().submission().unwrap().keep().unwrap();
+    back_up(&test, &to, true);
+    let seen = size(&to).unwrap();
+    assert_eq!(seen, verified(&to).entries);
+    put_back(&to, &again, &RestoreOptions::default()).unwrap();
+    assert_eq!(size(&again).unwrap(), seen);
+    // It was signed under the other name.
+    let mut options = RestoreOptions::default();
+    options.fork = Some("example.com/on".into());
+    put_back(&to, &fork, &options).unwrap();
+    assert!(!fork.join("cosigned").exists());
+
+    // One of what the copy does not hold is none of it, and what it had stays.
+    let ledger = test.open();
+    fill(&ledger, 200..210);
+    ledger.close().unwrap();
+    test.open().reader().submission().unwrap().keep().unwrap();
+    let now = verified(test.path()).entries;
+    assert!(size(test.path()).unwrap() == now && now > seen);
+    let other = TestLedger::create();
+    other.open().reader().submission().unwrap().keep().unwrap();
+    for strange in [test.path(), other.path()] {
+        fs::copy(strange.join("cosigned"), again.join("cosigned")).unwrap();
+        backup(&again, &to, true, &mut |_| {}).unwrap();
+        assert_eq!(size(&to).unwrap(), seen);
+    }
+    // After a rotation the old key's word still holds.
+    rotate_key(test.path(), Duration::ZERO).unwrap();
+    assert_eq!(size(test.path()).unwrap(), now);
+    back_up(&test, &to, true);
+    assert_eq!(size(&to).unwrap(), now);
+}
+
 #[test]
 fn a_backup_that_was_broken_off_is_finished_by_another() {
     let (test, folder) = (many(), tempfile::tempdir().unwrap());

@@ -2,10 +2,11 @@
 
 mod ledgers;
 
-use ledgers::{draft, text_of};
-use quipu_format::{Content, EventId, Scope, Signer};
+use ledgers::{TestLedger, draft, text_of};
+use quipu_format::{Content, EventId, Scope, Signer, limits};
 use quipu_log::{
-    CreateOptions, Direction, ErasurePlan, ErrorKind, Ledger, LedgerReader, OpenOptions, Receipt, Result, Target,
+    CreateOptions, Direction, ErasurePlan, ErrorKind, Ledger, LedgerReader, OpenOptions, Receipt, Result, SignedAct,
+    Target,
 };
 
 const ORIGIN: &str = "example.com/erase";
@@ -261,4 +262,94 @@ fn an_older_key_file_is_brought_up_to_the_log() {
     assert_eq!(texts(ledger.reader(), "a")[1], None);
     let applied = String::from_utf8(test.keys()).unwrap();
     assert!(applied.lines().next().unwrap().split('\t').nth(3).unwrap() != "0");
+}
+
+#[test]
+fn a_reason_has_a_limit() {
+    let (_test, ledger) = Test::new();
+    let receipt = append(&ledger, "a", "note");
+    let plan = ErasurePlan::new(ledger.reader(), &events([receipt.id]), None).unwrap();
+    let reason = |bytes: usize| plan.sign(ledger.reader(), &kim(), &"because ".repeat(bytes)[..bytes]);
+    reason(limits::REASON_BYTES).unwrap();
+    let refused = reason(limits::REASON_BYTES + 1).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    assert!(refused.to_string().contains("4096"), "{refused}");
+}
+
+/// What is compared with the reason are the newest entries.
+#[test]
+fn a_reason_is_compared_with_so_many_entries_and_no_more() {
+    let test = TestLedger::create_in_memory_with(&kim().verifier_key());
+    let ledger = test.open();
+    let most = limits::REASON_ENTRIES;
+    fill(&ledger, "a", most + 1);
+    let plan = ErasurePlan::new(ledger.reader(), &Target::Scope(scope("a")), None).unwrap();
+    let reason = |number: usize| plan.check_reason(ledger.reader(), &number_text(number));
+    reason(0).unwrap();
+    assert!(reason(1).is_err() && reason(most).is_err());
+}
+
+#[test]
+fn more_acts_than_one_commit_takes_are_refused() {
+    let test = TestLedger::create_in_memory_with(&kim().verifier_key());
+    let ledger = test.open();
+    let drafts: Vec<_> = (0..=limits::DRAFTS).map(|n| draft(&format!("s:{n}"), "note")).collect();
+    let receipts: Vec<_> = drafts
+        .chunks(limits::DRAFTS)
+        .flat_map(|drafts| ledger.append_all_blocking(drafts.to_vec()).unwrap())
+        .collect();
+    let plan = |count: usize| {
+        let target = events(receipts[..count].iter().map(|receipt| receipt.id));
+        ErasurePlan::new(ledger.reader(), &target, None)
+    };
+    assert_eq!(plan(limits::DRAFTS).unwrap().erasures.len(), limits::DRAFTS);
+    let refused = plan(limits::DRAFTS + 1).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    assert!(refused.to_string().contains("in several steps"), "{refused}");
+}
+
+/// Every second of 200,004 entries: that leaves a node for each of the others.
+#[test]
+fn an_erasure_that_leaves_more_key_nodes_than_a_scope_has_room_for_is_refused_with_advice() {
+    let test = TestLedger::create_in_memory_with(&kim().verifier_key());
+    let ledger = test.open();
+    let ids = fill(&ledger, "a", 2 * (limits::KEY_NODES + 2));
+    let head = ledger.reader().head();
+    let every_second = || ids.iter().step_by(2);
+    let refused = ErasurePlan::new(ledger.reader(), &events(every_second().copied()), None).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    for advice in ["at most 100000", "quipu retain", "quipu forget-scope", "quipu keys"] {
+        assert!(refused.to_string().contains(advice), "{refused}");
+    }
+    // Who asks nobody first is refused by the ledger itself.
+    let ranges: Vec<_> = (0..ids.len() as u32).step_by(2).map(|nth| [nth, nth]).collect();
+    let acts = ranges.chunks(400).map(|ranges| {
+        let erasure = serde_json::json!({"cause": "redact", "ranges": ranges, "scope": "a"});
+        SignedAct::sign("example.com/test", head, "erase", &erasure, &kim()).unwrap()
+    });
+    let refused = ledger.act_blocking(acts.collect()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TooLarge, "{refused}");
+    assert_eq!(ledger.reader().head(), head);
+    // As many as there is room for.
+    let fewer = every_second().take(limits::KEY_NODES / 2).copied();
+    let acts = erase(&ledger, &events(fewer)).unwrap();
+    assert_eq!(acts.len(), (limits::KEY_NODES / 2).div_ceil(600));
+}
+
+fn number_text(number: usize) -> String {
+    format!("n{number:06}")
+}
+
+/// Appends so many entries to a scope, each with its number.
+fn fill(ledger: &Ledger, scope: &str, count: usize) -> Vec<EventId> {
+    let numbers: Vec<_> = (0..count).collect();
+    let append = |numbers: &[usize]| {
+        let drafts = numbers
+            .iter()
+            .map(|&number| draft(scope, &number_text(number)))
+            .collect();
+        ledger.append_all_blocking(drafts).unwrap()
+    };
+    let receipts = numbers.chunks(limits::DRAFTS).flat_map(append);
+    receipts.map(|receipt| receipt.id).collect()
 }

@@ -306,3 +306,27 @@ fn an_erasure_names_a_request_that_is_open() {
         ErrorKind::Conflict
     );
 }
+
+/// What stands in clear of an act has at most 16 KiB.
+#[test]
+fn an_act_that_names_too_much_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = create(folder.path());
+    let head = ledger.reader().head();
+    let hold = |scopes: usize| {
+        let over: Vec<_> = (0..scopes)
+            .map(|n| json!({"scope": format!("customer:{n:05}")}))
+            .collect();
+        act(
+            &ledger,
+            Hold::MEMBER,
+            json!({"id": format!("hold-{scopes}"), "over": over}),
+        )
+    };
+    // 28 bytes each.
+    let refused = hold(600).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert!(refused.to_string().contains("16 KiB"), "{refused}");
+    assert_eq!(ledger.reader().head(), head);
+    hold(570).unwrap();
+}

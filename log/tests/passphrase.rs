@@ -1,6 +1,6 @@
 //! A ledger whose key file is sealed under a passphrase.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use quipu_format::{Actor, Body, Content, Kind, Scope};
 use quipu_log::{
@@ -156,5 +156,116 @@ fn a_backup_with_keys_stays_sealed() {
         assert!(is_sealed(path).unwrap());
         let verdict = verify(LedgerAt::new(path).passphrase(Some(&right)), &mut |_| {}).unwrap();
         assert_eq!((verdict.fault, verdict.sealed), (None, 0));
+    }
+}
+
+fn signer(path: &Path) -> String {
+    fs::read_to_string(path.join("signer")).unwrap()
+}
+
+/// Copies a ledger's files, without folders in folders in folders.
+fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copied(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_signer_is_sealed_as_the_key_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let plain = Ledger::create(&path, CreateOptions::new("example.com/sealed")).unwrap();
+    let key = plain.reader().verifier_key().to_string();
+    plain.close().unwrap();
+    let clear = signer(&path);
+    assert!(clear.starts_with("PRIVATE+KEY+"), "{clear}");
+    let secret = clear.rsplit('+').next().unwrap();
+    let (right, other) = (passphrase(), Passphrase::new("another one").unwrap());
+    set_passphrase(&path, Some(&right), Duration::ZERO).unwrap();
+    let sealed = signer(&path);
+    assert!(
+        sealed.starts_with(&format!("quipu-signer 1\t{key}\t")) && !sealed.contains(secret),
+        "{sealed}"
+    );
+    assert_eq!(
+        fs::metadata(path.join("signer")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    Ledger::open(&path, options())
+        .unwrap()
+        .append_blocking(draft("a"))
+        .unwrap();
+
+    // One that an earlier release left in clear works, and is sealed.
+    fs::write(path.join("signer"), &clear).unwrap();
+    Ledger::open(&path, options())
+        .unwrap()
+        .append_blocking(draft("a"))
+        .unwrap();
+    assert!(!signer(&path).contains(secret) && !path.join("signer.next").exists());
+
+    // The key is rotated under the passphrase, and changing and taking that away changes the file.
+    let at = LedgerAt::new(&path).passphrase(Some(&right));
+    let rotated = rotate_key(at, Duration::ZERO).unwrap().to_string();
+    assert!(signer(&path).starts_with(&format!("quipu-signer 1\t{rotated}\t")));
+    let before = signer(&path);
+    set_passphrase(at, Some(&other), Duration::ZERO).unwrap();
+    assert_ne!(signer(&path), before);
+    let at = LedgerAt::new(&path).passphrase(Some(&other));
+    set_passphrase(at, None, Duration::ZERO).unwrap();
+    assert!(signer(&path).starts_with("PRIVATE+KEY+"));
+    Ledger::open(&path, OpenOptions::default()).unwrap();
+    assert_eq!(verify(&path, &mut |_| {}).unwrap().fault, None);
+}
+
+/// Each state that a crash leaves of a change: the signer beside it is written, the key file is, the names are exchanged.
+#[test]
+fn a_change_of_passphrase_that_was_broken_off_leaves_one_that_opens_both_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Passphrase::new("another one").unwrap();
+    let passphrases = [None, Some(passphrase()), Some(other)];
+    for (case, [old, new]) in [[0, 1], [1, 2], [2, 0]].into_iter().enumerate() {
+        let (old, new) = (passphrases[old].as_ref(), passphrases[new].as_ref());
+        let [before, after] = ["before", "after"].map(|name| folder.path().join(format!("{name}{case}")));
+        let mut options = CreateOptions::new("example.com/crashed");
+        if let Some(old) = old {
+            options = options.passphrase(old.clone());
+        }
+        let ledger = Ledger::create(&before, options).unwrap();
+        ledger.append_blocking(draft("a")).unwrap();
+        ledger.close().unwrap();
+        copied(&before, &after);
+        set_passphrase(LedgerAt::new(&after).passphrase(old), new, Duration::ZERO).unwrap();
+        // Which of keys, signer and signer.next is of after, and which passphrase opens.
+        for (state, keys, signer, next, opens) in [
+            ("beside", &before, &before, &after, old),
+            ("keys", &after, &before, &after, new),
+            ("exchanged", &after, &after, &before, new),
+        ] {
+            let path = folder.path().join(format!("{state}{case}"));
+            copied(&after, &path);
+            fs::copy(keys.join("keys"), path.join("keys")).unwrap();
+            fs::copy(signer.join("signer"), path.join("signer")).unwrap();
+            fs::copy(next.join("signer"), path.join("signer.next")).unwrap();
+            let mut options = OpenOptions::default();
+            if let Some(opens) = opens {
+                options = options.passphrase(opens.clone());
+            }
+            let ledger = Ledger::open(&path, options).unwrap_or_else(|e| panic!("{state}, case {case}: {e}"));
+            ledger.append_proved_blocking(draft("b")).unwrap();
+            ledger.close().unwrap();
+            assert!(!path.join("signer.next").exists());
+            let sealed = self::signer(&path).starts_with("quipu-signer 1");
+            assert_eq!(sealed, opens.is_some(), "{state}, case {case}");
+            let verdict = verify(LedgerAt::new(&path).passphrase(opens), &mut |_| {}).unwrap();
+            assert_eq!((verdict.fault, verdict.intact), (None, 3), "{state}, case {case}");
+        }
     }
 }

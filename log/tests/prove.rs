@@ -38,6 +38,27 @@ fn an_append_comes_with_a_proof_that_needs_no_ledger() {
     );
 }
 
+/// What was just appended is proved from memory: what is on the disk of the tree is of no matter.
+#[test]
+fn a_proof_with_an_append_reads_no_hashes() {
+    let test = TestLedger::create();
+    let ledger = test.open();
+    let key = ledger.reader().verifier_key().clone();
+    for n in 0..300 {
+        ledger.append_blocking(draft("a", &format!("{n}"))).unwrap();
+    }
+    ledger.append_proved_blocking(draft("a", "before")).unwrap();
+    for level in ["0", "1"] {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(test.path().join("tree").join(level));
+        file.unwrap().set_len(0).unwrap();
+    }
+    let proved = ledger.append_proved_blocking(draft("a", "after")).unwrap();
+    assert!(proved.proof.verify(&proved.receipt.hash, &key).is_ok());
+    assert_eq!(ledger.reader().prove(0).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
 #[test]
 fn many_who_wait_share_checkpoints_and_none_is_signed_twice() {
     let test = TestLedger::create();
@@ -90,7 +111,7 @@ fn a_checkpoint_that_was_handed_out_binds_the_ledger_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
     crashed(test.path(), &whole);
-    crashed(test.path(), &cut);
+    crashed(&whole, &cut);
     ledger.close().unwrap();
     assert!(!test.path().join("cover").exists(), "a clean end leaves one checkpoint");
 
@@ -170,9 +191,19 @@ fn another_process_s_append_is_proved_as_well() {
     let test = TestLedger::create();
     let writer = Ledger::open_shared(test.path(), OpenOptions::default()).unwrap();
     let client = Ledger::open_shared(test.path(), OpenOptions::default()).unwrap();
-    let proved = client.append_proved_blocking(draft("a", "handed over")).unwrap();
     let key = writer.reader().verifier_key();
-    assert!(proved.proof.verify(&proved.receipt.hash, key).is_ok());
+    for n in 0..3 {
+        let proved = client
+            .append_proved_blocking(draft("a", &format!("handed over {n}")))
+            .unwrap();
+        let checkpoint = proved.proof.verify(&proved.receipt.hash, key).unwrap();
+        // Signed for it, and not when one was due anyway.
+        assert_eq!(checkpoint.size, proved.receipt.seq + 1);
+        assert!(test.path().join("cover").exists());
+    }
+    let plain = client.append_blocking(draft("a", "plain")).unwrap();
+    let proof = client.prove_blocking(plain.seq).unwrap();
+    assert!(proof.verify(&plain.hash, key).is_ok());
     // The client comes to write, and signs for itself.
     writer.close().unwrap();
     let proved = client.append_proved_blocking(draft("a", "its own")).unwrap();

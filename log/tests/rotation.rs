@@ -1,18 +1,26 @@
 //! The key that checkpoints are signed with is replaced, and all that held before holds.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
-use quipu_format::{Actor, Body, Checkpoint, Kind, Scope};
+use quipu_format::{Actor, Body, Checkpoint, Kind, Scope, Signer};
 use quipu_log::{CreateOptions, Draft, ErrorKind, Ledger, OpenOptions, backup, rotate_key, verify};
+use serde_json::json;
+
+fn draft() -> Draft {
+    let body = Body::new(None, r#"{"text":"x"}"#).unwrap();
+    let actor = Actor::new("agent:a").unwrap();
+    Draft::new(Scope::new("a").unwrap(), actor, Kind::new("note").unwrap(), body)
+}
 
 fn append(path: &Path) -> Ledger {
     let ledger = Ledger::open(path, OpenOptions::default()).unwrap();
-    let body = Body::new(None, r#"{"text":"x"}"#).unwrap();
-    let actor = Actor::new("agent:a").unwrap();
-    let scope = Scope::new("a").unwrap();
-    ledger
-        .append_blocking(Draft::new(scope, actor, Kind::new("note").unwrap(), body))
-        .unwrap();
+    ledger.append_blocking(draft()).unwrap();
     ledger
 }
 
@@ -63,13 +71,114 @@ fn a_ledger_goes_on_under_its_new_key_and_its_past_is_good() {
     assert_eq!(verify(&copy, &mut |_| {}).unwrap().entries, 8);
 }
 
+/// Rotated by another process, as far as the ledger can tell: through its socket, while its writer appends.
 #[test]
-fn while_another_writes_nothing_is_rotated() {
+fn a_writer_goes_on_under_the_new_key_and_so_does_who_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::create(folder.path(), CreateOptions::new("example.com/busy")).unwrap();
-    let error = rotate_key(folder.path(), Duration::ZERO).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Locked);
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/busy")).unwrap();
+    let reader = Ledger::open_read_only(path).unwrap();
+    let (first, old) = (reader.verifier_key().clone(), note(path));
+    let done = AtomicBool::new(false);
+    let (keys, proved) = thread::scope(|threads| {
+        let appending = threads.spawn(|| {
+            let mut proved = Vec::new();
+            while !done.load(Ordering::Relaxed) || proved.len() < 20 {
+                proved.push(ledger.append_proved_blocking(draft()).unwrap());
+            }
+            proved
+        });
+        let mut keys = vec![first.clone()];
+        for _ in 0..3 {
+            keys.push(rotate_key(path, Duration::ZERO).unwrap());
+            assert!(!path.join("signer.next").exists());
+            assert_eq!(ledger.reader().verifier_key(), &keys[keys.len() - 1]);
+        }
+        done.store(true, Ordering::Relaxed);
+        (keys, appending.join().unwrap())
+    });
+    let states = ledger.reader().verifier_keys();
+    let listed: Vec<_> = states.iter().map(|state| state.verifier_key.clone()).collect();
+    assert_eq!(listed, keys.iter().map(ToString::to_string).collect::<Vec<_>>());
+    // Each checkpoint that was handed out is signed by the one key that holds for its size.
+    for proved in &proved {
+        let good = |key| proved.proof.verify(&proved.receipt.hash, key);
+        let by: Vec<_> = keys.iter().enumerate().filter(|(_, key)| good(key).is_ok()).collect();
+        let [(number, key)] = by[..] else { panic!("{by:?}") };
+        let size = good(key).unwrap().size;
+        let state = &states[number];
+        assert!(
+            state.from <= size && state.until.is_none_or(|until| size <= until),
+            "{size} by {state:?}"
+        );
+    }
+    // Who has read all the time has come along.
+    reader.refresh().unwrap();
+    assert_eq!(reader.verifier_key(), &keys[3]);
+    let last = ledger.append_proved_blocking(draft()).unwrap();
+    for old in [&old, last.proof.checkpoint.as_bytes()] {
+        reader.prove_consistency(old).unwrap();
+    }
+    assert_ne!(first, keys[3]);
     ledger.close().unwrap();
+    assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+    append(path).close().unwrap();
+}
+
+#[test]
+fn an_entry_that_names_a_key_needs_the_word_of_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(folder.path(), CreateOptions::new("example.com/taken")).unwrap();
+    let other = Signer::new("example.com/taken", [3; 32])
+        .unwrap()
+        .verifier_key()
+        .to_string();
+    let own = ledger.reader().verifier_key().to_string();
+    let actor = Actor::new("host:quipu").unwrap();
+    let body = Body::new(None, "{}").unwrap();
+    let mut key = Draft::new(Scope::ledger(), actor, Kind::new("quipu.key").unwrap(), body);
+    key.sys = Some(json!({"key": {"from": own, "verifierKey": other, "note": "trust me"}}));
+    assert_eq!(ledger.append_blocking(key).unwrap_err().kind(), ErrorKind::Invalid);
+    ledger.append_proved_blocking(draft()).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(verify(folder.path(), &mut |_| {}).unwrap().fault, None);
+}
+
+/// The next key is the only one that may sign, once an entry names it: no other takes its place.
+#[test]
+fn a_rotation_that_is_not_finished_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/twice")).unwrap();
+    let next = Signer::new("example.com/twice", [3; 32]).unwrap().to_text();
+    fs::write(path.join("signer.next"), &next).unwrap();
+    let refused = rotate_key(path, Duration::ZERO).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert_eq!(fs::read(path.join("signer.next")).unwrap(), next.as_bytes());
+    ledger.close().unwrap();
+    rotate_key(path, Duration::ZERO).unwrap();
+    assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+}
+
+#[test]
+fn what_a_crash_left_of_signers_is_destroyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    Ledger::create(path, CreateOptions::new("example.com/left"))
+        .unwrap()
+        .close()
+        .unwrap();
+    let signer = fs::read(path.join("signer")).unwrap();
+    let other = Signer::new("example.com/left", [3; 32]).unwrap().to_text();
+    let left = ["signer.new", "signer.next.new", "signer.next"];
+    for text in ["", &other[..20], &other] {
+        for name in left {
+            fs::write(path.join(name), text).unwrap();
+        }
+        append(path).close().unwrap();
+        assert!(left.iter().all(|name| !path.join(name).exists()), "{text:?}");
+        assert_eq!(fs::read(path.join("signer")).unwrap(), signer);
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use quipu_log::{CreateOptions, Draft, ErrorKind, Ledger, OpenOptions, Receipt, v
 use serde_json::{Value, json};
 
 /// The version byte, and an empty question.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NOTHING: &[u8] = br#"{"append":[]}"#;
 
 fn shared(path: &Path) -> Ledger {
@@ -531,8 +531,29 @@ fn a_writer_of_another_version_is_recognised() {
         stream
     });
     let refused = Ledger::open_shared(test.path(), within(Duration::ZERO)).err().unwrap();
-    assert!(refused.to_string().contains("speaks version 2"), "{refused}");
+    let said = format!("speaks version {}", VERSION + 1);
+    assert!(refused.to_string().contains(&said), "{refused}");
     newer.join().unwrap();
+}
+
+#[test]
+fn a_checkpoint_is_made_for_a_peer_and_none_is_waited_for_that_may_never_come() {
+    let test = TestLedger::create();
+    let ledger = test.open();
+    let mut peer = Peer::ready(&test);
+    let question = json!({"prove": [[[sent("first")], [sent("second")]], 1]});
+    peer.say(&message(question.to_string().as_bytes()));
+    let said = peer.hear().unwrap();
+    assert_eq!(said["appended"]["each"].as_array().unwrap().len(), 2, "{said}");
+    let size = Ledger::open_read_only(test.path())
+        .unwrap()
+        .checkpoint()
+        .unwrap()
+        .1
+        .size;
+    assert_eq!(size, ledger.reader().head());
+    peer.say(&message(json!({"prove": [[], size + 1]}).to_string().as_bytes()));
+    quick("a refusal", || peer.hears_refusal("was asked for"));
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! What verification says of content that is gone, of content that should be, and of a ledger that was put back.
 
+mod forgery;
 mod ledgers;
 
-use std::{fs, os::unix::fs::FileExt, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use forgery::{forge_erasure, key_tree};
 use ledgers::draft;
-use quipu_format::{Actor, Envelope, EventId, KeyNode, KeyTree, Kind, Scope, Signer, encode_line, seal};
+use quipu_format::{Act, ActId, Actor, Content, KeyNode, Scope, Signer, checksum};
 use quipu_log::{
-    CreateOptions, ErasurePlan, Ledger, OpenOptions, Receipt, Target, Verdict, Verification, verify, verify_since,
+    CreateOptions, ErasurePlan, ErrorKind, Ledger, OpenOptions, Receipt, SignedAct, Target, Verdict, Verification,
+    plan_recovery, verify, verify_since,
 };
 use serde_json::json;
+
+const ORIGIN: &str = "example.com/v";
 
 fn kim() -> Signer {
     Signer::new("operator:kim", [9; 32]).unwrap()
@@ -24,10 +29,16 @@ struct Test {
 impl Test {
     /// Six notes in a scope and two in another.
     fn new() -> Self {
+        let options = CreateOptions::new(ORIGIN);
+        Self::with(options.operator(&kim().verifier_key()).unwrap())
+    }
+
+    fn without_operators() -> Self {
+        Self::with(CreateOptions::new(ORIGIN))
+    }
+
+    fn with(options: CreateOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = CreateOptions::new("example.com/v")
-            .operator(&kim().verifier_key())
-            .unwrap();
         let ledger = Ledger::create(&folder.path().join("ledger"), options).unwrap();
         let texts = (0..8).map(|i| draft(if i < 6 { "a" } else { "b" }, &format!("note {i}")));
         let receipts = texts.map(|draft| ledger.append_blocking(draft).unwrap()).collect();
@@ -110,89 +121,183 @@ fn what_an_operator_erased_is_erased_with_authority() {
     assert_eq!(verdict.erasures.len(), 2);
 }
 
-/// Nobody can append one. A host that writes its files itself can.
+/// Nobody can append one. Whoever writes the files can.
 #[test]
-fn what_the_host_erased_without_an_operator_is_erased_as_it_claims() {
-    let test = Test::new();
-    test.erase(&Target::Events(vec![test.receipts[1].id]));
-    let reader = Ledger::open_read_only(&test.file("")).unwrap();
-    let last = reader.event(reader.head() - 1).unwrap().unwrap();
-    let scope = Scope::new("a").unwrap();
-    assert_eq!((&last.envelope.scope, last.envelope.nth), (&scope, 6));
-    // What the signed one covers, and more.
-    let erasure = json!({"cause": "redact", "ranges": [[0, 2]], "scope": "a"});
-    let secret = tree(&fs::read_to_string(test.file("keys")).unwrap()).secret(7).unwrap();
-    let (body, sealed) = seal(&secret, &scope, 7, br#"{"payload":{"reason":"because"}}"#);
-    let seq = last.envelope.seq + 1;
-    let mut envelope = Envelope::new(
-        seq,
-        EventId(last.envelope.id.0.increment().unwrap()),
-        last.envelope.ts,
-        Actor::new("operator:kim").unwrap(),
-        Kind::new("quipu.erase").unwrap(),
-        scope,
-        7,
-        last.hash,
-        body,
-    );
-    envelope.sys = Some(json!({ "erase": erasure }));
-    let mut line = Vec::new();
-    encode_line(&mut line, &envelope.to_bytes().unwrap(), &sealed, seq, seq);
-    let segment = test.file("log/00000000000000000000.log");
-    let bytes = fs::read(&segment).unwrap();
-    let end = bytes.iter().rposition(|&byte| byte != b'\n').unwrap() + 2;
-    let file = fs::File::options().write(true).open(&segment).unwrap();
-    file.write_all_at(&line, end as u64).unwrap();
+fn an_erasure_without_authority_destroys_nothing_and_is_named() {
+    for forged in [
+        Forged::Unsigned,
+        Forged::ByAStranger,
+        Forged::OfAnotherLedger,
+        Forged::AgainstAHold,
+    ] {
+        let test = Test::new();
+        test.erase(&Target::Events(vec![test.receipts[1].id]));
+        if forged == Forged::AgainstAHold {
+            test.hold("a");
+        }
+        let keys = fs::read(test.file("keys")).unwrap();
+        // What the signed one covers, and more.
+        let seq = test.forge(forged, [0, 2]);
+        let files = || {
+            [
+                fs::read(test.segment()).unwrap(),
+                fs::read(test.file("checkpoint")).unwrap(),
+            ]
+        };
+        let before = files();
 
-    // It is taken for a commit that was not covered yet, signed, and carried out.
-    test.open().close().unwrap();
-    let verdict = test.verify();
-    assert_eq!(verdict.fault, None);
-    assert_eq!(
-        (verdict.intact, verdict.erased_with_authority, verdict.erased_claimed),
-        (8, 1, 2)
-    );
-    let operators: Vec<_> = verdict.erasures.iter().map(|erased| &erased.operator).collect();
-    assert_eq!(operators, [&Some(Actor::new("operator:kim").unwrap()), &None]);
+        let refused = Ledger::open(&test.file(""), OpenOptions::default()).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Tampered, "{forged:?}: {refused}");
+        let named = format!("entry {seq} is an erasure without authority");
+        assert!(refused.to_string().contains(&named), "{forged:?}: {refused}");
+        assert_eq!(fs::read(test.file("keys")).unwrap(), keys, "{forged:?}");
+        assert_eq!(files(), before, "{forged:?}: an open that refuses changes nothing");
+        let plan = plan_recovery(&test.file("")).unwrap();
+        assert_eq!((plan.row, plan.steps.len()), ('a', 0), "{forged:?}");
+        assert!(plan.refusal.unwrap().contains(&named));
+
+        // Who reads sees everything but what an operator erased.
+        let reader = Ledger::open_read_only(&test.file("")).unwrap();
+        let open = |at: usize| {
+            let event = reader.event(test.receipts[at].seq).unwrap().unwrap();
+            matches!(event.content, Content::Open(_))
+        };
+        assert!(open(0) && !open(1) && open(2), "{forged:?}");
+
+        for with_keys in [true, false] {
+            if !with_keys {
+                fs::remove_file(test.file("keys")).unwrap();
+            }
+            let verdict = test.verify();
+            let fault = verdict.fault.unwrap();
+            assert_eq!(fault.seq, Some(seq), "{forged:?}");
+            assert!(fault.what.contains("without authority"), "{forged:?}: {}", fault.what);
+            let [finding] = &verdict.findings[..] else {
+                panic!("{forged:?}: {:?}", verdict.findings)
+            };
+            assert_eq!(
+                (finding.verdict, finding.nths),
+                (Verdict::ErasureWithoutAuthority, [0, 2])
+            );
+            assert_eq!(verdict.erasures[0].operator, Some(Actor::new("operator:kim").unwrap()));
+            assert_eq!(
+                (&verdict.erasures[1].operator, verdict.erasures[1].refused.is_some()),
+                (&None, true)
+            );
+            assert_eq!((verdict.not_carried_out, verdict.erased_claimed), (0, 0), "{forged:?}");
+        }
+    }
 }
 
-/// The key tree of the scope `a`.
-fn tree(keys: &str) -> KeyTree {
-    let line = keys.lines().find(|line| line.starts_with("a\t")).unwrap();
-    let nodes: Vec<_> = line.split('\t').skip(1).filter(|field| field.contains('.')).collect();
-    let node = |text: &&str| {
-        let [depth, index, secret] = text.split('.').collect::<Vec<_>>()[..] else {
-            panic!("{text} is no node");
+/// The host destroys the secrets as well: it is named all the same, and what is gone is not taken for erased.
+#[test]
+fn what_was_destroyed_without_authority_is_not_taken_for_erased() {
+    let test = Test::new();
+    let seq = test.forge(Forged::Unsigned, [0, 2]);
+    test.destroy([0, 2]);
+    let verdict = test.verify();
+    assert_eq!(verdict.fault.unwrap().seq, Some(seq));
+    assert_eq!(verdict.findings.len(), 1, "{:?}", verdict.findings);
+    assert_eq!(verdict.findings[0].verdict, Verdict::ErasureWithoutAuthority);
+    assert_eq!((verdict.erased_with_authority, verdict.erased_claimed), (0, 0));
+    // And what is gone beyond it is missed apart.
+    test.destroy([0, 3]);
+    let verdict = test.verify();
+    let findings: Vec<_> = verdict
+        .findings
+        .iter()
+        .map(|finding| (finding.verdict, finding.nths))
+        .collect();
+    assert_eq!(
+        findings,
+        [(Verdict::Tampered, [3, 3]), (Verdict::ErasureWithoutAuthority, [0, 2])]
+    );
+}
+
+/// Where there never was an operator nobody could sign: what the host says that it erased it did erase.
+#[test]
+fn without_operators_what_the_host_destroyed_is_erased_as_it_claims() {
+    let test = Test::without_operators();
+    let seq = test.forge(Forged::Unsigned, [0, 2]);
+    let verdict = test.verify();
+    assert_eq!(verdict.fault.unwrap().seq, Some(seq));
+    assert_eq!(verdict.findings[0].verdict, Verdict::ErasureWithoutAuthority);
+    let refused = Ledger::open(&test.file(""), OpenOptions::default()).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Tampered, "{refused}");
+    test.destroy([0, 2]);
+    let verdict = test.verify();
+    assert_eq!(verdict.fault, None);
+    assert_eq!((verdict.erased_claimed, verdict.erased_with_authority), (3, 0));
+    assert_eq!(
+        (&verdict.erasures[0].operator, &verdict.erasures[0].refused),
+        (&None, &None)
+    );
+}
+
+/// How somebody gets an erasure into the files who cannot append one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Forged {
+    Unsigned,
+    /// Somebody signs who is no operator, under an operator's name.
+    ByAStranger,
+    /// An operator signed it, for another ledger.
+    OfAnotherLedger,
+    /// An operator signed it, and it is held.
+    AgainstAHold,
+}
+
+impl Test {
+    fn segment(&self) -> PathBuf {
+        self.file("log/00000000000000000000.log")
+    }
+
+    fn hold(&self, scope: &str) {
+        let ledger = self.open();
+        let hold = json!({"id": "hold-1", "over": [{"scope": scope}]});
+        let act = SignedAct::sign(ORIGIN, ledger.reader().head(), "hold", &hold, &kim()).unwrap();
+        ledger.act_blocking(vec![act]).unwrap();
+        ledger.close().unwrap();
+    }
+
+    /// Writes an erasure of entries of the scope `a` behind the log's last line. Returns its position.
+    fn forge(&self, forged: Forged, range: [u32; 2]) -> u64 {
+        forge_erasure(&self.file(""), "a", range, |seq, erasure| {
+            let signed = |origin: &str, signer: &Signer| {
+                Act::sign(origin, ActId([5; 16]), seq, "erase", &erasure, signer)
+                    .unwrap()
+                    .sys()
+            };
+            match forged {
+                Forged::Unsigned => json!({ "erase": erasure }),
+                Forged::ByAStranger => signed(ORIGIN, &Signer::new("operator:kim", [1; 32]).unwrap()),
+                Forged::OfAnotherLedger => signed("example.com/other", &kim()),
+                Forged::AgainstAHold => signed(ORIGIN, &kim()),
+            }
+        })
+    }
+
+    /// Takes secrets of the scope `a` out of the key file, as whoever can write it does.
+    fn destroy(&self, [first, last]: [u32; 2]) {
+        let text = fs::read_to_string(self.file("keys")).unwrap();
+        let mut tree = key_tree(&text, "a");
+        tree.puncture(first..=last).unwrap();
+        let node = |node: &KeyNode| {
+            let secret = BASE64_URL_SAFE_NO_PAD.encode(node.secret());
+            format!("{}.{}.{secret}", node.depth, node.index)
         };
-        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).unwrap().try_into().unwrap();
-        KeyNode::new(depth.parse().unwrap(), index.parse().unwrap(), secret)
-    };
-    KeyTree::from_nodes(nodes.iter().map(node).collect()).unwrap()
+        let nodes: Vec<_> = tree.nodes().iter().map(node).collect();
+        let body = format!("a\t{}\t", nodes.join("\t"));
+        let crc = String::from_utf8(checksum(body.as_bytes()).to_vec()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("a\t")).unwrap();
+        fs::write(self.file("keys"), text.replace(line, &format!("{body}{crc}"))).unwrap();
+    }
 }
 
 #[test]
 fn a_secret_that_is_gone_without_an_erasure_is_tampering() {
     let test = Test::new();
-    let key = |text: &str| {
-        let line = text.lines().find(|line| line.starts_with("a\t")).unwrap().to_owned();
-        (text.to_owned(), line)
-    };
-    // Somebody who can write the key file destroys the scope's root, and leaves the right half of the tree.
-    let (text, line) = key(&fs::read_to_string(test.file("keys")).unwrap());
-    let mut tree = quipu_format::KeyTree::new([1; 32]);
-    tree.puncture(0..=7).unwrap();
-    let nodes: Vec<_> = tree
-        .nodes()
-        .iter()
-        .map(|node| {
-            use base64::Engine;
-            let secret = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(node.secret());
-            format!("{}.{}.{secret}", node.depth, node.index)
-        })
-        .collect();
-    let body = format!("a\t{}\t", nodes.join("\t"));
-    let crc = String::from_utf8(quipu_format::checksum(body.as_bytes()).to_vec()).unwrap();
-    fs::write(test.file("keys"), text.replace(&line, &format!("{body}{crc}"))).unwrap();
+    // Somebody who can write the key file destroys what there is of the scope, and leaves what is to come.
+    test.destroy([0, 7]);
     let verdict = test.verify();
     let fault = verdict.fault.unwrap();
     assert_eq!(fault.seq, Some(test.receipts[0].seq));

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use quipu_format::{Erasure, EventId, Scope};
+use quipu_format::{Envelope, Erasure, EventId, Scope};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     document::Document,
     error::{Cause, Result},
     schema::{EVIDENCE, SUPERSEDES, number},
+    snapshots,
 };
 
 /// Folds events into the tables of a transaction, which the caller commits after [`Fold::finish`].
@@ -55,11 +56,12 @@ impl<'t> Fold<'t> {
         self.words
     }
 
-    /// Folds the next event; `find` gives the `seq` of an earlier one.
+    /// Folds the next event; `find` gives the `seq` of an earlier one, and `counts` says whether an operator's act is one.
     pub(crate) fn event(
         &mut self,
         Prepared { event, document }: &Prepared,
         find: impl Fn(EventId) -> Result<Option<u64>>,
+        counts: impl FnOnce(&Envelope) -> Result<bool>,
     ) -> Result<()> {
         let envelope = &event.envelope;
         let scope = self.scope(&envelope.scope)?;
@@ -89,10 +91,12 @@ impl<'t> Fold<'t> {
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
             && let Ok(erasure) = Erasure::parse(erasure)
+            && counts(envelope)?
         {
             for range in erasure.ranges {
                 blocks::forget(self.tx, scope.id, range)?;
             }
+            snapshots::forget(self.tx)?;
             self.forgot = true;
         }
         if let Some(scope) = self.scopes.get_mut(&envelope.scope) {

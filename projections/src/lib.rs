@@ -44,6 +44,7 @@ mod runs;
 mod schema;
 mod search;
 mod shelf;
+mod snapshots;
 mod store;
 mod text;
 mod trail;
@@ -54,7 +55,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use quipu_format::{Event, EventId};
+use quipu_format::{Envelope, Event, EventId};
 use quipu_log::LedgerReader;
 use rusqlite::Transaction;
 
@@ -64,6 +65,7 @@ pub use crate::{
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
     search::{Hit, Query, SearchAnswer},
+    snapshots::Snapshot,
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };
@@ -249,8 +251,14 @@ impl Projections {
         }
         let mut fold = Fold::new(tx, as_of);
         let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
+        let mut authority = self.ledger.authority();
         ahead::for_each(&self.ledger, as_of..to, |prepared| {
-            fold.event(&prepared, |id| Ok(self.ledger.find(id)?))?;
+            let counts = |act: &Envelope| match authority.refusal(act) {
+                // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
+                Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
+                refusal => Ok(refusal?.is_none()),
+            };
+            fold.event(&prepared, |id| Ok(self.ledger.find(id)?), counts)?;
             Ok(fold.words() < limits::BATCH_WORDS)
         })?;
         if fold.forgot() {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -29,7 +29,7 @@ pub(crate) const EVIDENCE: i64 = 0;
 /// `link.relation`.
 pub(crate) const SUPERSEDES: i64 = 1;
 
-/// - `meta`: the ledger, and the `seq` up to which it is folded.
+/// - `meta`: the ledger, the `seq` up to which it is folded, and how many erasures were.
 /// - `scope`: `entries` is the `nth` that its next entry will have.
 /// - `entry`: every entry; `hash` shows whether the log is still the one that was folded.
 /// - `link`: `later` names `earlier`.
@@ -38,8 +38,12 @@ pub(crate) const SUPERSEDES: i64 = 1;
 ///   document, `block` has thread and time, and when the first of them expires. Rows of a block are beside each other, so that making one appends.
 ///   Places come in parts, and `block` has row ids: SQLite reads all of a long row of a table without to compare its key.
 ///   The documents after the last block are searched through `doc.terms`, so that one event costs one row.
+/// - `snapshot`: states of projection components, each as far as it happened to be kept: not part of the dump.
 const TABLES: &str = "
-CREATE TABLE meta (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL) STRICT;
+CREATE TABLE meta (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1), origin TEXT NOT NULL, as_of INTEGER NOT NULL,
+    erasures INTEGER NOT NULL
+) STRICT;
 CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries INTEGER NOT NULL) STRICT;
 CREATE TABLE entry (seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL) STRICT;
 CREATE INDEX entry_run ON entry (run, seq) WHERE run IS NOT NULL;
@@ -61,6 +65,9 @@ CREATE TABLE posting (
     scope INTEGER NOT NULL, first INTEGER NOT NULL, term BLOB NOT NULL, part INTEGER NOT NULL, places BLOB NOT NULL,
     PRIMARY KEY (scope, first, term, part)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshot (
+    name TEXT PRIMARY KEY, component BLOB NOT NULL, setting INTEGER NOT NULL, as_of INTEGER NOT NULL, state BLOB NOT NULL
+) STRICT;
 ";
 
 /// The rows of each table in an order that does not depend on how they came to be there.
@@ -81,6 +88,8 @@ pub(crate) struct Meta {
     pub(crate) origin: String,
     /// Entries below it are folded.
     pub(crate) as_of: u64,
+    /// Erasures among them.
+    pub(crate) erasures: u64,
 }
 
 /// `None`: the file is new, or of another version.
@@ -90,13 +99,16 @@ pub(crate) fn meta(db: &Connection) -> Result<Option<Meta>> {
         return Ok(None);
     }
     let row = db
-        .prepare_cached("SELECT origin, as_of FROM meta")?
-        .query_row([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
+        .prepare_cached("SELECT origin, as_of, erasures FROM meta")?
+        .query_row([], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })
         .optional()?;
     match row {
-        Some((origin, as_of)) => Ok(Some(Meta {
+        Some((origin, as_of, erasures)) => Ok(Some(Meta {
             origin,
             as_of: position(as_of)?,
+            erasures: position(erasures)?,
         })),
         None => Err(Cause::Damaged("it does not say what it holds".into())),
     }
@@ -112,7 +124,7 @@ pub(crate) fn reset(tx: &Transaction<'_>, origin: &str) -> Result<()> {
         tx.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
     }
     tx.execute_batch(TABLES)?;
-    tx.execute("INSERT INTO meta VALUES (1, ?1, 0)", [origin])?;
+    tx.execute("INSERT INTO meta VALUES (1, ?1, 0, 0)", [origin])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(())

@@ -187,6 +187,9 @@ impl Canary {
             assert!(found.out.contains(&self.canary), "{}", found.out);
         }
         self.ledger.run(["why", &root]).good();
+        let projector = guest("projector").display().to_string();
+        self.ledger.run(["project", "add", "texts", &projector]).good();
+        assert!(self.is_derived(), "the projection has not seen it");
         let all = self.ledger.log(&[]);
         let id = |event: &Value| event["id"].as_str().unwrap().to_owned();
         // What a person typed into a run rests on nothing.
@@ -285,7 +288,19 @@ impl Canary {
     pub(crate) fn is_found(&self) -> bool {
         let ran = self.ledger.run(["search", &self.canary, "--json"]);
         assert!(ran.code <= 1, "{}", ran.err);
-        ran.code == 0
+        let found = ran.code == 0;
+        assert_eq!(
+            self.is_derived(),
+            found,
+            "search and a projection component do not agree"
+        );
+        found
+    }
+
+    /// Whether a projection component has it in its state.
+    fn is_derived(&self) -> bool {
+        let ran = self.ledger.run(["project", "query", "texts"]).good();
+        ran.out.contains(&self.canary)
     }
 }
 

@@ -29,7 +29,13 @@ pub(crate) struct Ran {
 /// A command for `quipu` alone, with nothing of the tester's environment that it would heed.
 pub(crate) fn quipu() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quipu"));
-    for name in ["QUIPU_LEDGER", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"] {
+    for name in [
+        "QUIPU_LEDGER",
+        "QUIPU_PASSPHRASE_FILE",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "CLICOLOR",
+    ] {
         command.env_remove(name);
     }
     command

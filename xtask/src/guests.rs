@@ -17,7 +17,11 @@ use crate::{Result, cargo, wasm::Toolchain};
 pub(crate) const AGENT: &str = "examples/agents/rust/Cargo.toml";
 
 /// Manifests of what is built, with the arguments that choose its targets.
-const PACKAGES: [(&str, &str); 2] = [(AGENT, "--lib"), ("tests/guests/Cargo.toml", "--examples")];
+const PACKAGES: [(&str, &str); 3] = [
+    (AGENT, "--lib"),
+    ("examples/projections/decisions/Cargo.toml", "--lib"),
+    ("tests/guests/Cargo.toml", "--examples"),
+];
 
 /// Where cargo builds them.
 pub(crate) const BUILD: &str = "target/guests-build";

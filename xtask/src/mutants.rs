@@ -21,11 +21,21 @@ const BUILD: &str = "target/mutants/build";
 const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// What is run until something fails, from the cheapest on.
-const SUITES: [&[&str]; 6] = [
+const SUITES: [&[&str]; 16] = [
     &["-p", "quipu-log", "--test", "recovery"],
     &["-p", "quipu-log", "--test", "segments"],
     &["-p", "quipu-log", "--test", "frozen"],
     &["-p", "quipu-log", "--test", "append"],
+    &["-p", "quipu-log", "--test", "acts"],
+    &["-p", "quipu-log", "--test", "erase"],
+    &["-p", "quipu-log", "--test", "governance"],
+    &["-p", "quipu-log", "--test", "rotation"],
+    &["-p", "quipu-log", "--test", "verdicts"],
+    &["-p", "quipu-projections", "--test", "recall"],
+    &["-p", "quipu-format", "--test", "check"],
+    &["-p", "quipu-format", "--test", "notes"],
+    &["-p", "quipu-format", "--test", "scope_tree"],
+    &["-p", "quipu-format", "--test", "tree"],
     &["--lib", "-p", "quipu-format"],
     &["--lib", "-p", "quipu-log"],
 ];

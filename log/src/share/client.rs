@@ -7,27 +7,24 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
 };
 
 use base64::Engine;
 use quipu_format::limits;
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
 
 use super::{Join, connection::Connection, courier::Courier, protocol};
 use crate::{
     Draft, Error, ErrorKind, Ledger, LedgerReader, Result,
     checkpoint::Signed,
     intake::{self, By},
-    sequencer::Receipts,
+    request::{Answer, Drafts, Receipts, Request, Until},
     wait,
 };
 
-/// How long the process that writes may take to sign a checkpoint: ten times what it promises.
-const COVER: Duration = Duration::from_secs(10);
-/// Between two looks at it.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often the process that writes is asked for a checkpoint. It answers when it has signed one or cannot; another file
+/// may have it by the time that one looks.
+const ATTEMPTS: u32 = 3;
 
 pub(crate) struct Client {
     shared: Arc<Shared>,
@@ -53,7 +50,9 @@ pub(super) struct Queue {
 pub(super) struct Pending {
     /// Drafts to be appended together. None: how far the log goes.
     pub(super) drafts: Option<Sent>,
-    pub(super) reply: oneshot::Sender<Result<Receipts>>,
+    /// The answer waits for a checkpoint that covers the drafts and the first so many entries of the log.
+    pub(super) covered: Option<u64>,
+    pub(super) request: Request,
     /// It may have reached a process that writes.
     pub(super) sent: bool,
 }
@@ -90,37 +89,49 @@ impl Client {
     }
 
     /// Queues drafts.
-    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<intake::Answer> {
+    pub(crate) fn queue(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
+        self.queue_for(drafts, None, by)
+    }
+
+    /// The same; where another process writes they are answered when a checkpoint covers them, unless none could be signed.
+    pub(crate) fn queue_covered(&self, drafts: Vec<Draft>, by: By) -> Result<Answer> {
+        self.queue_for(drafts, Some(0), by)
+    }
+
+    fn queue_for(&self, drafts: Vec<Draft>, covered: Option<u64>, by: By) -> Result<Answer> {
         intake::check_count(drafts.len())?;
         if let Some(own) = self.own()? {
             return own.queue(drafts, by);
         }
-        self.push(Some(Sent::new(drafts)?), by)
+        self.push(Some(Sent::new(drafts)?), covered, by)
     }
 
     /// Asks how far the log goes; the reader then shows it. The answer has no receipts.
-    pub(crate) fn ask_head(&self) -> Result<intake::Answer> {
-        self.push(None, By::Committer)
+    pub(crate) fn ask_head(&self) -> Result<Answer> {
+        self.push(None, None, By::Committer)
     }
 
-    /// Waits until a checkpoint on disk covers the entry: the process that writes signs one within about a second. If it
-    /// has gone, another comes to write and signs one when it opens the ledger; it may be this one.
+    /// Waits until a checkpoint on disk covers the entry, for which the process that writes is asked. If it has gone, another
+    /// comes to write and is asked; it may be this one.
     pub(crate) async fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
-        if let Some(own) = self.own()? {
-            return own.cover(seq).await;
+        for _ in 0..ATTEMPTS {
+            if let Some(own) = self.own()? {
+                return own.cover(seq).await;
+            }
+            if self.reader().checkpoint()?.1.size > seq {
+                return Ok(None);
+            }
+            let asked = self.push(None, Some(seq + 1), By::Committer)?;
+            asked.await.unwrap_or_else(|| Err(closed()))?;
         }
-        let is_there = self.ask_head()?;
-        let (reply, answer) = oneshot::channel();
-        let shared = self.shared.clone();
-        thread::Builder::new()
-            .name("quipu-cover".into())
-            .spawn(move || {
-                let covered = wait::block_on(is_there).unwrap_or_else(|_| Err(closed()));
-                // Whoever waited may have gone.
-                let _ = reply.send(covered.and_then(|_| shared.cover(seq)));
-            })
-            .map_err(|e| Error::io("start a thread that waits for a checkpoint", &e))?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        if self.reader().checkpoint()?.1.size > seq {
+            return Ok(None);
+        }
+        let message = format!(
+            "the process that writes to the ledger cannot sign a checkpoint that covers entry {seq}: its log says why. Ask \
+             again later"
+        );
+        Err(Error::new(ErrorKind::Unavailable, message))
     }
 
     /// Waits for what is queued to be answered, and takes no more.
@@ -145,11 +156,12 @@ impl Client {
         }
     }
 
-    fn push(&self, drafts: Option<Sent>, by: By) -> Result<intake::Answer> {
-        let (reply, answer) = oneshot::channel();
+    fn push(&self, drafts: Option<Sent>, covered: Option<u64>, by: By) -> Result<Answer> {
+        let (request, answer) = Request::new(Drafts::new(), Until::Durable);
         let pending = Pending {
             drafts,
-            reply,
+            covered,
+            request,
             sent: false,
         };
         let mut queue = self.shared.queue();
@@ -185,29 +197,6 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks again and again until a checkpoint on disk covers the entry.
-    fn cover(&self, seq: u64) -> Result<Option<Arc<Signed>>> {
-        let deadline = Instant::now() + COVER;
-        loop {
-            let own = self.queue().own.clone();
-            if let Some(own) = own {
-                return wait::block_on(own.cover(seq));
-            }
-            if self.reader.checkpoint()?.1.size > seq {
-                return Ok(None);
-            }
-            if Instant::now() >= deadline {
-                let message = format!(
-                    "the process that writes to the ledger has signed no checkpoint that covers entry {seq} for \
-                     {} s: ask again, or when it has gone",
-                    COVER.as_secs()
-                );
-                return Err(Error::new(ErrorKind::NotFound, message));
-            }
-            thread::sleep(LOOK);
-        }
-    }
-
     /// Appends to the ledger that this process has come to write.
     pub(super) fn give(&self, pending: Pending, own: &Ledger) {
         let Some(sent) = &pending.drafts else {
@@ -215,7 +204,7 @@ impl Shared {
             return pending.answer(Ok(Receipts::new()));
         };
         let answer = protocol::decode(&sent.json).and_then(|drafts| own.queue(drafts, By::Caller));
-        let receipts = answer.and_then(|answer| wait::block_on(answer).unwrap_or_else(|_| Err(closed())));
+        let receipts = answer.and_then(|answer| wait::block_on(answer).unwrap_or_else(|| Err(closed())));
         pending.answer(receipts);
     }
 }
@@ -243,7 +232,8 @@ impl Pending {
                 receipt.repeated &= !our_key;
             }
         }
-        let _ = self.reply.send(answer);
+        self.request.lock().outcome = Some(answer);
+        self.request.answer();
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     connection::Connection,
     protocol::{self, Answer, Question, Refusal},
 };
-use crate::{Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, lock::RETRY, sequencer::Receipts};
+use crate::{Error, ErrorKind, Ledger, LedgerReader, Receipt, Result, lock::RETRY, request::Receipts};
 
 /// Bytes of drafts that are sent together, unless one append has more.
 const BATCH_BYTES: usize = 1 << 20;
@@ -146,7 +146,11 @@ fn exchange(
         .filter_map(|pending| Some(&*pending.drafts.as_ref()?.json))
         .collect();
     let expected = requests.len();
-    let message = protocol::message(&Question::Append(requests)).map_err(Failed::Refused)?;
+    let question = match batch.iter().filter_map(|pending| pending.covered).max() {
+        None => Question::Append(requests),
+        Some(size) => Question::Prove(requests, size),
+    };
+    let message = protocol::message(&question).map_err(Failed::Refused)?;
     // A message that was not sent whole has no effect.
     connection.send_bytes(&message).map_err(Failed::Lost)?;
     batch.iter_mut().for_each(|pending| pending.sent = true);

@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quipu_format::VerifierKey;
+
 use super::{
     SOCKET,
     connection::Connection,
-    protocol::{self, Answer},
+    protocol::{self, Answer, Question},
 };
 use crate::{
     Error, ErrorKind, Ledger, OpenOptions, Result,
@@ -26,6 +28,25 @@ pub(crate) struct Join {
     path: PathBuf,
     folder: Folder,
     options: OpenOptions,
+}
+
+/// Has the process that writes give the ledger another key to sign with.
+pub(crate) fn ask_to_rotate(mut connection: Connection) -> Result<VerifierKey> {
+    connection.send(&Question::Rotate)?;
+    let unknown = |why: String| {
+        let message = format!("{why}. Whether the key was rotated is unknown: `quipu key list` tells");
+        Error::new(ErrorKind::Unavailable, message)
+    };
+    let answered = connection.next(None).and_then(|length| match length {
+        Some(length) => connection.rest(length),
+        None => Err(Error::new(ErrorKind::Unavailable, "the process that writes has gone")),
+    });
+    let answer = answered.map_err(|e| unknown(e.to_string()))?;
+    match protocol::parse(&answer)? {
+        Answer::Rotated { key } => Ok(key.parse()?),
+        Answer::Refused(refusal) => Err(refusal.into()),
+        _ => Err(unknown("its answer is none to what was asked".into())),
+    }
 }
 
 /// Who writes.
@@ -79,7 +100,9 @@ impl Join {
             Some(length) => match protocol::parse(&connection.rest(length)?)? {
                 Answer::Ready { head } => Ok((connection, head)),
                 Answer::Refused(refusal) => Err(refusal.into()),
-                Answer::Appended { .. } => Err(Error::new(ErrorKind::Locked, "it spoke out of turn")),
+                Answer::Appended { .. } | Answer::Rotated { .. } => {
+                    Err(Error::new(ErrorKind::Locked, "it spoke out of turn"))
+                }
             },
         }
     }

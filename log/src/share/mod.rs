@@ -16,7 +16,7 @@ mod tests;
 use std::os::unix::net::UnixListener;
 
 pub(crate) use client::Client;
-pub(crate) use join::{Join, Way};
+pub(crate) use join::{Join, Way, ask_to_rotate};
 pub(crate) use server::Server;
 
 use crate::{Result, disk::Folder};

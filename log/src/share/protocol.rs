@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{Draft, Error, ErrorKind, Receipt, Result};
 
 /// Also to be raised when [`ErrorKind`] grows.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 /// Bytes before the JSON.
 pub(crate) const HEADER_BYTES: usize = 5;
 /// Characters of an error's message.
@@ -24,6 +24,10 @@ pub(crate) enum Question<'a> {
     /// Append these, each as [`encode`] makes it: all or none of it, apart from the others.
     #[serde(borrow)]
     Append(Vec<&'a RawValue>),
+    /// The same; the answer comes when a checkpoint covers what was appended and the first so many entries of the log.
+    Prove(#[serde(borrow)] Vec<&'a RawValue>, u64),
+    /// Give the ledger another key to sign with.
+    Rotate,
 }
 
 /// What it says. `head`: entries below it are durable.
@@ -37,6 +41,8 @@ pub(crate) enum Answer {
         head: u64,
         each: Vec<std::result::Result<Vec<Receipt>, Refusal>>,
     },
+    /// Its checkpoints are signed by the key that this verifies.
+    Rotated { key: String },
     /// It will not, and closes the connection.
     Refused(Refusal),
 }

@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     Draft, Error, ErrorKind, Receipt, Result,
+    checkpointer::Checkpointer,
     intake::{By, Intake},
-    sequencer::Receipts,
-    wait,
+    request::{Receipts, Until},
+    rotation, wait,
 };
 
 /// How long answers may take to be sent when the ledger is closed.
@@ -35,6 +36,7 @@ pub(crate) struct Server {
 
 struct Shared {
     intake: Arc<Intake>,
+    checkpointer: Arc<Checkpointer>,
     listener: UnixListener,
     state: Mutex<State>,
     /// A connection has ended, messages have been dealt with, or the ledger is closing.
@@ -53,9 +55,10 @@ struct State {
 
 impl Server {
     /// Serves the socket. None, and a trace, where there is no thread for it.
-    pub(crate) fn start(listener: UnixListener, intake: Arc<Intake>) -> Option<Self> {
+    pub(crate) fn start(listener: UnixListener, intake: Arc<Intake>, checkpointer: Arc<Checkpointer>) -> Option<Self> {
         let shared = Arc::new(Shared {
             intake,
+            checkpointer,
             listener,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -185,11 +188,32 @@ impl Served {
         while let Some(length) = connection.next(None)? {
             let Some(room) = self.room(length) else { break };
             let message = connection.rest(length)?;
-            let Question::Append(requests) = protocol::parse(&message)?;
+            let (requests, size) = match protocol::parse(&message)? {
+                Question::Append(requests) => (requests, None),
+                Question::Prove(requests, size) => (requests, Some(size)),
+                Question::Rotate => {
+                    let key = rotation::rotate(intake, &self.shared.checkpointer)?.to_string();
+                    connection.send(&Answer::Rotated { key })?;
+                    continue;
+                }
+            };
             let requests: Vec<_> = requests.into_iter().map(protocol::decode).collect();
             drop(message);
             check_total(&requests)?;
-            let Some(each) = self.append(requests) else { break };
+            let each = match size {
+                None => self.append(requests, Until::Durable),
+                Some(size) => {
+                    self.check_size(size)?;
+                    let covered = size.checked_sub(1).map(|last| self.shared.checkpointer.cover(last));
+                    // Where no checkpoint could be signed there is none to be found: what was appended is durable.
+                    let each = self.append(requests, Until::Covered);
+                    if let Some(covered) = covered {
+                        let _ = wait::block_on(covered);
+                    }
+                    each
+                }
+            };
+            let Some(each) = each else { break };
             drop(room);
             let head = intake.reader.head();
             connection.send(&Answer::Appended { head, each })?;
@@ -214,26 +238,35 @@ impl Served {
     }
 
     /// Appends each. None: the ledger has been closed meanwhile, and only who writes next can tell.
-    fn append(&self, requests: Vec<Result<Vec<Draft>>>) -> Option<Vec<Result<Vec<Receipt>, Refusal>>> {
+    fn append(&self, requests: Vec<Result<Vec<Draft>>>, until: Until) -> Option<Vec<Result<Vec<Receipt>, Refusal>>> {
         let last = requests.len().saturating_sub(1);
         let mut answers = Vec::with_capacity(requests.len());
         for (nth, request) in requests.into_iter().enumerate() {
             let by = if nth == last { By::Caller } else { By::Committer };
-            match request.and_then(|drafts| self.shared.intake.queue(drafts, by)) {
+            match request.and_then(|drafts| self.shared.intake.queue(drafts, until, by)) {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return None,
                 answer => answers.push(answer),
             }
         }
         let answers = answers.into_iter().map(|answer| {
             Some(match answer {
-                Ok(answer) => wait::block_on(answer)
-                    .ok()?
-                    .map(Receipts::into_vec)
-                    .map_err(Refusal::from),
+                Ok(answer) => wait::block_on(answer)?.map(Receipts::into_vec).map_err(Refusal::from),
                 Err(error) => Err(error.into()),
             })
         });
         answers.collect()
+    }
+}
+
+impl Served {
+    /// No checkpoint is waited for that may never come.
+    fn check_size(&self, size: u64) -> Result<()> {
+        let head = self.shared.intake.reader.head();
+        if size <= head {
+            return Ok(());
+        }
+        let message = format!("a checkpoint of {size} entries was asked for, and there are {head}");
+        Err(Error::new(ErrorKind::Invalid, message))
     }
 }
 

@@ -59,11 +59,20 @@ proptest! {
     #[test]
     fn drafts_come_out_as_they_went_in(drafts in proptest::collection::vec(any_draft(), 1..5), piece in 1_usize..5_000) {
         let encoded = protocol::encode(drafts.clone()).unwrap();
-        let question = protocol::message(&Question::Append(vec![&encoded, &encoded])).unwrap();
-        let (heard, wrong) = messages(hears([question.clone(), question].concat(), piece));
+        let questions = [
+            Question::Append(vec![&encoded, &encoded]),
+            Question::Prove(vec![&encoded, &encoded], 7),
+        ];
+        let questions = questions.map(|question| protocol::message(&question).unwrap());
+        let (heard, wrong) = messages(hears(questions.concat(), piece));
         prop_assert!(wrong.is_none() && heard.len() == 2);
-        for message in heard {
-            let Question::Append(requests) = protocol::parse(&message).unwrap();
+        for (message, wanted) in heard.iter().zip([None, Some(7)]) {
+            let (requests, size) = match protocol::parse(message).unwrap() {
+                Question::Append(requests) => (requests, None),
+                Question::Prove(requests, size) => (requests, Some(size)),
+                Question::Rotate => panic!("nobody asked for that"),
+            };
+            prop_assert_eq!(size, wanted);
             prop_assert_eq!(requests.len(), 2);
             for request in requests {
                 prop_assert_eq!(format!("{:?}", protocol::decode(request).unwrap()), format!("{drafts:?}"));

@@ -9,8 +9,9 @@ use super::{
 use crate::{
     Draft, Error, ErrorKind, components,
     import::{Format, Plan},
-    intake, rotation,
-    sequencer::Receipts,
+    intake, passphrase,
+    request::{Receipts, Until},
+    rotation,
 };
 
 impl World {
@@ -122,7 +123,8 @@ impl World {
         let mut stopped = false;
         for drafts in requests {
             let batch = self.model.submit(&drafts);
-            match intake::request(&writer.parts.reader(), &writer.parts.state.secret(), drafts.into()) {
+            let (reader, secret) = (writer.parts.reader(), writer.parts.state.secret());
+            match intake::request(&reader, &secret, drafts.into(), Until::Durable) {
                 Ok((request, answer)) => {
                     taken.push(request);
                     waiting.push((batch, answer));
@@ -143,11 +145,11 @@ impl World {
         for (batch, e) in turned_away {
             stopped |= self.refused(batch, &e)?;
         }
-        for (batch, mut answer) in waiting {
-            match answer.try_recv() {
-                Ok(Ok(receipts)) => self.model.acknowledged(batch, &receipts)?,
-                Ok(Err(e)) => stopped |= self.refused(batch, &e)?,
-                Err(_) => return Err("a caller is left without an answer".into()),
+        for (batch, answer) in waiting {
+            match answer.now().flatten() {
+                Some(Ok(receipts)) => self.model.acknowledged(batch, &receipts)?,
+                Some(Err(e)) => stopped |= self.refused(batch, &e)?,
+                None => return Err("a caller is left without an answer".into()),
             }
         }
         if stopped && self.dice.one_in(2) {
@@ -316,18 +318,21 @@ impl World {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let new = world::passphrase("another");
         self.disk.passphrases.lock().unwrap()[1] = Some(new.clone());
-        if writer.parts.sequencer.rewrite_keys(Some(new.fresh().unwrap())).is_err() {
-            self.stop();
-        }
+        // Whichever of both it left, the ledger is opened anew: with the one that opens its key file.
+        let _ = passphrase::reseal(&mut writer.parts, Some(new.fresh().unwrap()));
+        self.stop();
         Ok(())
     }
 
-    /// The ledger gets another key: the next open finishes what this begins.
+    /// The ledger gets another key: the next open finishes what this does not.
     pub(super) fn rotate(&mut self) -> Result {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let folder = writer.process.folder();
         // Whether it came to be is found out by opening.
-        let _ = rotation::begin(&mut writer.parts, &folder);
+        if let Ok((_, draft)) = rotation::prepare(&writer.parts.state)
+            && writer.parts.append_all(vec![draft]).is_ok()
+        {
+            let _ = writer.parts.publisher.publish();
+        }
         self.stop();
         Ok(())
     }

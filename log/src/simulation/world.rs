@@ -434,7 +434,7 @@ impl World {
         let notes = std::mem::take(&mut self.disk.state().checkpoints);
         let Some(writer) = &self.writer else { return Ok(()) };
         for note in notes {
-            self.model.signed(&note, &writer.parts.state.manifest.verifier_key)?;
+            self.model.signed(&note, &writer.parts.state.manifest().verifier_key)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! Logs as folders that strangers read: `checkpoint`, `tile/`, and perhaps `older`, a checkpoint that it must go on from,
-//! and `proofs`, whose lines hold an envelope and its proof.
+//! and `proofs/`, each as `quipu prove` writes it.
 
 use std::{
     fs,
@@ -9,7 +9,6 @@ use std::{
 
 use quipu_format::{Checkpoint, Hash, Signer, VerifierKey};
 use quipu_log::{Ledger, LedgerReader};
-use serde_json::json;
 
 use crate::{
     damage::Reads,
@@ -85,7 +84,7 @@ impl Cases {
         if let Some(older) = self.sound.last() {
             fs::copy(older.join("checkpoint"), case.join("older")).unwrap();
         }
-        fs::write(case.join("proofs"), proofs(&reader, &self.published(), size)).unwrap();
+        write_proofs(&reader, &self.published(), size, &case.join("proofs"));
         self.sound.push(case);
     }
 
@@ -112,19 +111,24 @@ impl Cases {
     }
 }
 
-/// Proofs of some entries, as the ledger gives them: the first, the last, those in between and beside full tiles.
-fn proofs(reader: &LedgerReader, published: &Path, size: u64) -> String {
+/// Proofs of some entries, as the ledger gives them: the first, the last, those in between and beside full tiles. The last
+/// is there once more without its entry, which stands beside it then: as disclosures have proofs.
+fn write_proofs(reader: &LedgerReader, published: &Path, size: u64, folder: &Path) {
+    fs::create_dir(folder).unwrap();
     let mut seqs = vec![0, size / 3, size / 2, size - 1, 255, 256, 65_535, 65_536];
     seqs.retain(|seq| *seq < size);
     seqs.sort();
     seqs.dedup();
-    let line = |seq: u64| {
+    for seq in seqs {
         let (mut proof, envelope) = (reader.prove(seq).unwrap(), envelope(published, size, seq));
-        // It stands beside the proof instead, from what was published.
+        fs::write(folder.join(format!("{seq}.tlog-proof")), proof.to_string()).unwrap();
+        // What it brings is what was published.
         assert_eq!(proof.extra.take().unwrap(), envelope.as_bytes());
-        format!("{}\n", json!({ "envelope": envelope, "proof": proof.to_string() }))
-    };
-    seqs.into_iter().map(line).collect()
+        if seq + 1 == size {
+            fs::write(folder.join("bare.tlog-proof"), proof.to_string()).unwrap();
+            fs::write(folder.join("bare.entry"), envelope).unwrap();
+        }
+    }
 }
 
 /// An entry's envelope, from the bundle that was exported.

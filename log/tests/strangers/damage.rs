@@ -52,9 +52,8 @@ impl Cases {
                 fs::write(case.join(tile.path()), flipped(&bytes, at, (at + part) % 8)).unwrap();
             }
         }
-        let proofs = fs::read_to_string(sound.join("proofs")).unwrap();
-        let last = proofs.lines().last().unwrap();
-        self.damage_proof(&sound, &serde_json::from_str(last).unwrap());
+        self.damage_proof(&sound, &[&format!("{}.tlog-proof", size - 1)]);
+        self.damage_proof(&sound, &["bare.entry", "bare.tlog-proof"]);
     }
 
     /// Adds a log whose checkpoint is good, and signed with another key.
@@ -65,22 +64,20 @@ impl Cases {
         assert!(proofs.join("proofs").exists());
     }
 
-    fn damage_proof(&mut self, sound: &Path, line: &serde_json::Value) {
-        for member in ["envelope", "proof"] {
-            let text = line[member].as_str().unwrap().as_bytes();
-            for at in (0..text.len()).step_by(7).filter(|at| says_something(text, *at)) {
-                // What is no text could not stand in JSON.
-                let Ok(changed) = String::from_utf8(flipped(text, at, at % 7)) else {
-                    continue;
-                };
-                let name = text.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
-                let is_name = member == "proof" && at < name && text[at..name].iter().all(|byte| *byte != b'\n');
-                let reads = if is_name { Reads::ProofSignersName } else { Reads::Proof };
-                let case = self.damaged_case(sound, reads, &[]);
-                let mut line = line.clone();
-                line[member] = changed.into();
-                fs::write(case.join("proofs"), format!("{line}\n")).unwrap();
+    /// Adds logs of one proof, with one bit changed in the first of its files.
+    fn damage_proof(&mut self, sound: &Path, files: &[&str]) {
+        let proofs = sound.join("proofs");
+        let text = fs::read(proofs.join(files[0])).unwrap();
+        let name = text.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+        for at in (0..text.len()).step_by(7).filter(|at| says_something(&text, *at)) {
+            let is_name = files.len() == 1 && at < name && text[at..name].iter().all(|byte| *byte != b'\n');
+            let reads = if is_name { Reads::ProofSignersName } else { Reads::Proof };
+            let case = self.damaged_case(sound, reads, &[]).join("proofs");
+            fs::create_dir(&case).unwrap();
+            for other in &files[1..] {
+                symlink(proofs.join(other), case.join(other)).unwrap();
             }
+            fs::write(case.join(files[0]), flipped(&text, at, at % 7)).unwrap();
         }
     }
 

@@ -2,9 +2,13 @@
 
 use quipu_format::Signer;
 use quipu_log::{CreateOptions, ErasurePlan, Ledger, Target};
-use quipu_projections::{Projections, Query};
+use quipu_projections::{Projections, Query, View};
+use serde_json::json;
 
-use crate::fixture::{Fixture, dump, say};
+use crate::{
+    fixture::{Fixture, dump, say},
+    forgery::forge_erasure,
+};
 
 fn fixture() -> (Fixture, Signer) {
     let kim = Signer::new("operator:kim", [9; 32]).unwrap();
@@ -78,4 +82,29 @@ fn what_is_erased_leaves_the_tables_and_the_file() {
     let rows = dump(&fixture.projections);
     fixture.projections.rebuild().unwrap();
     assert_eq!(rows, dump(&fixture.projections));
+}
+
+/// What no operator signed hides nothing, in a fold that goes on as in one from the beginning.
+#[test]
+fn an_erasure_without_authority_is_passed_over() {
+    let (fixture, _) = fixture();
+    fixture.say("a", "the xylographer came");
+    fixture.catch_up();
+    let Fixture { folder, ledger, .. } = fixture;
+    ledger.close().unwrap();
+    let path = folder.path().join("ledger");
+    forge_erasure(&path, "a", [0, 0], |_, erasure| json!({ "erase": erasure }));
+    let reader = Ledger::open_read_only(&path).unwrap();
+    let projections = Projections::open(&reader).unwrap();
+    assert_eq!(projections.catch_up(u64::MAX).unwrap(), 3);
+    let mut query = Query::default();
+    query.text = "xylographer".into();
+    let found = || {
+        let view = View::Everything { head: reader.head() };
+        projections.search(&view, &query).unwrap().hits.len()
+    };
+    assert_eq!(found(), 1);
+    let rows = dump(&projections);
+    projections.rebuild().unwrap();
+    assert_eq!((found(), dump(&projections)), (1, rows));
 }

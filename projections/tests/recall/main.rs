@@ -6,6 +6,8 @@ mod erase;
 mod file;
 mod fixture;
 mod fold;
+#[path = "../../../log/tests/forgery/mod.rs"]
+mod forgery;
 mod hostile;
 mod model;
 mod search;

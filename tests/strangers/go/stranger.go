@@ -1,14 +1,13 @@
 // Has golang.org/x/mod/sumdb verify exported logs: stranger VERIFIER-KEY < CASES
 //
 // Each line of the input names a folder with `checkpoint` and `tile/`, and perhaps `older`, a checkpoint that it must go
-// on from; or with `proofs`; or with both. For each the answer is one line, `accepted CASE` or `refused CASE WHY`.
+// on from; or with `proofs/`, files as C2SP tlog-proof has them; or with both. For each the answer is one line, `accepted CASE` or `refused CASE WHY`.
 package main
 
 import (
 	"bufio"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -44,16 +43,13 @@ func check(folder string, key note.Verifier) error {
 			return err
 		}
 	}
-	proofs, _ := os.ReadFile(filepath.Join(folder, "proofs"))
-	for _, line := range strings.Split(strings.TrimSpace(string(proofs)), "\n") {
-		if line == "" {
-			continue
-		}
-		if err := checkProof(line, key); err != nil {
+	proofs, err := filepath.Glob(filepath.Join(folder, "proofs", "*.tlog-proof"))
+	for _, file := range proofs {
+		if err := checkProof(file, key); err != nil {
 			return err
 		}
 	}
-	return nil
+	return err
 }
 
 func opened(text []byte, key note.Verifier) (tree tlog.Tree, err error) {
@@ -154,22 +150,40 @@ func checkLog(folder string, text []byte, key note.Verifier) error {
 	return tlog.CheckTree(proof, tree.N, tree.Hash, older.N, older.Hash)
 }
 
-func checkProof(line string, key note.Verifier) error {
-	var proof struct{ Envelope, Proof string }
-	if err := json.Unmarshal([]byte(line), &proof); err != nil {
-		return err
-	}
-	parts := strings.SplitN(proof.Proof, "\n\n", 2)
-	lines := strings.Split(parts[0], "\n")
-	if len(parts) != 2 || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" || !strings.HasPrefix(lines[1], "index ") {
-		return errors.New("no proof")
-	}
-	index, err := strconv.ParseInt(lines[1][len("index "):], 10, 64)
+// A proof as C2SP tlog-proof has it. The entry is its extra data; where it has none, the file beside it.
+func checkProof(file string, key note.Verifier) error {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
+	head, signed, found := strings.Cut(string(text), "\n\n")
+	lines := strings.Split(head, "\n")
+	if !found || lines[0] != "c2sp.org/tlog-proof@v1" || len(lines) < 2 {
+		return errors.New("no proof")
+	}
+	lines = lines[1:]
+	var entry []byte
+	if extra := strings.TrimPrefix(lines[0], "extra "); extra != lines[0] {
+		entry, err = base64.StdEncoding.Strict().DecodeString(extra)
+		lines = lines[1:]
+	} else {
+		entry, err = os.ReadFile(strings.TrimSuffix(file, ".tlog-proof") + ".entry")
+	}
+	if err != nil {
+		return err
+	}
+	if len(lines) < 1 || !strings.HasPrefix(lines[0], "index ") {
+		return errors.New("no index")
+	}
+	index, err := strconv.ParseInt(lines[0][len("index "):], 10, 64)
+	if err != nil {
+		return err
+	}
+	if lines[0] != fmt.Sprintf("index %d", index) {
+		return errors.New("the index is written otherwise")
+	}
 	var hashes tlog.RecordProof
-	for _, line := range lines[2:] {
+	for _, line := range lines[1:] {
 		bytes, err := base64.StdEncoding.Strict().DecodeString(line)
 		if err != nil || len(bytes) != tlog.HashSize {
 			return errors.New("no hash")
@@ -178,11 +192,11 @@ func checkProof(line string, key note.Verifier) error {
 		copy(hash[:], bytes)
 		hashes = append(hashes, hash)
 	}
-	tree, err := opened([]byte(parts[1]), key)
+	tree, err := opened([]byte(signed), key)
 	if err != nil {
 		return err
 	}
-	return tlog.CheckRecord(hashes, tree.N, tree.Hash, index, tlog.RecordHash([]byte(proof.Envelope)))
+	return tlog.CheckRecord(hashes, tree.N, tree.Hash, index, tlog.RecordHash(entry))
 }
 
 // The tiles of an exported folder, not to be believed.

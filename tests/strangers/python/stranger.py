@@ -2,9 +2,9 @@
 """Has aics-tlog verify exported logs: python3 stranger.py VERIFIER-KEY < CASES
 
 Each line of the input names a folder with `checkpoint` and `tile/`, and perhaps `older`, a checkpoint that it must go on
-from, and `proofs`. For each the answer is one line, `accepted CASE` or `refused CASE WHY`.
+from, and `proofs/`, files as C2SP tlog-proof has them. For each the answer is one line, `accepted CASE` or `refused CASE WHY`.
 """
-import json, sys
+import re, sys
 from pathlib import Path
 
 import aics_tlog as tlog
@@ -24,13 +24,20 @@ def opened(note):
     return result
 
 
-def check_proof(proof, envelope):
-    head, note = proof.split("\n\n", 1)
-    first, index, *hashes = head.split("\n")
-    need(first == "c2sp.org/tlog-proof@v1" and index.startswith("index "), "no proof")
+def check_proof(file):
+    """A proof as C2SP tlog-proof has it. The entry is its extra data; where it has none, the file beside it."""
+    head, note = file.read_bytes().decode().split("\n\n", 1)
+    first, *lines = head.split("\n")
+    need(first == "c2sp.org/tlog-proof@v1", "no proof")
+    if lines[0].startswith("extra "):
+        entry = b64_decode(lines.pop(0).removeprefix("extra "))
+    else:
+        entry = file.with_suffix(".entry").read_bytes()
+    index, *hashes = lines
+    need(re.fullmatch("index (0|[1-9][0-9]*)", index), "no index")
+    index, hashes = int(index.removeprefix("index ")), [b64_decode(line) for line in hashes]
     signed = opened(note.encode())
-    hashes, index = [b64_decode(line) for line in hashes], int(index.removeprefix("index "))
-    need(tlog.verify_leaf_inclusion(envelope.encode(), index, signed.size, hashes, signed.root), "the proof is wrong")
+    need(tlog.verify_leaf_inclusion(entry, index, signed.size, hashes, signed.root), "the proof is wrong")
 
 
 def check_log(case):
@@ -54,9 +61,8 @@ def check_log(case):
 def check(case):
     if (case / "checkpoint").exists():
         check_log(case)
-    if (case / "proofs").exists():
-        for line in (case / "proofs").read_text().splitlines():
-            check_proof(**json.loads(line))
+    for file in (case / "proofs").glob("*.tlog-proof"):
+        check_proof(file)
 
 
 for line in sys.stdin:

@@ -5,7 +5,7 @@ use crate::{Result, cargo};
 /// `[--entries N] [--all-bits]`: they are tests of quipu-log that take long.
 pub(super) fn run(options: &[String]) -> Result<()> {
     let mut test = cargo::cargo();
-    test.args(["test", "--release", "--package", "quipu-log", "--test", "flips", "--"]);
+    test.args(["test", "--release", "--package", "quipu-log", "--lib", "--", "flips::"]);
     test.args(["--ignored", "--nocapture"]);
     let mut options = options.iter();
     while let Some(option) = options.next() {

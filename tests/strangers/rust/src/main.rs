@@ -1,13 +1,14 @@
 //! Has the crates `tlog_tiles` and `signed_note` verify exported logs: stranger VERIFIER-KEY < CASES
 //!
 //! Each line of the input names a folder with `checkpoint` and `tile/`, and perhaps `older`, a checkpoint that it must go
-//! on from; or with `proofs`; or with both. For each the answer is one line, `accepted CASE` or `refused CASE WHY`.
+//! on from; or with `proofs/`, files as C2SP `tlog-proof` has them; or with both. For each the answer is one line, `accepted CASE` or `refused CASE WHY`.
 
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{
     Checkpoint, Error as TlogError, Hash, HashReader, Tile, TileHashReader, TileReader, check_record, check_tree,
@@ -36,8 +37,11 @@ fn check(case: &Path, key: &str) -> Result<()> {
     if case.join("checkpoint").exists() {
         check_log(case, key)?;
     }
-    for line in fs::read_to_string(case.join("proofs")).unwrap_or_default().lines() {
-        check_proof(&serde_json::from_str(line)?, key)?;
+    for entry in fs::read_dir(case.join("proofs")).into_iter().flatten() {
+        let file = entry?.path();
+        if file.extension().is_some_and(|name| name == "tlog-proof") {
+            check_proof(&file, key)?;
+        }
     }
     Ok(())
 }
@@ -81,18 +85,27 @@ fn opened(note: &[u8], key: &str) -> Result<Checkpoint> {
     Ok(Checkpoint::from_bytes(note.text()).map_err(|e| e.to_string())?)
 }
 
-fn check_proof(case: &serde_json::Value, key: &str) -> Result<()> {
-    let (proof, envelope) = (case["proof"].as_str(), case["envelope"].as_str());
-    let (head, note) = proof.and_then(|p| p.split_once("\n\n")).ok_or("no proof")?;
-    let mut lines = head
-        .strip_prefix("c2sp.org/tlog-proof@v1\nindex ")
-        .ok_or("no proof")?
-        .split('\n');
-    let index = lines.next().ok_or("no index")?.parse()?;
+/// A proof as C2SP `tlog-proof` has it. The entry is its extra data; where it has none, the file beside it.
+fn check_proof(file: &Path, key: &str) -> Result<()> {
+    let text = fs::read_to_string(file)?;
+    let (head, note) = text.split_once("\n\n").ok_or("no proof")?;
+    let mut lines = head.split('\n').peekable();
+    if lines.next() != Some("c2sp.org/tlog-proof@v1") {
+        return Err("no proof".into());
+    }
+    let extra = lines.next_if(|line| line.starts_with("extra "));
+    let entry = match extra {
+        Some(extra) => BASE64_STANDARD.decode(&extra["extra ".len()..])?,
+        None => fs::read(file.with_extension("entry"))?,
+    };
+    let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or("no index")?;
+    let number: u64 = index.parse()?;
+    if number.to_string() != index {
+        return Err("the index is written otherwise".into());
+    }
     let hashes = lines.map(Hash::parse_hash).collect::<std::result::Result<_, _>>()?;
     let signed = opened(note.as_bytes(), key)?;
-    let leaf = record_hash(envelope.ok_or("no envelope")?.as_bytes());
-    Ok(check_record(&hashes, signed.size(), *signed.hash(), index, leaf)?)
+    Ok(check_record(&hashes, signed.size(), *signed.hash(), number, record_hash(&entry))?)
 }
 
 /// The tiles of an exported folder, not to be believed.

@@ -1,0 +1,205 @@
+//! A ledger whose secrets are sealed under a passphrase, by command: with the right one, a wrong one, and none.
+
+mod driver;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use driver::{Appender, Ledger, Ran, run};
+
+const GUESSED: &str = "is not the one";
+const NONE: &str = "--passphrase-file";
+
+/// A ledger with a passphrase and one event, and files with passphrases.
+struct Sealed {
+    ledger: Ledger,
+    right: PathBuf,
+    wrong: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Sealed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::none_within(folder.path());
+        let right = ledger.file("right.txt", "correct horse battery staple\n");
+        let wrong = ledger.file("wrong.txt", "correct horse\n");
+        let sealed = Self {
+            ledger,
+            right,
+            wrong,
+            _folder: folder,
+        };
+        sealed
+            .with(&sealed.right, &["init", "--origin", "example.com/sealed"])
+            .good();
+        sealed.append(&sealed.right, "prefers CSV exports").good();
+        sealed
+    }
+
+    /// On no terminal, so that nobody can be asked.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("setsid");
+        let quipu = self.ledger.command(args);
+        command.arg("--wait").arg(quipu.get_program()).args(quipu.get_args());
+        for (name, value) in quipu.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(std::process::Stdio::null());
+        command
+    }
+
+    fn without(&self, args: &[&str]) -> Ran {
+        run(&mut self.command(args))
+    }
+
+    fn with(&self, passphrase: &Path, args: &[&str]) -> Ran {
+        run(self.command(args).arg("--passphrase-file").arg(passphrase))
+    }
+
+    fn from_environment(&self, passphrase: &Path, args: &[&str]) -> Ran {
+        run(self.command(args).env("QUIPU_PASSPHRASE_FILE", passphrase))
+    }
+
+    fn append(&self, passphrase: &Path, text: &str) -> Ran {
+        let args = [
+            "append",
+            "--scope",
+            "scope:a",
+            "--actor",
+            "operator:kim",
+            "--json",
+            "--text",
+            text,
+        ];
+        self.with(passphrase, &args)
+    }
+}
+
+fn can_be_tested() -> bool {
+    driver::has("setsid", "passphrases by command, with no terminal to ask at")
+}
+
+#[test]
+fn commands_take_the_right_passphrase_and_no_other() {
+    if !can_be_tested() {
+        return;
+    }
+    let sealed = Sealed::new();
+    let (right, wrong) = (&sealed.right, &sealed.wrong);
+    for name in ["keys", "signer"] {
+        let text = fs::read_to_string(sealed.ledger.path().join(name)).unwrap();
+        assert!(text.starts_with("quipu-") && !text.contains("PRIVATE"), "{text}");
+    }
+    let all: [&[&str]; 6] = [
+        &["log", "--json"],
+        &["search", "CSV", "--json"],
+        &["stats"],
+        &["keys"],
+        &[
+            "append",
+            "--scope",
+            "scope:a",
+            "--actor",
+            "operator:kim",
+            "--text",
+            "more",
+        ],
+        &["key", "rotate"],
+    ];
+    let before = fs::read(sealed.ledger.path().join("keys")).unwrap();
+    for args in all {
+        assert_eq!(sealed.with(wrong, args).tells(&[GUESSED]).code, 2, "{args:?}");
+        assert_eq!(sealed.without(args).tells(&[NONE]).code, 2, "{args:?}");
+    }
+    assert_eq!(fs::read(sealed.ledger.path().join("keys")).unwrap(), before);
+    for args in all {
+        sealed.with(right, args).good();
+        sealed.from_environment(right, args).good();
+    }
+    let said = sealed.with(right, &["log", "--scope", "scope:a", "--json"]).good().out;
+    assert_eq!(said.matches("prefers CSV exports").count(), 1, "{said}");
+    assert_eq!(said.matches("\"more\"").count(), 2, "{said}");
+
+    // Verifying needs none, and then tells of bodies that they are sealed.
+    let verdict = sealed.without(&["verify", "--json"]).good().json();
+    assert!(verdict["sealed"].as_u64().unwrap() > 0, "{verdict}");
+    let verdict = sealed.with(right, &["verify", "--json"]).good().json();
+    assert_eq!(
+        (verdict["sealed"].as_u64(), &verdict["fault"]),
+        (Some(0), &serde_json::Value::Null)
+    );
+    assert_eq!(sealed.with(wrong, &["verify"]).tells(&[GUESSED]).code, 2);
+
+    // A file that is none, or says nothing.
+    let nothing = sealed.ledger.file("nothing.txt", "\n");
+    for file in [&nothing, &sealed.ledger.beside("missing.txt")] {
+        let refused = sealed.with(file, &["log"]);
+        assert_eq!(refused.tells(&["cannot take a passphrase from"]).code, 2);
+    }
+}
+
+#[test]
+fn a_passphrase_is_set_changed_and_removed() {
+    if !can_be_tested() {
+        return;
+    }
+    let sealed = Sealed::new();
+    let (first, second) = (&sealed.right, sealed.ledger.file("second.txt", "another one"));
+    let second_text = second.to_str().unwrap();
+    let change = ["keys", "passphrase", "--new-file", second_text];
+    assert_eq!(sealed.without(&change).code, 2);
+    assert_eq!(sealed.with(&sealed.wrong, &change).tells(&[GUESSED]).code, 2);
+    sealed.with(first, &change).good();
+    assert_eq!(sealed.append(first, "refused").tells(&[GUESSED]).code, 2);
+    sealed.append(&second, "by the second").good();
+    sealed.with(&second, &["keys", "passphrase", "--remove"]).good();
+    sealed.without(&["log"]).good();
+    let signer = fs::read_to_string(sealed.ledger.path().join("signer")).unwrap();
+    assert!(signer.starts_with("PRIVATE+KEY+"));
+    sealed.without(&change).good();
+    assert_eq!(sealed.without(&["log"]).tells(&[NONE]).code, 2);
+    let said = sealed.with(&second, &["log", "--json"]).good().out;
+    assert!(said.contains("by the second") && !said.contains("refused"), "{said}");
+    sealed.with(&second, &["verify"]).good();
+}
+
+/// While one process writes, another hands its appends to it: each opens the files by itself.
+#[test]
+fn two_processes_share_a_sealed_ledger() {
+    if !can_be_tested() {
+        return;
+    }
+    let sealed = Sealed::new();
+    let mut command = sealed
+        .ledger
+        .command(["append", "--actor", "tool:stream", "--scope", "scope:b", "--jsonl", "-"]);
+    let mut appender = Appender::spawn(command.env("QUIPU_PASSPHRASE_FILE", &sealed.right));
+    let draft = r#"{"payload":{"text":"from the stream"}}"#;
+    appender.send(draft).unwrap();
+    appender.receipt().unwrap();
+    sealed.append(&sealed.right, "handed over").good();
+    assert_eq!(sealed.append(&sealed.wrong, "refused").tells(&[GUESSED]).code, 2);
+    // The one that writes rotates the key for the other, and goes on.
+    sealed.with(&sealed.right, &["key", "rotate"]).good();
+    appender.send(draft).unwrap();
+    appender.receipt().unwrap();
+    let change = ["keys", "passphrase", "--wait", "0", "--remove"];
+    assert_ne!(sealed.with(&sealed.right, &change).code, 0);
+    assert_eq!(appender.finish(), 0);
+    let verdict = sealed.with(&sealed.right, &["verify", "--json"]).good().json();
+    assert_eq!(verdict["sealed"].as_u64(), Some(0), "{verdict}");
+    let signer = fs::read_to_string(sealed.ledger.path().join("signer")).unwrap();
+    assert!(signer.starts_with("quipu-signer 1\t"));
+    let keys = sealed
+        .with(&sealed.right, &["key", "list", "--json"])
+        .good()
+        .json_lines();
+    assert_eq!(keys.len(), 2);
+}
