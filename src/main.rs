@@ -8,6 +8,7 @@ mod blame;
 mod cascade;
 mod check;
 mod confirm;
+mod context;
 mod diff;
 mod disclose;
 mod dot;
@@ -30,6 +31,7 @@ mod passphrase;
 mod project;
 mod prove;
 mod quarantine;
+mod question;
 mod recover;
 mod redact;
 mod render;
@@ -96,6 +98,7 @@ enum Command {
     Search(search::Args),
     Facts(facts::Args),
     Summary(summary::Args),
+    Context(context::Args),
     Why(why::Args),
     Blame(blame::Args),
     History(history::Args),
@@ -144,6 +147,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Facts(args) => facts::execute(args, ledger),
         Command::Summary(args) => summary::execute(args, ledger),
+        Command::Context(args) => context::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Blame(args) => blame::execute(args, ledger),
         Command::History(args) => history::execute(args, ledger),

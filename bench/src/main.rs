@@ -11,6 +11,7 @@ mod peers;
 mod quipu;
 mod raw;
 mod read;
+mod recall;
 mod run;
 mod settings;
 mod sha256;
@@ -74,6 +75,8 @@ fn measure_groups(settings: &Settings) -> Result<Report> {
             Group::Append => append::measure(settings)?,
             Group::Run => run::measure(settings)?,
             Group::Read => read::measure(settings)?,
+            Group::Recall => recall::measure(settings)?,
+            Group::RecallMany => recall::measure_many(settings)?,
             Group::Large => large::measure(settings)?,
             // Prints tables of its own.
             Group::Peers => {

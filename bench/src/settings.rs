@@ -5,11 +5,13 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) const USAGE: &str = "\
 Usage: quipu-bench [GROUP]... [OPTION]...
 
-Groups (the first four, if none is named):
+Groups (the first five, if none is named):
   append  durable appends, beside the limit that the disk sets
   peers   quipu and what else one would take, side by side on this disk
   run     instantiating an agent, an append call apart from durability
   read    reading, verifying and opening a ledger, beside the limit that SHA-256 sets
+  recall  what search finds and how long it takes: LoCoMo where its data is, and 100,000 events in one scope
+  recall-many   the same with 1,000,000 events in 10,000 scopes; by hand alone: it takes minutes
   large   opening and reading a ledger of 10 million events; by hand alone: it needs --folder, about 14 GB there,
           and many minutes
 
@@ -33,11 +35,21 @@ pub(crate) enum Group {
     Peers,
     Run,
     Read,
+    Recall,
+    RecallMany,
     Large,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [Self::Append, Self::Peers, Self::Run, Self::Read, Self::Large];
+    const ALL: [Self; 7] = [
+        Self::Append,
+        Self::Peers,
+        Self::Run,
+        Self::Read,
+        Self::Recall,
+        Self::RecallMany,
+        Self::Large,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,6 +57,8 @@ impl Group {
             Self::Peers => "peers",
             Self::Run => "run",
             Self::Read => "read",
+            Self::Recall => "recall",
+            Self::RecallMany => "recall-many",
             Self::Large => "large",
         }
     }
@@ -111,7 +125,7 @@ impl Settings {
             }
         }
         if settings.groups.is_empty() {
-            settings.groups = vec![Group::Append, Group::Peers, Group::Run, Group::Read];
+            settings.groups = vec![Group::Append, Group::Peers, Group::Run, Group::Read, Group::Recall];
         }
         if settings.groups.contains(&Group::Large) && folder.is_none() {
             return Err("large needs --folder DIR, on the disk that is to be measured".into());

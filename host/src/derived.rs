@@ -9,7 +9,7 @@ use quipu_projections as projections;
 use crate::{
     Error, ErrorKind, Memory, QuipuCtx, Reader, Refusal, Result,
     bindings::agent::quipu::memory::{
-        recall::{Fact, FactAnswer, Hit, Link, Query, Relation, SearchAnswer, Trail},
+        recall::{Budget, Context, Fact, FactAnswer, Hit, Link, Query, Relation, SearchAnswer, Trail},
         types::{self, ErrorKind as Kind},
     },
     convert,
@@ -87,6 +87,39 @@ impl QuipuCtx {
         self.tell(Answer::Facts { facts: told, as_of })?;
         let facts = found.facts.into_iter().map(fact).collect();
         Ok(FactAnswer { facts, as_of })
+    }
+
+    pub(crate) async fn compose(
+        &mut self,
+        readers: &[Reader],
+        query: Query,
+        budget: Budget,
+    ) -> Result<Context, Refusal> {
+        let mut question = question(query)?;
+        question.now = self.now;
+        let view = self.view_of(readers)?;
+        let budget = match budget {
+            Budget::Characters(0) | Budget::Tokens(0) => {
+                return Err(Refusal::new(Kind::Invalid, "a budget is of at least 1"));
+            }
+            Budget::Characters(most) => projections::Budget::Characters(most.min(limits::PAGE_BYTES as u32)),
+            Budget::Tokens(most) => projections::Budget::Tokens(most.min(limits::PAGE_BYTES as u32)),
+        };
+        let as_of = question.as_of;
+        let context = self
+            .ask(move |derived| derived.compose(&view, &question, budget))
+            .await?;
+        let as_of = as_of_all(readers, context.as_of).min(as_of.unwrap_or(u64::MAX));
+        let events = context.events.iter().map(EventId::to_string).collect();
+        self.tell(Answer::Context {
+            events: context.events,
+            as_of,
+        })?;
+        Ok(Context {
+            text: context.text,
+            events,
+            as_of,
+        })
     }
 
     pub(crate) async fn why(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {

@@ -1,13 +1,10 @@
-//! Interface `recall`. Answered from derived state, save `compose`, which is not answered yet.
+//! Interface `recall`, answered from derived state.
 
 use wasmtime::component::Resource;
 
 use crate::{
     QuipuCtxView, Reader, Refusal,
-    bindings::agent::quipu::memory::{
-        recall::{self, Budget, Context, FactAnswer, Query, SearchAnswer, Trail},
-        types::ErrorKind,
-    },
+    bindings::agent::quipu::memory::recall::{self, Budget, Context, FactAnswer, Query, SearchAnswer, Trail},
 };
 
 impl recall::Host for QuipuCtxView<'_> {
@@ -47,7 +44,8 @@ impl recall::Host for QuipuCtxView<'_> {
     ) -> Result<Context, Refusal> {
         let readers = self.readers(&memory)?;
         self.ctx.called("recall.compose", (scopes(&readers), &query, &budget))?;
-        self.ctx.answered(Err(not_yet("compose"))).await
+        let context = self.ctx.compose(&readers, query, budget).await;
+        self.ctx.answered(context).await
     }
 }
 
@@ -62,10 +60,4 @@ impl QuipuCtxView<'_> {
 
 fn scopes(readers: &[Reader]) -> Vec<&str> {
     readers.iter().map(|reader| reader.scope.as_str()).collect()
-}
-
-fn not_yet(function: &str) -> Refusal {
-    let message =
-        format!("this host does not answer recall.{function} yet; facts, search, why, impact and the readers answer");
-    Refusal::new(ErrorKind::Unavailable, message)
 }

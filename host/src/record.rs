@@ -33,6 +33,10 @@ pub(crate) enum Answer {
         facts: Vec<(f64, Vec<EventId>)>,
         as_of: u64,
     },
+    /// `compose`: the events named in the text, in its order. The text itself says what they say, and must not outlive
+    /// them here.
+    #[serde(rename_all = "camelCase")]
+    Context { events: Vec<EventId>, as_of: u64 },
     /// `why`, `impact`: events, the nearest first.
     #[serde(rename_all = "camelCase")]
     Trail {

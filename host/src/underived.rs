@@ -3,7 +3,7 @@
 use crate::{
     QuipuCtx, Reader, Refusal, Result,
     bindings::agent::quipu::memory::{
-        recall::{FactAnswer, Query, SearchAnswer, Trail},
+        recall::{Budget, Context, FactAnswer, Query, SearchAnswer, Trail},
         types::ErrorKind,
     },
 };
@@ -14,6 +14,15 @@ impl QuipuCtx {
     }
 
     pub(crate) async fn facts(&mut self, _readers: &[Reader], _query: Query) -> Result<FactAnswer, Refusal> {
+        Err(unavailable())
+    }
+
+    pub(crate) async fn compose(
+        &mut self,
+        _readers: &[Reader],
+        _query: Query,
+        _budget: Budget,
+    ) -> Result<Context, Refusal> {
         Err(unavailable())
     }
 

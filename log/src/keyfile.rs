@@ -216,6 +216,9 @@ pub(crate) fn check_mode(folder: &Folder, name: &str) -> Result<()> {
 pub(crate) fn wipe(folder: &Folder, name: &str) -> Result<()> {
     match folder.write_file(name) {
         Ok(file) => {
+            // Names may have been exchanged and that not be durable, where the sync after it failed or never came: on the
+            // disk this file may still have the name of the one that is needed.
+            folder.sync()?;
             file.fill(0, 0..file.len()?)?;
             file.sync_all()?;
             folder.remove(name)?;

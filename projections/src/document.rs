@@ -1,6 +1,6 @@
 //! What of an event can be searched and filtered by.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use quipu_format::{Event, Source, Timestamp};
 use serde_json::{Map, Value};
@@ -18,10 +18,16 @@ pub(crate) struct Document {
     pub(crate) time: Timestamp,
     /// When it stops being recalled.
     pub(crate) expires: Option<Timestamp>,
+    /// How sure of itself it says it is, in millionths.
+    pub(crate) confidence: Option<u32>,
+    /// Which conversation it is a turn of: 0 if of none, otherwise a number that turns of one session have in common.
+    pub(crate) thread: u32,
+    /// Its text asks something.
+    pub(crate) asks: bool,
     /// Words that are indexed.
     pub(crate) length: u32,
-    /// Words and labels, each once, and how often it has them.
-    pub(crate) terms: BTreeMap<String, u16>,
+    /// Words and labels as [`put_term`] packs them: sorted, each once, and how often the event has it.
+    pub(crate) terms: Vec<u8>,
 }
 
 impl Document {
@@ -31,46 +37,62 @@ impl Document {
         let body = event.body().filter(|_| !envelope.kind.is_reserved())?;
         // Depth and size were bounded when it was appended; text that still does not parse cannot be searched.
         let payload: Map<String, Value> = serde_json::from_str(body.payload.get()).unwrap_or_default();
+        let source = body.source.as_ref();
         // What a run appends has no original: a guest must not back-date itself, nor lend itself another's name.
-        let original = body
-            .source
-            .as_ref()
-            .filter(|_| envelope.run.is_none())
-            .and_then(original);
+        let original = source.filter(|_| envelope.run.is_none()).and_then(original);
         let original = |member| original?.get(member)?.as_str();
+
+        let mut terms = Terms::default();
+        terms.label(kind_label(envelope.kind.as_str()));
+        terms.label(actor_label(envelope.actor.as_str()));
+        terms.label(original("actor").and_then(actor_label));
+        tags(&payload)
+            .take(limits::TAGS)
+            .for_each(|tag| terms.label(tag_label(tag)));
+        if let Some(name) = source.and_then(speaker).and_then(Value::as_str) {
+            words(beginning(name, limits::LABEL_BYTES))
+                .for_each(|word| terms.label(speaker_label(&analyzer.stem(&word))));
+        }
+        terms.words(source, &payload, analyzer);
 
         let time = original("ts")
             .and_then(|ts| Timestamp::parse_rfc3339(ts).ok())
             .unwrap_or(envelope.ts);
-        let mut document = Self {
+        Some(Self {
             time,
             expires: expiry(time, &payload),
-            length: 0,
-            terms: BTreeMap::new(),
-        };
-        document.label(kind_label(envelope.kind.as_str()));
-        document.label(actor_label(envelope.actor.as_str()));
-        document.label(original("actor").and_then(actor_label));
-        tags(&payload)
-            .take(limits::TAGS)
-            .for_each(|tag| document.label(tag_label(tag)));
-        document.words(body.source.as_ref(), &payload, analyzer);
-        Some(document)
+            confidence: payload.get("confidence").and_then(Value::as_f64).map(millionths),
+            thread: source.map_or(0, thread),
+            asks: payload.get("text").and_then(Value::as_str).is_some_and(asks),
+            length: terms.length,
+            terms: terms.packed(),
+        })
     }
+}
 
-    /// The terms as one blob.
-    pub(crate) fn packed_terms(&self) -> Vec<u8> {
+/// The terms of a document as they are found.
+#[derive(Default)]
+struct Terms {
+    /// Words among them.
+    length: u32,
+    all: Vec<Arc<str>>,
+}
+
+impl Terms {
+    fn packed(mut self) -> Vec<u8> {
+        self.all.sort_unstable();
         let mut blob = Vec::new();
-        for (term, &times) in &self.terms {
-            put_term(&mut blob, term, times);
+        for same in self.all.chunk_by(|a, b| a == b) {
+            let Some(term) = same.first() else { continue };
+            // A label is there or not.
+            let times = if is_label(term) { 1 } else { same.len() };
+            put_term(&mut blob, term, u16::try_from(times).unwrap_or(u16::MAX));
         }
         blob
     }
 
     fn label(&mut self, label: Option<String>) {
-        if let Some(label) = label {
-            self.terms.insert(label, 1);
-        }
+        self.all.extend(label.map(Arc::from));
     }
 
     /// Indexes the payload's strings: `text` first, then the tags, then who is said to speak, then all others, until a
@@ -83,7 +105,7 @@ impl Document {
         let first = FIRST
             .iter()
             .flat_map(|name| first.iter().filter(move |(of, _)| of == name));
-        let speaker = source.and_then(|source| source.extra.get("speaker"));
+        let speaker = source.and_then(speaker);
         let values = first
             .map(|(_, value)| *value)
             .chain(speaker)
@@ -96,19 +118,10 @@ impl Document {
                 bytes -= text.len();
                 for word in words(text).take(limits::INDEXED_WORDS.saturating_sub(self.length as usize)) {
                     self.length += 1;
-                    self.count(analyzer.stem(&word));
+                    self.all.push(analyzer.stem(&word));
                 }
                 bytes > 0 && (self.length as usize) < limits::INDEXED_WORDS
             });
-        }
-    }
-
-    fn count(&mut self, stem: &str) {
-        match self.terms.get_mut(stem) {
-            Some(times) => *times = times.saturating_add(1),
-            None => {
-                self.terms.insert(stem.to_owned(), 1);
-            }
         }
     }
 }
@@ -131,9 +144,54 @@ pub(crate) fn tag_label(tag: &str) -> Option<String> {
     label('t', tag)
 }
 
+/// The term under which events are found whose speaker's name has a word of this stem.
+pub(crate) fn speaker_label(stem: &str) -> Option<String> {
+    label('s', stem)
+}
+
+fn is_label(term: &str) -> bool {
+    term.starts_with('\u{1}')
+}
+
 /// `None` for what is too long to be filtered by.
 fn label(sort: char, text: &str) -> Option<String> {
     (text.len() <= limits::LABEL_BYTES).then(|| format!("\u{1}{sort}{text}"))
+}
+
+/// A confidence from 0 to 1, in millionths.
+pub(crate) fn millionths(confidence: f64) -> u32 {
+    // What is no such number counts as the next that is; the cast saturates.
+    (confidence * 1e6).round().clamp(0.0, 1e6) as u32
+}
+
+/// A number for what tells one conversation from another: `conversationId`, and `session` where it has sessions.
+fn thread(source: &Source) -> u32 {
+    let Some(conversation) = &source.conversation_id else {
+        return 0;
+    };
+    let session = source.extra.get("session").map(Value::to_string).unwrap_or_default();
+    // FNV-1a. Only turns that follow one another are compared, so that a rare coincidence does little.
+    let bytes = source
+        .channel
+        .bytes()
+        .chain([0])
+        .chain(conversation.bytes())
+        .chain([0])
+        .chain(session.bytes());
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash.max(1)
+}
+
+/// Who is said to speak.
+fn speaker(source: &Source) -> Option<&Value> {
+    source.extra.get("speaker")
+}
+
+/// Whether a text has a question mark: of Latin, East Asian or Arabic script.
+fn asks(text: &str) -> bool {
+    text.contains(['?', '\u{ff1f}', '\u{61f}'])
 }
 
 /// What an import kept of the event that it read.

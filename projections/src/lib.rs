@@ -26,11 +26,17 @@
 //! # }
 //! ```
 
+mod ahead;
+mod around;
 mod asking;
 mod beliefs;
 mod best;
+mod blocks;
+mod budget;
 mod changes;
 mod confidence;
+mod context;
+mod dates;
 mod descent;
 mod document;
 mod error;
@@ -38,6 +44,7 @@ mod factfold;
 mod facts;
 mod fold;
 mod hearing;
+mod irregular;
 pub mod limits;
 mod noise;
 mod packing;
@@ -72,7 +79,9 @@ use rusqlite::Transaction;
 
 pub use crate::{
     beliefs::{Standing, Statement},
+    budget::Budget,
     changes::FactChange,
+    context::Context,
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
     facts::{Fact, FactAnswer},
@@ -152,7 +161,8 @@ impl Projections {
         Ok(())
     }
 
-    /// Events that match, ranked by BM25 under the statistics of each scope by itself. Left out: what an event that
+    /// Events that match, ranked by BM25 of their words and of those around them in their conversation, under the
+    /// statistics of each scope by itself. Left out: what an event that
     /// the view shows supersedes, what has expired, what is erased, and kinds that begin with `quipu.`.
     ///
     /// Answers as of the `seq` reached: whoever must find what was just appended catches up first.
@@ -225,6 +235,17 @@ impl Projections {
                 None => Ok(None),
             })?,
         )
+    }
+
+    /// Text for a prompt: what answers the query and the turns around it, fitted to a budget. Hits are found as by
+    /// [`search`](Self::search).
+    pub fn compose(&self, view: &View, query: &Query, budget: Budget) -> std::result::Result<Context, Error> {
+        Ok(self.answer(|tx| {
+            let (answers, as_of) = search::answers(tx, self.folded(tx)?, view, query, |seq| self.event(seq))?;
+            // What is believed comes first, once facts are derived.
+            let (text, events) = context::compose(Vec::new(), &answers, budget);
+            Ok(Context { text, events, as_of })
+        })?)
     }
 
     /// What an event rests on, back to its roots. `None`: there is no such event, the view does not show it, or it
@@ -325,21 +346,20 @@ impl Projections {
             return Ok(as_of);
         }
         let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of)?;
+        let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
         let mut authority = self.ledger.authority();
-        for event in self.ledger.events(as_of..to).take(limits::BATCH_EVENTS) {
+        ahead::for_each(&self.ledger, as_of..to, |prepared| {
             let counts = |act: &Envelope| match authority.refusal(act) {
                 // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
                 Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
                 refusal => Ok(refusal?.is_none()),
             };
-            match event {
+            match prepared {
                 Err(error) if is_missing(&error) => fold.missing(&error)?,
-                event => fold.event(&event?, |id| unless_damaged(self.ledger.find(id)), counts)?,
+                prepared => fold.event(&prepared?, |id| unless_damaged(self.ledger.find(id)), counts)?,
             }
-            if fold.words() >= limits::BATCH_WORDS {
-                break;
-            }
-        }
+            Ok(fold.words() < limits::BATCH_WORDS)
+        })?;
         if fold.forgot() {
             self.uncut.store(true, Ordering::Release);
         }

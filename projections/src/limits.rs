@@ -22,6 +22,9 @@ pub const QUERY_LABELS: usize = 256;
 /// Most hits of one search.
 pub const HITS: usize = 1_000;
 
+/// The longest silence within a session. A conversation that goes on later goes on in another one.
+pub const SESSION_GAP: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// Entries that are listed as descending from others, at most.
 pub const DESCENDANTS: usize = 100_000;
 
@@ -47,7 +50,11 @@ pub const NOISE_COUNT: usize = 1_000;
 pub const NOISE_EVENTS: usize = 4_096;
 
 /// Events folded in one transaction.
-pub(crate) const BATCH_EVENTS: usize = 4_096;
+pub(crate) const BATCH_EVENTS: usize = 32_768;
+/// Bytes of a part of a term's places: small enough that SQLite keeps the row on one page.
+pub(crate) const PART_BYTES: usize = 512;
+/// Bytes of terms that are held at a time while a block is made.
+pub(crate) const BLOCK_BYTES: u64 = 32 << 20;
 /// Words folded in one transaction, after which it ends.
 pub(crate) const BATCH_WORDS: usize = 1 << 20;
 /// How long to wait for another process that writes the projection.

@@ -12,18 +12,72 @@ pub(crate) struct Place {
     pub(crate) times: u16,
 }
 
-/// What ranking needs of a document whose terms are not looked at.
+/// What bounds whether a document is an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outline {
-    /// The document's `nth` in its scope.
-    pub(crate) nth: u32,
-    pub(crate) seq: u64,
-    /// Words of the document.
-    pub(crate) length: u32,
+pub(crate) struct Bounds {
     /// Event time, in milliseconds since 1970.
     pub(crate) time_ms: u64,
     /// When it expires; `u64::MAX` if never.
     pub(crate) expires_ms: u64,
+    /// How sure of itself it says it is, in millionths.
+    pub(crate) confidence: Option<u32>,
+}
+
+/// What ranking needs of a document whose terms are not looked at, in two bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Shape(u16);
+
+impl Shape {
+    /// There is no document, or it is not shown.
+    pub(crate) const NONE: Self = Self(0);
+    /// There is one.
+    const DOCUMENT: u16 = 0x2000;
+    /// It asks something.
+    const ASKS: u16 = 0x4000;
+    /// It goes on with the conversation of the document before it.
+    const GOES_ON: u16 = 0x8000;
+    /// Bits of its length. A document has at most [`limits::INDEXED_WORDS`] words.
+    const LENGTH: u16 = 0x1FFF;
+
+    pub(crate) fn new(length: u32, asks: bool) -> Self {
+        let length = u16::try_from(length).map_or(Self::LENGTH, |length| length.min(Self::LENGTH));
+        Self(length | Self::DOCUMENT | if asks { Self::ASKS } else { 0 })
+    }
+
+    /// The same document, which goes on with the conversation of the one before it, or does not.
+    pub(crate) fn going_on(self, goes_on: bool) -> Self {
+        Self(self.0 & !Self::GOES_ON | if goes_on { Self::GOES_ON } else { 0 })
+    }
+
+    pub(crate) fn asks(self) -> bool {
+        self.0 & Self::ASKS != 0
+    }
+
+    pub(crate) fn is_document(self) -> bool {
+        self.0 & Self::DOCUMENT != 0
+    }
+
+    pub(crate) fn goes_on(self) -> bool {
+        self.0 & Self::GOES_ON != 0
+    }
+
+    pub(crate) fn length(self) -> u32 {
+        (self.0 & Self::LENGTH).into()
+    }
+}
+
+/// The shapes of a block as its blob.
+pub(crate) fn put_shapes(shapes: &[Shape]) -> Vec<u8> {
+    shapes.iter().flat_map(|shape| shape.0.to_le_bytes()).collect()
+}
+
+/// The shapes of a block of `size` documents.
+pub(crate) fn shapes(blob: &[u8], size: u32) -> Result<impl Iterator<Item = Shape>> {
+    if blob.len() != size as usize * 2 {
+        return Err(Cause::Damaged("a block is shorter or longer than its documents".into()));
+    }
+    let pairs = blob.as_chunks::<2>().0.iter();
+    Ok(pairs.map(|pair| Shape(u16::from_le_bytes(*pair))))
 }
 
 /// Adds a term of a document: at most 255 bytes, and how often it has it.
@@ -61,56 +115,37 @@ pub(crate) fn places(blob: &[u8], mut next: u32) -> impl Iterator<Item = Result<
     })
 }
 
-/// Adds the next document of a block; `before` is the one before.
-pub(crate) fn put_outline(out: &mut Vec<u8>, outline: &Outline, before: &Outline) {
-    put(out, (outline.nth - before.nth).into());
-    put(out, outline.length.into());
-    put(out, outline.seq.wrapping_sub(before.seq));
+/// Adds the next document of a block; `before_ms` is the time of the one before, or 0.
+pub(crate) fn put_bounds(out: &mut Vec<u8>, bounds: &Bounds, before_ms: u64) {
     // Imported events come with the times that they had, so these may fall: the lowest bit is the sign.
-    let later = outline.time_ms.wrapping_sub(before.time_ms) as i64;
+    let later = bounds.time_ms.wrapping_sub(before_ms) as i64;
     put(out, ((later << 1) ^ (later >> 63)) as u64);
-    put(
-        out,
-        outline
-            .expires_ms
-            .checked_add(1)
-            .map_or(0, |expires| expires.saturating_sub(outline.time_ms)),
-    );
+    let after = bounds.expires_ms.checked_add(1);
+    put(out, after.map_or(0, |expires| expires.saturating_sub(bounds.time_ms)));
+    put(out, bounds.confidence.map_or(0, |confidence| u64::from(confidence) + 1));
 }
 
-/// The documents of a block that begins with `first`.
-pub(crate) fn outlines(blob: &[u8], first: u32) -> impl Iterator<Item = Result<Outline>> {
-    let mut before = block_start(first);
+/// The bounds of the documents of a block, those that there are.
+pub(crate) fn bounds(blob: &[u8]) -> impl Iterator<Item = Result<Bounds>> {
+    let mut before_ms = 0_u64;
     decoded(blob, move |rest| {
-        let nth = before.nth.checked_add(take(rest)?.try_into().ok()?)?;
-        let length = take(rest)?.try_into().ok()?;
-        let seq = before.seq.checked_add(take(rest)?)?;
         let later = take(rest)?;
-        let time_ms = before.time_ms.wrapping_add((later >> 1) ^ (later & 1).wrapping_neg());
+        let time_ms = before_ms.wrapping_add((later >> 1) ^ (later & 1).wrapping_neg());
+        before_ms = time_ms;
         let expires_ms = match take(rest)? {
             0 => u64::MAX,
             after => time_ms.checked_add(after - 1)?,
         };
-        before = Outline {
-            nth,
-            seq,
-            length,
+        let confidence = match take(rest)? {
+            0 => None,
+            more => Some(u32::try_from(more - 1).ok()?),
+        };
+        Some(Bounds {
             time_ms,
             expires_ms,
-        };
-        Some(before)
+            confidence,
+        })
     })
-}
-
-/// What the first document of a block is put after.
-pub(crate) fn block_start(first: u32) -> Outline {
-    Outline {
-        nth: first,
-        seq: 0,
-        length: 0,
-        time_ms: 0,
-        expires_ms: u64::MAX,
-    }
 }
 
 /// Items from a blob until it is used up; one that does not decode ends it.
@@ -138,6 +173,13 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
 }
 
 fn take(blob: &mut &[u8]) -> Option<u64> {
+    // Mostly it is a small one.
+    if let Some((&byte, rest)) = blob.split_first()
+        && byte < 0x80
+    {
+        *blob = rest;
+        return Some(byte.into());
+    }
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = blob.split_first()?;
@@ -165,7 +207,8 @@ mod tests {
         assert!(terms(&[5, b'a']).any(|term| term.is_err()));
         assert!(places(&[0x80], 0).any(|place| place.is_err()));
         assert!(places(&[1, 1, 1, 1], u32::MAX - 2).any(|place| place.is_err()));
-        assert!(outlines(&[1, 2, 3, 4], 0).any(|outline| outline.is_err()));
+        assert!(bounds(&[1, 2, 3, 4]).any(|bounds| bounds.is_err()));
+        assert!(shapes(&[1, 2, 3], 2).is_err() && shapes(&[1, 2, 3, 4], 3).is_err());
         assert_eq!(take(&mut &[0xFF; 10][..]), None);
         assert_eq!(
             take(&mut &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1][..]),
@@ -201,29 +244,33 @@ mod tests {
         }
 
         #[test]
-        fn outlines_come_back(
-            first: u16,
-            put in prop::collection::btree_map(0_u32..5_000, (any::<u32>(), 0_u64..1 << 40, 0_u64..1 << 48, any::<Option<u32>>()), 0..50)
+        fn bounds_come_back(
+            put in prop::collection::vec((0_u64..1 << 48, any::<Option<u32>>(), prop::option::of(0_u32..=1_000_000)), 0..50)
         ) {
-            let (mut blob, mut before, mut seq) = (Vec::new(), block_start(first.into()), 0);
-            let mut outlined = Vec::new();
-            for (nth, (length, gap, time_ms, ttl)) in put {
-                seq += gap;
+            let (mut blob, mut before_ms, mut all) = (Vec::new(), 0, Vec::new());
+            for (time_ms, ttl, confidence) in put {
                 let expires_ms = ttl.map_or(u64::MAX, |ttl| time_ms + u64::from(ttl));
-                let outline = Outline { nth: nth + u32::from(first), seq, length, time_ms, expires_ms };
-                put_outline(&mut blob, &outline, &before);
-                before = outline;
-                outlined.push(outline);
+                let bounds = Bounds { time_ms, expires_ms, confidence };
+                put_bounds(&mut blob, &bounds, before_ms);
+                before_ms = time_ms;
+                all.push(bounds);
             }
-            let back: Vec<_> = outlines(&blob, first.into()).map(Result::unwrap).collect();
-            prop_assert_eq!(back, outlined);
+            let back: Vec<_> = bounds(&blob).map(Result::unwrap).collect();
+            prop_assert_eq!(back, all);
+        }
+
+        #[test]
+        fn shapes_come_back(put in prop::collection::vec(prop::option::of((0_u32..=4_096, any::<bool>(), any::<bool>())), 0..50)) {
+            let put: Vec<_> = put.iter().map(|of| of.map_or(Shape::NONE, |(length, asks, on)| Shape::new(length, asks).going_on(on))).collect();
+            let back: Vec<_> = shapes(&put_shapes(&put), put.len() as u32).unwrap().collect();
+            prop_assert_eq!(back, put);
         }
 
         #[test]
         fn any_blob_decodes_or_is_refused(blob: Vec<u8>) {
             terms(&blob).for_each(drop);
             places(&blob, u32::MAX - 9).for_each(drop);
-            outlines(&blob, u32::MAX - 9).for_each(drop);
+            bounds(&blob).for_each(drop);
         }
     }
 }

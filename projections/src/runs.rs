@@ -150,6 +150,7 @@ fn shown_in(answer: &Value) -> impl Iterator<Item = EventId> {
     let facts = list(&answer["facts"]["facts"]);
     let shown = hits
         .chain(list(&answer["trail"]["events"]))
+        .chain(list(&answer["context"]["events"]))
         .chain(facts.into_iter().flat_map(move |fact| list(&fact[1])));
     shown.filter_map(|id| id.as_str()?.parse::<EventId>().ok())
 }
@@ -161,7 +162,7 @@ fn shown_in(answer: &Value) -> impl Iterator<Item = EventId> {
 pub struct Shown {
     /// Which of the run's calls, counted from 1.
     pub call: u64,
-    /// `hits`, `trail` or `facts`.
+    /// `hits`, `trail`, `context` or `facts`.
     pub answer: String,
     /// The position below which the answer took everything into account.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,17 +7,22 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, types::ValueRef}
 
 use crate::{
     error::{Cause, Result},
-    packing::Outline,
+    limits,
+    packing::{Bounds, Shape},
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 5;
+const VERSION: i32 = 6;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
-/// Documents of a scope whose terms are kept together, by `nth`: block b holds those from b × 1,024 on. A function of
-/// the envelope alone, so that the blocks are the same however the log was folded and whatever has been erased.
-pub(crate) const BLOCK: u32 = 1_024;
+/// Documents of a scope whose terms are kept together, by `nth`: as many blocks of the larger size as are full, then as
+/// many of the smaller. A function of how many entries the scope has, so that the blocks are the same however the log
+/// was folded and whatever has been erased.
+///
+/// The larger a block, the fewer rows hold a term, and the longer it takes to make; what is in no block yet is searched
+/// document by document.
+pub(crate) const BLOCKS: [u32; 2] = [8_192, 512];
 
 /// `link.relation`.
 pub(crate) const EVIDENCE: i64 = 0;
@@ -31,9 +36,12 @@ pub(crate) const SUPERSEDES: i64 = 1;
 ///   `memory.retract`, `reserved` whether it is the host's own.
 /// - `missing`: entries that are not in `entry`, for they could not be read.
 /// - `link`: `later` names `earlier`.
-/// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made, and unmade.
-/// - `block`, `posting`: the documents of a full block, and those of them that have a term. The documents after the
-///   last full block are searched through `doc.terms`, so that one event costs one row.
+/// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made.
+/// - `block`, `posting`: `size` documents from `first` on, and those of them that have a term. Of its first and last
+///   document, `block` has thread and time, and when the first of them expires. Rows of a block are beside each other, so
+///   that making one appends. Places come in parts, and `block` has row ids: SQLite reads all of a long row of a table
+///   without to compare its key. The documents after the last block are searched through `doc.terms`, so that one event
+///   costs one row.
 /// - `saying`: statements (they have a `fact`), and the events that statements go back to. `speaks`: it is heard.
 /// - `fact`, `voice`: what the statements of a fact come to, and the sources that are heard, each scope by itself.
 /// - `told`, `shown`: entries that tell what recall showed to a run, and the statements among that.
@@ -59,14 +67,17 @@ CREATE TABLE link (
 CREATE INDEX link_back ON link (earlier, relation, later);
 CREATE TABLE doc (
     scope INTEGER NOT NULL, nth INTEGER NOT NULL, seq INTEGER NOT NULL, run BLOB, time_ms INTEGER NOT NULL,
-    expires_ms INTEGER, length INTEGER NOT NULL, terms BLOB NOT NULL, PRIMARY KEY (scope, nth)
+    expires_ms INTEGER, confidence INTEGER, thread INTEGER NOT NULL, asks INTEGER NOT NULL, length INTEGER NOT NULL, terms BLOB NOT NULL,
+    PRIMARY KEY (scope, nth)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE block (
-    scope INTEGER NOT NULL, block INTEGER NOT NULL, outlines BLOB NOT NULL, PRIMARY KEY (scope, block)
-) STRICT, WITHOUT ROWID;
+    scope INTEGER NOT NULL, first INTEGER NOT NULL, size INTEGER NOT NULL, first_thread INTEGER, first_ms INTEGER,
+    last_thread INTEGER, last_ms INTEGER, expires_ms INTEGER, shapes BLOB NOT NULL, bounds BLOB NOT NULL,
+    PRIMARY KEY (scope, first)
+) STRICT;
 CREATE TABLE posting (
-    scope INTEGER NOT NULL, term BLOB NOT NULL, block INTEGER NOT NULL, places BLOB NOT NULL,
-    PRIMARY KEY (scope, term, block)
+    scope INTEGER NOT NULL, first INTEGER NOT NULL, term BLOB NOT NULL, part INTEGER NOT NULL, places BLOB NOT NULL,
+    PRIMARY KEY (scope, first, term, part)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE saying (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL, scope INTEGER NOT NULL, nth INTEGER NOT NULL, run BLOB, source BLOB NOT NULL,
@@ -120,8 +131,8 @@ const ROWS: [(&str, &str); 17] = [
     ("missing", "SELECT * FROM missing ORDER BY seq"),
     ("link", "SELECT * FROM link ORDER BY later, relation, earlier"),
     ("doc", "SELECT * FROM doc ORDER BY scope, nth"),
-    ("block", "SELECT * FROM block ORDER BY scope, block"),
-    ("posting", "SELECT * FROM posting ORDER BY scope, term, block"),
+    ("block", "SELECT * FROM block ORDER BY scope, first"),
+    ("posting", "SELECT * FROM posting ORDER BY scope, first, term, part"),
     ("saying", "SELECT * FROM saying ORDER BY seq"),
     ("fact", "SELECT * FROM fact ORDER BY fact"),
     ("voice", "SELECT * FROM voice ORDER BY fact, source"),
@@ -233,17 +244,54 @@ pub(crate) fn missing(db: &Transaction<'_>) -> Result<Vec<u64>> {
     rows.map(|seq| position(seq?)).collect()
 }
 
-/// The outline of a row of `doc`.
-pub(crate) fn outline(row: &Row<'_>) -> Result<Outline> {
-    Ok(Outline {
-        nth: row.get("nth")?,
-        seq: position(row.get("seq")?)?,
-        length: row.get("length")?,
-        time_ms: position(row.get("time_ms")?)?,
-        expires_ms: row
-            .get::<_, Option<i64>>("expires_ms")?
-            .map_or(Ok(u64::MAX), position)?,
-    })
+/// Columns of `doc` that [`Outline::of`] wants.
+pub(crate) const OUTLINE: &str = "nth, length, asks, thread, time_ms, expires_ms, confidence";
+
+/// A row of `doc` apart from what it says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outline {
+    /// Its number in its scope.
+    pub(crate) nth: u32,
+    /// That it goes on with a conversation is not known here.
+    pub(crate) shape: Shape,
+    pub(crate) turn: Turn,
+    pub(crate) bounds: Bounds,
+}
+
+/// When an event happened, and in which conversation: what tells whether the next one goes on with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) thread: u32,
+    pub(crate) time_ms: u64,
+}
+
+impl Turn {
+    /// Whether `later` goes on with the conversation.
+    pub(crate) fn leads_to(&self, later: &Self) -> bool {
+        self.thread != 0
+            && self.thread == later.thread
+            && self.time_ms.abs_diff(later.time_ms) <= limits::SESSION_GAP.as_millis() as u64
+    }
+}
+
+impl Outline {
+    /// From a row that begins with the columns [`OUTLINE`].
+    pub(crate) fn of(row: &Row<'_>) -> Result<Self> {
+        let time_ms = position(row.get(4)?)?;
+        Ok(Self {
+            nth: row.get(0)?,
+            shape: Shape::new(row.get(1)?, row.get(2)?),
+            turn: Turn {
+                thread: row.get(3)?,
+                time_ms,
+            },
+            bounds: Bounds {
+                time_ms,
+                expires_ms: row.get::<_, Option<i64>>(5)?.map_or(Ok(u64::MAX), position)?,
+                confidence: row.get(6)?,
+            },
+        })
+    }
 }
 
 /// A `seq` or `nth` as SQLite holds it. Positions stay below 2^53.

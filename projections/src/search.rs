@@ -3,19 +3,23 @@
 use std::{cmp::Ordering, collections::BinaryHeap, ops::Range, slice};
 
 use quipu_format::{Event, Timestamp, limits::PAGE_BYTES};
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
-    document::{actor_label, kind_label, tag_label},
+    around,
+    context::Answer,
+    dates::Dates,
+    document::{actor_label, kind_label, millionths, speaker_label, tag_label},
     error::{Cause, Result},
     limits,
-    packing::Outline,
+    packing::{Bounds, Place},
     rank,
     retract::Fates,
-    shelf::Shelf,
-    text::Analyzer,
+    schema::position,
+    shelf::{Asked, Judged, Shelf},
+    text::{Analyzer, beginning},
     trail::body_bytes,
-    view::{ScopeSight, View},
+    view::{ScopeSight, Sight, View},
 };
 
 /// What to look for. Empty lists and absent bounds do not restrict.
@@ -37,6 +41,8 @@ pub struct Query {
     pub since: Option<Timestamp>,
     /// Before this instant, by event time.
     pub until: Option<Timestamp>,
+    /// Only what does not say of itself that it is less sure than this, 0 to 1.
+    pub min_confidence: Option<f64>,
     /// As if the ledger ended before this position.
     pub as_of: Option<u64>,
     /// The caller's present: what has expired by then is left out. With the default, 1970, nothing has.
@@ -53,6 +59,7 @@ impl Default for Query {
             actors: Vec::new(),
             since: None,
             until: None,
+            min_confidence: None,
             as_of: None,
             now: Timestamp::FIRST,
         }
@@ -75,7 +82,7 @@ pub struct SearchAnswer {
 pub struct Hit {
     /// The event, as the log has it.
     pub event: Event,
-    /// The share of the query's weight that the event has, 0 to 1. Comparable within one answer.
+    /// How well it answers, 0 to 1. Comparable within one answer.
     pub score: f64,
 }
 
@@ -87,43 +94,91 @@ pub(crate) fn search(
     query: &Query,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<SearchAnswer> {
+    let (found, as_of) = find(tx, folded, view, query, event, |_, hit, _| Ok(hit))?;
+    Ok(SearchAnswer { hits: found, as_of })
+}
+
+/// The same, each hit with the turns of its conversation right before and after it, whatever their kind, tags and actor.
+pub(crate) fn answers(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    query: &Query,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<(Vec<Answer>, u64)> {
+    find(tx, folded, view, query, event, |found, hit, best| {
+        let mut around = Vec::new();
+        for seq in around::seqs(tx, found.sight, best.scope, best.nth, |bounds| {
+            found.question.judge(bounds) != Judged::Barred
+        })? {
+            if !found.fates.of(seq)?.is_withdrawn() {
+                around.extend((found.event)(seq)?);
+            }
+        }
+        Ok(Answer {
+            event: hit.event,
+            around,
+        })
+    })
+}
+
+/// What hits were found with.
+struct Finding<'a> {
+    question: &'a Question,
+    sight: &'a Sight,
+    fates: &'a Fates<'a>,
+    /// Reads an event that may be shown.
+    event: &'a dyn Fn(u64) -> Result<Option<Event>>,
+}
+
+/// The hits, the best first, each made into something, and the position that they are of.
+fn find<T>(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    query: &Query,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+    make: impl Fn(&Finding<'_>, Hit, &Best) -> Result<T>,
+) -> Result<(Vec<T>, u64)> {
     let question = Question::new(query)?;
     let end = query.as_of.unwrap_or(u64::MAX).min(folded);
     let sight = view.sight(tx, end)?;
+    // An event that was erased since it was folded has no body any more. That the view shows it is asked once more of
+    // the log itself: no fault of a projection shows a guest what it may not see.
+    let event = |seq| Ok(event(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope)));
     let fates = Fates::load(tx, &sight)?;
-    let mut candidates = Vec::new();
+    let finding = Finding {
+        question: &question,
+        sight: &sight,
+        fates: &fates,
+        event: &event,
+    };
+    let mut answers = Answers::default();
     for (scope, shown) in sight.scopes() {
-        question.candidates(tx, scope, shown, &mut candidates)?;
+        answers.add(tx, scope, question.candidates(tx, scope, shown)?)?;
     }
     // The rest is asked of the best alone, one by one, until there are enough.
-    let mut candidates = BinaryHeap::from(candidates);
-    let (mut hits, mut bytes) = (Vec::new(), 0);
-    while hits.len() < query.limit.clamp(1, limits::HITS) && bytes < PAGE_BYTES {
-        let Some(Candidate { score, seq }) = candidates.pop() else {
-            break;
-        };
-        if fates.of(seq)?.is_withdrawn() {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while found.len() < query.limit.clamp(1, limits::HITS) && bytes < PAGE_BYTES {
+        let Some(best) = answers.next(tx)? else { break };
+        if fates.of(best.seq)?.is_withdrawn() {
             continue;
         }
-        // An event that was erased since it was folded has no body any more. That the view shows it is asked once
-        // more of the log itself: no fault of a projection shows a guest what it may not see.
-        let event = event(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope));
-        if let Some(event) = event {
+        if let Some(event) = event(best.seq)? {
             bytes += body_bytes(&event);
-            hits.push(Hit { event, score });
+            let score = best.score;
+            found.push(make(&finding, Hit { event, score }, &best)?);
         }
     }
-    Ok(SearchAnswer {
-        hits,
-        as_of: end.min(view.head()),
-    })
+    Ok((found, end.min(view.head())))
 }
 
 /// A query in the projection's own terms.
 struct Question {
-    /// Words, then labels: of kinds, actors and tags.
+    /// Words, the labels of speakers whom they may name, then those of kinds, actors and tags.
     terms: Vec<String>,
-    words: usize,
+    words: Range<usize>,
+    speakers: Range<usize>,
     /// Ranges of `terms`: a document must have one of each. An empty range asks for what cannot be.
     one_of: Vec<Range<usize>>,
     /// The query has no text: all match.
@@ -131,6 +186,10 @@ struct Question {
     since_ms: u64,
     until_ms: u64,
     now_ms: u64,
+    min_confidence: u32,
+    dates: Dates,
+    /// There are bounds besides expiry.
+    judges_all: bool,
 }
 
 impl Question {
@@ -147,15 +206,24 @@ impl Question {
                 list.len()
             )));
         }
-        let terms = Analyzer::new().query(&query.text);
+        let mut terms = Analyzer::new().query(&query.text);
+        let words = 0..terms.len();
+        let speakers: Vec<_> = terms.iter().filter_map(|stem| speaker_label(stem)).collect();
+        terms.extend(speakers);
+        let dates = Dates::of(beginning(&query.text, limits::QUERY_BYTES));
+        let has_bounds = query.since.is_some() || query.until.is_some() || query.min_confidence.is_some();
         let mut question = Self {
-            words: terms.len(),
+            speakers: words.end..terms.len(),
+            words,
             terms,
             one_of: Vec::new(),
             all: query.text.trim().is_empty(),
             since_ms: query.since.unwrap_or(Timestamp::FIRST).as_ms(),
             until_ms: query.until.map_or(u64::MAX, Timestamp::as_ms),
             now_ms: query.now.as_ms(),
+            min_confidence: query.min_confidence.map_or(0, millionths),
+            judges_all: has_bounds || !dates.is_none(),
+            dates,
         };
         question.require(&query.kinds, kind_label);
         question.require(&query.actors, actor_label);
@@ -174,62 +242,161 @@ impl Question {
         }
     }
 
-    /// Adds the documents of a scope that match and pass the bounds.
-    fn candidates(
-        &self,
-        tx: &Transaction<'_>,
-        scope: i64,
-        shown: &ScopeSight,
-        into: &mut Vec<Candidate>,
-    ) -> Result<()> {
-        let Shelf { documents, places, .. } = Shelf::load(tx, scope, shown, &self.terms)?;
-        let scores = rank::scores(&documents, places.get(..self.words).unwrap_or_default());
-        let mut passes = vec![true; documents.len()];
-        for range in &self.one_of {
-            let mut has_one = vec![false; documents.len()];
-            for place in places.get(range.clone()).into_iter().flatten().flatten() {
-                if let Some(has_one) = has_one.get_mut(place.nth as usize) {
-                    *has_one = true;
-                }
+    /// The documents of a scope that match and pass the bounds.
+    fn candidates(&self, tx: &Transaction<'_>, scope: i64, shown: &ScopeSight) -> Result<BinaryHeap<Candidate>> {
+        let asked = Asked {
+            terms: &self.terms,
+            judge: |bounds: &Bounds| self.judge(bounds),
+            judges_all: self.judges_all,
+            now_ms: self.now_ms,
+        };
+        let shelf = Shelf::load(tx, scope, shown, &asked)?;
+        let places = |range: &Range<usize>| shelf.places.get(range.clone()).unwrap_or_default();
+        let mut named = Vec::new();
+        if places(&self.speakers).iter().any(|places| !places.is_empty()) {
+            named.resize(shelf.shapes.len(), false);
+            mark(places(&self.speakers), &mut named);
+        }
+        let judged = |nth: usize| shelf.judged.get(nth).copied().unwrap_or(Judged::Fits);
+        let scores = rank::scores(&shelf.shapes, places(&self.words), |nth| {
+            let speaker = named
+                .get(nth)
+                .map_or(0.0, |named| if *named { rank::SPEAKER } else { 0.0 });
+            match judged(nth) {
+                Judged::Month => speaker + rank::DATE,
+                Judged::Day => speaker + 2.0 * rank::DATE,
+                Judged::Fits | Judged::Barred => speaker,
             }
-            passes
+        });
+        // What the labels do not let through; empty where all may pass.
+        let mut barred = Vec::new();
+        for range in &self.one_of {
+            let mut has_one = vec![false; shelf.shapes.len()];
+            mark(places(range), &mut has_one);
+            barred.resize(shelf.shapes.len(), false);
+            barred
                 .iter_mut()
                 .zip(has_one)
-                .for_each(|(passes, has_one)| *passes &= has_one);
+                .for_each(|(barred, has_one)| *barred |= !has_one);
         }
-        let documents = documents.into_iter().zip(scores).zip(passes);
-        into.extend(documents.filter_map(|((document, score), passes)| {
-            let document = document.filter(|document| passes && self.in_time(document))?;
-            (self.all || score > 0.0).then_some(Candidate {
-                score,
-                seq: document.seq,
-            })
-        }));
-        Ok(())
+        let documents = shelf.shapes.iter().zip(scores).zip(0..);
+        let matching = documents.filter_map(|((shape, score), nth)| {
+            let at = nth as usize;
+            let matches = shape.is_document()
+                && (self.all || score > 0.0)
+                && !barred.get(at).is_some_and(|barred| *barred)
+                && judged(at) != Judged::Barred;
+            matches.then_some(Candidate { score, nth })
+        });
+        Ok(matching.collect())
     }
 
-    fn in_time(&self, document: &Outline) -> bool {
-        (self.since_ms..self.until_ms).contains(&document.time_ms) && document.expires_ms > self.now_ms
+    fn judge(&self, bounds: &Bounds) -> Judged {
+        let passes = (self.since_ms..self.until_ms).contains(&bounds.time_ms)
+            && bounds.expires_ms > self.now_ms
+            && bounds
+                .confidence
+                .is_none_or(|confidence| confidence >= self.min_confidence);
+        match passes {
+            true => self.dates.judge(bounds.time_ms),
+            false => Judged::Barred,
+        }
     }
 }
 
-/// A document that matches. The greatest is the best; of equal ones the newer.
+/// Marks the documents of all places.
+fn mark(places: &[Vec<Place>], marks: &mut [bool]) {
+    for place in places.iter().flatten() {
+        if let Some(mark) = marks.get_mut(place.nth as usize) {
+            *mark = true;
+        }
+    }
+}
+
+/// A document of a scope that matches. The greatest is the best; of equal ones the newer.
 #[derive(PartialEq)]
 struct Candidate {
     score: f64,
-    seq: u64,
+    nth: u32,
 }
 
 impl Eq for Candidate {}
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then(self.seq.cmp(&other.seq))
+        self.score.total_cmp(&other.score).then(self.nth.cmp(&other.nth))
     }
 }
 
 impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// The candidates of all scopes, the best first.
+#[derive(Default)]
+struct Answers {
+    scopes: Vec<(i64, BinaryHeap<Candidate>)>,
+    /// The best of each scope.
+    best: BinaryHeap<Best>,
+}
+
+/// The best candidate of a scope. The greatest is the best of all; of equal ones the newer.
+#[derive(PartialEq)]
+struct Best {
+    score: f64,
+    seq: u64,
+    scope: i64,
+    nth: u32,
+    /// Its scope's place among [`Answers::scopes`].
+    at: usize,
+}
+
+impl Eq for Best {}
+
+impl Ord for Best {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(self.seq.cmp(&other.seq))
+    }
+}
+
+impl PartialOrd for Best {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Answers {
+    fn add(&mut self, tx: &Transaction<'_>, scope: i64, candidates: BinaryHeap<Candidate>) -> Result<()> {
+        self.scopes.push((scope, candidates));
+        self.advance(tx, self.scopes.len() - 1)
+    }
+
+    fn next(&mut self, tx: &Transaction<'_>) -> Result<Option<Best>> {
+        let Some(best) = self.best.pop() else { return Ok(None) };
+        self.advance(tx, best.at)?;
+        Ok(Some(best))
+    }
+
+    /// Takes the next of a scope. Only then it is asked for its `seq`, which tells which of two scopes is newer.
+    fn advance(&mut self, tx: &Transaction<'_>, at: usize) -> Result<()> {
+        let Some((scope, candidates)) = self.scopes.get_mut(at) else {
+            return Ok(());
+        };
+        let Some(Candidate { score, nth }) = candidates.pop() else {
+            return Ok(());
+        };
+        let mut select = tx.prepare_cached("SELECT seq FROM doc WHERE scope = ?1 AND nth = ?2")?;
+        let seq = select.query_row(params![*scope, nth], |row| row.get(0)).optional()?;
+        let seq = seq.ok_or_else(|| Cause::Damaged("a block names a document that is not there".into()))?;
+        self.best.push(Best {
+            score,
+            seq: position(seq)?,
+            scope: *scope,
+            nth,
+            at,
+        });
+        Ok(())
     }
 }

@@ -3,18 +3,19 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::limits;
+use crate::{irregular, limits};
 
 /// Reduces words to the stems that are indexed.
 pub(crate) struct Analyzer {
     stemmer: Stemmer,
     /// Stems of words that have come up: people say the same ones over and over.
-    known: HashMap<String, String>,
+    known: HashMap<Box<str>, Arc<str>>,
 }
 
 /// Words whose stems are remembered.
@@ -29,20 +30,21 @@ impl Analyzer {
     }
 
     /// The stem of a word that [`words`] gave: of English ones Snowball's, of others the word.
-    pub(crate) fn stem(&mut self, word: &str) -> &str {
-        if !self.known.contains_key(word) {
-            if self.known.len() >= KNOWN_WORDS {
-                self.known.clear();
-            }
-            // The stemmer is for English, and what is not ASCII is not.
-            let stem = if word.is_ascii() {
-                self.stemmer.stem(word)
-            } else {
-                word.into()
-            };
-            self.known.insert(word.to_owned(), stem.into_owned());
+    pub(crate) fn stem(&mut self, word: &str) -> Arc<str> {
+        if let Some(stem) = self.known.get(word) {
+            return stem.clone();
         }
-        self.known.get(word).map_or("", String::as_str)
+        if self.known.len() >= KNOWN_WORDS {
+            self.known.clear();
+        }
+        // The stemmer is for English, and what is not ASCII is not.
+        let stem: Arc<str> = if word.is_ascii() {
+            self.stemmer.stem(irregular::base(word)).into()
+        } else {
+            word.into()
+        };
+        self.known.insert(word.into(), stem.clone());
+        stem
     }
 
     /// The different stems that a query looks for. Words without content of their own ("the", "who") are looked for
@@ -55,7 +57,7 @@ impl Analyzer {
             } else {
                 &mut content
             };
-            kept.push(self.stem(&word));
+            kept.push(&self.stem(&word));
         }
         let Distinct { mut stems, .. } = if content.stems.is_empty() { function } else { content };
         stems.truncate(limits::QUERY_WORDS);
@@ -83,12 +85,53 @@ pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// The lower-cased words of a text (Unicode Standard Annex 29). The standard keeps `snake_case`, `example.com` and `12:30` whole; people look for their parts.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
-    text.unicode_words()
-        .flat_map(|word| word.split(['_', '.', ':']))
-        .filter(|word| !word.is_empty())
-        .map(|word| straight_apostrophes(beginning(word, limits::WORD_BYTES)).to_lowercase())
+/// The lower-cased words of a text (Unicode Standard Annex 29). The standard keeps `snake_case`, `example.com` and
+/// `12:30` whole; people look for their parts.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let (ascii, other) = match text.is_ascii() {
+        true => (Some(ascii_words(text)), None),
+        false => (None, Some(unicode_words(text))),
+    };
+    ascii
+        .into_iter()
+        .flatten()
+        .chain(other.into_iter().flatten())
+        .map(|word| {
+            let word = straight_apostrophes(beginning(word, limits::WORD_BYTES));
+            match word.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+                true => word.to_lowercase().into(),
+                false => word,
+            }
+        })
+}
+
+fn unicode_words(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.unicode_words().flat_map(|word| word.split(['_', '.', ':']));
+    parts.filter(|word| !word.is_empty())
+}
+
+/// What [`unicode_words`] gives of a text that is ASCII, several times as fast: runs of letters and digits, over an
+/// apostrophe between two letters, and over `'`, `,` and `;` between two digits.
+fn ascii_words(text: &str) -> impl Iterator<Item = &str> {
+    let bytes = text.as_bytes();
+    let at = |i: usize| bytes.get(i).copied().unwrap_or(b' ');
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let start = next + bytes.get(next..)?.iter().position(u8::is_ascii_alphanumeric)?;
+        next = start;
+        loop {
+            next += 1;
+            let joins = match at(next) {
+                byte if byte.is_ascii_alphanumeric() => true,
+                b'\'' if at(next - 1).is_ascii_alphabetic() => at(next + 1).is_ascii_alphabetic(),
+                b'\'' | b',' | b';' => at(next - 1).is_ascii_digit() && at(next + 1).is_ascii_digit(),
+                _ => false,
+            };
+            if !joins {
+                return text.get(start..next);
+            }
+        }
+    })
 }
 
 /// The stemmer knows `'s` by the typewriter's apostrophe alone.
@@ -119,7 +162,7 @@ mod tests {
 
     fn stems(text: &str) -> Vec<String> {
         let mut analyzer = Analyzer::new();
-        words(text).map(|word| analyzer.stem(&word).to_owned()).collect()
+        words(text).map(|word| analyzer.stem(&word).to_string()).collect()
     }
 
     #[test]
@@ -173,7 +216,7 @@ mod tests {
             analyzer.stem(&i.to_string());
         }
         assert!(analyzer.known.len() <= KNOWN_WORDS);
-        assert_eq!(analyzer.stem("invoices"), "invoic");
+        assert_eq!(&*analyzer.stem("invoices"), "invoic");
     }
 
     #[test]
@@ -182,6 +225,12 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn ascii_is_cut_as_all_text_is(text in "[a-cA-C0-9_.,:;'\" \n-]{0,30}|[ -~]{0,30}") {
+            let (fast, slow): (Vec<_>, Vec<_>) = (ascii_words(&text).collect(), unicode_words(&text).collect());
+            proptest::prop_assert_eq!(fast, slow);
+        }
+
         #[test]
         fn any_text_is_cut_without_panic(text in "\\PC{0,200}", bytes in 0_usize..300) {
             for stem in stems(beginning(&text, bytes)) {

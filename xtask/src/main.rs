@@ -21,8 +21,8 @@ Tasks:
   demo                           an agent remembers, answers with citations, and fails to rewrite
   test [CARGO-TEST-ARGUMENT]...  everything that is tested: guests, then `cargo test --workspace`
   guests                         build every guest component into target/guests
-  bench [GROUP]... [OPTION]...   measure; groups: append, peers, run, read (default: these), and large, which needs
-                                 --folder DIR and 14 GB there. --rocksdb: take RocksDB in among the peers, where
+  bench [GROUP]... [OPTION]...   measure; groups: append, peers, run, read, recall (default: these), recall-many,
+                                 and large, which needs --folder DIR and 14 GB there. --rocksdb: take RocksDB in among the peers, where
                                  the system has its library. --help: all options
   fuzz [TARGET]... [--seconds N] look for inputs that break a promise; a minute a target (default: all)
   fuzz sim [--seeds N]           power cuts, faults and kills on a simulated machine

@@ -95,15 +95,25 @@ async fn facts_are_those_of_the_passed_handles() {
 }
 
 #[tokio::test]
-async fn what_is_not_answered_yet_says_so() {
+async fn a_composed_text_names_what_it_says_and_the_run_records_the_names_alone() {
     let house = House::new();
-    let event = house.seed("home", "user:ann", "{}");
-    let calls = answer(
-        &house
-            .run("recaller", &grant(), &json!({ "id": event.id }).to_string())
-            .await,
+    let event = house.seed("home", "user:ann", r#"{"text":"Wants PDF invoices"}"#);
+    house.seed("elsewhere", "user:ann", r#"{"text":"PDF invoices of another scope"}"#);
+    let report = house.run("recaller", &grant(), r#"{"search":"invoices"}"#).await;
+    let calls = answer(&report);
+    let composed = &call(&calls, "compose all")["ok"];
+    assert_eq!(composed["ids"], json!([event.id]));
+    let text = composed["text"].as_str().unwrap();
+    assert!(
+        text.ends_with(&format!("user:ann: Wants PDF invoices {}\n", event.id)),
+        "{text}"
     );
-    assert_eq!(refused(&calls, "compose all"), "unavailable");
+    assert_eq!(text.lines().count(), 1);
+    let told = house.told(report.run);
+    let contexts: Vec<_> = told.iter().filter_map(|told| told.get("context")).collect();
+    assert_eq!(contexts.len(), 1);
+    assert_eq!(contexts[0]["events"], json!([event.id]));
+    assert!(!told.iter().any(|told| told.to_string().contains("Wants PDF")));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Recall over real ledgers, through the public face alone.
 
 mod beliefs;
+mod blocks;
 mod bounds;
 mod damage;
 mod descent;
@@ -15,4 +16,5 @@ mod hostile;
 mod model;
 mod search;
 mod speed;
+mod talk;
 mod trail;

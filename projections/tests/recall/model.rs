@@ -31,17 +31,24 @@ pub(crate) static LEDGER: LazyLock<(Fixture, Vec<Event>)> = LazyLock::new(|| {
         (state >> 33) as usize % below
     };
     let mut known: Vec<EventId> = Vec::new();
+    // What goes on in each scope: 0 is no conversation.
+    let mut conversations = [0; 3];
     for _ in 0..10 {
         let mut drafts = Vec::new();
         for _ in 0..300 {
-            let scope = SCOPES[[0, 0, 0, 0, 1, 2][random(6)]];
+            let at = [0, 0, 0, 0, 1, 2][random(6)];
+            let scope = SCOPES[at];
+            if random(7) == 0 {
+                conversations[at] = random(4);
+            }
             // Rare words and common ones, short texts and long ones.
             let length = 1 + random(14);
             let text: Vec<_> = (0..length)
                 .map(|_| WORDS[random(WORDS.len()).min(random(WORDS.len()))])
                 .collect();
             let tags: Vec<_> = TAGS.iter().filter(|_| random(4) == 0).collect();
-            let mut payload = json!({ "text": text.join(" "), "colours": tags, "tags": tags });
+            let text = text.join(" ") + if random(3) == 0 { " ?" } else { "" };
+            let mut payload = json!({ "text": text, "colours": tags, "tags": tags });
             if random(5) == 0 {
                 payload["ttlDays"] = json!(random(40));
             }
@@ -49,6 +56,15 @@ pub(crate) static LEDGER: LazyLock<(Fixture, Vec<Event>)> = LazyLock::new(|| {
             if random(3) == 0 {
                 let ts = Timestamp::from_ms(1_700_000_000_000 + random(40) as u64 * DAY_MS);
                 draft = imported(scope, json!({}), &ts.to_string(), "user:kim");
+            }
+            if conversations[at] > 0 {
+                let mut source = serde_json::to_value(&draft.body.source).unwrap();
+                if source.is_null() {
+                    source = json!({ "channel": "test" });
+                }
+                source["conversationId"] = json!("talk");
+                source["session"] = json!(conversations[at]);
+                draft.body.source = Some(serde_json::from_value(source).unwrap());
             }
             draft.body.payload = serde_json::value::to_raw_value(&payload).unwrap();
             draft.run = [None, None, Some(run(RUNS[0])), Some(run(RUNS[1]))][random(4)];
@@ -91,6 +107,9 @@ struct Plain<'a> {
     tags: Vec<String>,
     time: Timestamp,
     expires: Option<u64>,
+    asks: bool,
+    /// Its conversation, if it is a turn of one.
+    talk: Option<(String, String)>,
 }
 
 fn plain(event: &Event) -> Plain<'_> {
@@ -107,7 +126,8 @@ fn plain(event: &Event) -> Plain<'_> {
         .map(str::to_owned)
         .collect();
     words.extend(strings("tags").into_iter().chain(strings("colours")));
-    words.retain(|word| !word.is_empty());
+    let asks = words.contains(&"?".to_owned());
+    words.retain(|word| !word.is_empty() && word != "?");
     let original = body
         .source
         .as_ref()
@@ -116,6 +136,10 @@ fn plain(event: &Event) -> Plain<'_> {
     let time = original.map_or(event.envelope.ts, |o| {
         Timestamp::parse_rfc3339(o["ts"].as_str().unwrap()).unwrap()
     });
+    let talk = body.source.as_ref().and_then(|source| {
+        let session = source.extra.get("session")?.to_string();
+        Some((source.channel.clone(), session))
+    });
     let expires = payload["ttlDays"].as_u64().map(|days| time.as_ms() + days * DAY_MS);
     Plain {
         event,
@@ -123,6 +147,8 @@ fn plain(event: &Event) -> Plain<'_> {
         tags: strings("tags"),
         time,
         expires,
+        asks,
+        talk,
     }
 }
 
@@ -140,33 +166,66 @@ fn naive(events: &[Event], view: &View, query: &Query) -> Vec<(EventId, f64)> {
             .filter(|e| e.envelope.scope.as_str() == *scope && !e.envelope.kind.is_reserved())
             .map(|e| plain(e))
             .collect();
+        let mut sessions: Vec<Vec<usize>> = Vec::new();
+        for (at, d) in documents.iter().enumerate() {
+            let goes_on = at > 0 && {
+                let before = &documents[at - 1];
+                let gap = before.time.as_ms().abs_diff(d.time.as_ms());
+                d.talk.is_some() && before.talk == d.talk && gap <= 6 * 3_600_000
+            };
+            match sessions.last_mut().filter(|_| goes_on) {
+                Some(session) => session.push(at),
+                None => sessions.push(vec![at]),
+            }
+        }
         let n = documents.len() as f64;
-        let mean = documents.iter().map(|d| d.words.len() as f64).sum::<f64>() / n;
+        let length = |session: &[usize]| session.iter().map(|&at| documents[at].words.len()).sum::<usize>() as f64;
+        let mean = length(&(0..documents.len()).collect::<Vec<_>>()) / n;
+        let talks: Vec<_> = sessions.iter().filter(|session| session.len() > 1).collect();
+        let mean_talk = talks.iter().map(|session| length(session)).sum::<f64>() / talks.len() as f64;
         let idf = |word: &str| {
             let df = documents.iter().filter(|d| d.words.iter().any(|w| w == word)).count() as f64;
             (1.0 + (n - df + 0.5) / (df + 0.5)).ln()
         };
         let idfs: Vec<_> = looked_for.iter().map(|word| idf(word)).collect();
-        for d in &documents {
-            let norm = 0.9 * (0.6 + 0.4 * d.words.len() as f64 / mean);
-            let mut score = 0.0;
+        // The share of the query's weight that some documents have as one text.
+        let share = |session: &[usize], mean: f64| {
+            let norm = 0.9 * (0.6 + 0.4 * length(session) / mean);
+            let mut share = 0.0;
             for (word, idf) in looked_for.iter().zip(&idfs) {
-                let tf = d.words.iter().filter(|w| w == word).count() as f64;
-                score += if tf > 0.0 { idf * tf / (tf + norm) } else { 0.0 };
+                let words = session.iter().flat_map(|&at| &documents[at].words);
+                let tf = words.filter(|w| w == word).count() as f64;
+                share += if tf > 0.0 { idf * tf / (tf + norm) } else { 0.0 };
             }
-            let kept = (score > 0.0 || query.text.is_empty())
-                && !superseded.contains(&d.event.envelope.id)
-                && d.expires.is_none_or(|expires| expires > query.now.as_ms())
-                && query.since.is_none_or(|since| d.time >= since)
-                && query.until.is_none_or(|until| d.time < until)
-                && query.tags.iter().all(|tag| d.tags.contains(tag));
-            if kept {
-                let share = if query.text.is_empty() {
-                    0.0
-                } else {
-                    score / idfs.iter().sum::<f64>()
+            if share > 0.0 {
+                share / idfs.iter().sum::<f64>()
+            } else {
+                0.0
+            }
+        };
+        let own: Vec<f64> = (0..documents.len()).map(|at| share(&[at], mean)).collect();
+        for session in &sessions {
+            let of = |at: usize| session.get(at).map_or(0.0, |&at| own[at]);
+            for (at, &document) in session.iter().enumerate() {
+                let d = &documents[document];
+                let before = |by: usize| at.checked_sub(by).map_or(0.0, of);
+                let asked = at > 0 && documents[session[at - 1]].asks;
+                let near = before(2) + before(1) + of(at + 1) + of(at + 2);
+                let said = of(at) + 0.3 * near + if asked { 0.4 * before(1) } else { 0.0 };
+                let session_share = match session.len() {
+                    1 => 0.9 * of(at),
+                    _ => 0.3 * share(session, mean_talk),
                 };
-                hits.push((d.event.envelope.seq, d.event.envelope.id, share));
+                let kept = (said > 0.0 || query.text.is_empty())
+                    && !superseded.contains(&d.event.envelope.id)
+                    && d.expires.is_none_or(|expires| expires > query.now.as_ms())
+                    && query.since.is_none_or(|since| d.time >= since)
+                    && query.until.is_none_or(|until| d.time < until)
+                    && query.tags.iter().all(|tag| d.tags.contains(tag));
+                if kept {
+                    let score = if said > 0.0 { (said + session_share) / 3.5 } else { 0.0 };
+                    hits.push((d.event.envelope.seq, d.event.envelope.id, score));
+                }
             }
         }
     }

@@ -1,0 +1,169 @@
+//! Text for a prompt: what answers a question and what was said around it, fitted to a budget.
+
+use std::collections::{BTreeMap, HashSet};
+
+use quipu_format::{Event, EventId, Source};
+use quipu_log::import::{event_time, original_actor};
+use serde_json::Value;
+
+use crate::budget::Budget;
+
+/// Text ready for a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Context {
+    /// Lines, each ending with the id of the event that it comes from: what was given first, then events in the order
+    /// of the log.
+    pub text: String,
+    /// The events named in the text, in its order.
+    pub events: Vec<EventId>,
+    /// Everything that the view shows below it was taken into account.
+    pub as_of: u64,
+}
+
+/// Something that is said in one line, and the event that it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    pub(crate) event: EventId,
+}
+
+/// An event that answers, and the turns before and after it.
+pub(crate) struct Answer {
+    pub(crate) event: Event,
+    pub(crate) around: Vec<Event>,
+}
+
+/// Fits lines and answers, the best of each first, to a budget. The answers may take two thirds of what the lines leave,
+/// then come the turns around them, then the other answers. What does not fit is left out, and what comes after it may
+/// still fit; only the first answer is cut rather than left out.
+pub(crate) fn compose(lines: Vec<Line>, answers: &[Answer], budget: Budget) -> (String, Vec<EventId>) {
+    let mut page = Page {
+        budget,
+        left: budget.whole(),
+        said: HashSet::new(),
+        events: HashSet::new(),
+        beliefs: Vec::new(),
+        turns: BTreeMap::new(),
+    };
+    for line in lines {
+        if let Some(line) = page.take(line, 0) {
+            page.beliefs.push(line);
+        }
+    }
+    if let Some(first) = answers.first() {
+        page.take_first(&first.event);
+    }
+    let kept = page.left / 3;
+    for answer in answers {
+        page.take_turn(&answer.event, kept);
+    }
+    for event in answers.iter().flat_map(|answer| &answer.around) {
+        page.take_turn(event, 0);
+    }
+    for answer in answers {
+        page.take_turn(&answer.event, 0);
+    }
+    page.written()
+}
+
+/// What has been taken so far.
+struct Page {
+    budget: Budget,
+    left: usize,
+    /// What the lines say, so that nothing is said twice.
+    said: HashSet<String>,
+    events: HashSet<EventId>,
+    beliefs: Vec<Line>,
+    /// By `seq`.
+    turns: BTreeMap<u64, Line>,
+}
+
+impl Page {
+    /// Takes a line, if it is new and leaves so much of the budget.
+    fn take(&mut self, line: Line, leaving: usize) -> Option<Line> {
+        let cost = self.cost(&line);
+        if cost + leaving > self.left
+            || self.events.contains(&line.event)
+            || !self.said.insert(line.text.to_lowercase())
+        {
+            return None;
+        }
+        self.left -= cost;
+        self.events.insert(line.event);
+        Some(line)
+    }
+
+    fn take_turn(&mut self, event: &Event, leaving: usize) {
+        if let Some(line) = self.take(turn(event), leaving) {
+            self.turns.insert(event.envelope.seq, line);
+        }
+    }
+
+    /// Takes as much of the best answer as fits.
+    fn take_first(&mut self, event: &Event) {
+        let mut line = turn(event);
+        if self.cost(&line) > self.left {
+            let ending = Line {
+                text: "\u{2026}".into(),
+                event: line.event,
+            };
+            let Some(left) = self.left.checked_sub(self.cost(&ending)) else {
+                return;
+            };
+            let kept = self.budget.beginning(&line.text, left);
+            if kept.is_empty() {
+                return;
+            }
+            line.text = format!("{kept}\u{2026}");
+        }
+        if let Some(line) = self.take(line, 0) {
+            self.turns.insert(event.envelope.seq, line);
+        }
+    }
+
+    fn cost(&self, line: &Line) -> usize {
+        self.budget.cost(&written(line))
+    }
+
+    fn written(self) -> (String, Vec<EventId>) {
+        let lines: Vec<_> = self.beliefs.into_iter().chain(self.turns.into_values()).collect();
+        let text = lines.iter().map(written).collect();
+        (text, lines.iter().map(|line| line.event).collect())
+    }
+}
+
+fn written(line: &Line) -> String {
+    format!("{} {}\n", line.text, line.event)
+}
+
+/// An event in one line: when, who, and what; where it has no text, its payload.
+fn turn(event: &Event) -> Line {
+    let time = event_time(event).to_string();
+    let source = event.body().and_then(|body| body.source.as_ref());
+    let who = source
+        .and_then(speaker)
+        .or_else(|| original_actor(event))
+        .unwrap_or(event.envelope.actor.as_str());
+    let payload = event.payload().unwrap_or_default();
+    let parsed: Value = serde_json::from_str(payload).unwrap_or_default();
+    let said = parsed["text"].as_str().unwrap_or(payload);
+    let day = time.get(..10).unwrap_or(&time);
+    // A line is a line, whatever the text has in it.
+    let words: Vec<_> = said
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    Line {
+        text: format!("{day} {}: {}", one_line(who), words.join(" ")),
+        event: event.envelope.id,
+    }
+}
+
+fn speaker(source: &Source) -> Option<&str> {
+    source.extra.get("speaker")?.as_str()
+}
+
+fn one_line(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
