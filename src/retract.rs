@@ -45,6 +45,9 @@ pub(crate) struct Args {
     wait: Wait,
 }
 
+/// Kind of the entries that retract.
+const RETRACT: &str = "memory.retract";
+
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let scene = Scene::open(ledger)?;
     let events = events(&scene, &args)?;
@@ -107,7 +110,10 @@ fn events(scene: &Scene, args: &Args) -> Result<Vec<Event>, Failure> {
         let first = events.next().filter(|event| !event.envelope.kind.is_reserved());
         let first = first.ok_or_else(|| Failure::no(format!("{id} is the ledger's own, and is not recalled")))?;
         found.insert(first.envelope.seq, first);
-        for event in events.filter(|event| !event.envelope.kind.is_reserved()) {
+        // To retract what retracted something would bring that back.
+        let is_taken_back =
+            |event: &Event| !event.envelope.kind.is_reserved() && event.envelope.kind.as_str() != RETRACT;
+        for event in events.filter(is_taken_back) {
             match args.impact {
                 true => drop(found.insert(event.envelope.seq, event)),
                 false => left += 1,
@@ -126,7 +132,7 @@ fn events(scene: &Scene, args: &Args) -> Result<Vec<Event>, Failure> {
 fn draft(args: &Args, scope: &Scope, events: &[EventId]) -> Result<Draft, Failure> {
     let payload = json!({"reason": args.reason}).to_string();
     let wrong = |error: quipu_format::Error| Failure::cannot(error.to_string());
-    let kind = Kind::new("memory.retract").map_err(wrong)?;
+    let kind = Kind::new(RETRACT).map_err(wrong)?;
     let mut draft = Draft::new(
         scope.clone(),
         args.actor.clone(),

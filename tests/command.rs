@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 40] = [
     "init",
     "import",
     "append",
@@ -14,7 +14,17 @@ const COMMANDS: [&str; 30] = [
     "log",
     "show",
     "search",
+    "facts",
+    "summary",
+    "context",
     "why",
+    "blame",
+    "history",
+    "diff",
+    "shown",
+    "retract",
+    "quarantine",
+    "project",
     "verify",
     "witness",
     "prove",

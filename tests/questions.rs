@@ -56,10 +56,12 @@ fn ten_questions_are_answered_from_memory_with_citations() {
         for part in parts("contains") {
             assert!(answer.contains(&part), "{question}\n{answer}");
         }
-        for part in parts("lacks") {
-            assert!(!answer.contains(&part), "{question}\n{answer}");
-        }
         let cited = cited(&answer);
+        // An id may hold anything.
+        let words = cited.iter().fold(answer.clone(), |words, id| words.replace(id, "evt"));
+        for part in parts("lacks") {
+            assert!(!words.contains(&part), "{question}\n{answer}");
+        }
         if question["unknown"] == true {
             unknown += 1;
             assert!(!answer.trim().is_empty() && cited.is_empty(), "{question}\n{answer}");

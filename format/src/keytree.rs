@@ -282,6 +282,8 @@ impl KeyPath {
             }
             _ => {
                 self.known = 0;
+                // What follows from a node that is no longer asked may have been erased.
+                self.pairs.clear();
                 // Once and for all, so that growing leaves no copies behind.
                 self.pairs.reserve_exact(usize::from(LEAF_DEPTH) - self.pairs.len());
                 self.start = Some(node.clone());

@@ -118,6 +118,8 @@ struct Feeding<'a> {
     instance: projection::Projection,
     /// What it has been fed.
     fed: Range<u64>,
+    /// What it is fed up to.
+    head: u64,
     /// Erasures that were known before it was fed anything.
     erasures: u64,
 }
@@ -133,7 +135,7 @@ impl<'a> Feeding<'a> {
     ) -> Result<Self> {
         let setting = &added.setting;
         // What is erased in the log is dropped from what was kept.
-        projections.catch_up(ledger.head()).map_err(unanswered)?;
+        let head = projections.catch_up(ledger.head()).map_err(unanswered)?;
         let erasures = projections.erasures().map_err(unanswered)?;
         let kept = projections.snapshot(&setting.name).map_err(unanswered)?;
         let kept = kept.filter(|kept| kept.component == setting.component && kept.setting == added.seq);
@@ -153,13 +155,18 @@ impl<'a> Feeding<'a> {
             store,
             instance,
             fed: 0..0,
+            head,
             erasures,
         };
         if let Some(kept) = kept {
-            match feeding.call(|fold, store| fold.call_restore(store, &kept.state))? {
+            let restored = feeding.call(|fold, store| fold.call_restore(store, &kept.state));
+            match restored.map_err(|error| error.to_string()).flatten() {
                 Ok(()) => feeding.fed.end = kept.as_of,
                 Err(why) => {
-                    tracing::warn!(name = %setting.name, %why, "a projection component refuses its own state: it is fed anew")
+                    tracing::warn!(name = %setting.name, %why, "a projection component refuses its own state: it is fed anew");
+                    // It may have taken a part of it.
+                    projections.drop_snapshot(&setting.name).map_err(unanswered)?;
+                    return Self::begin(projector, pre, ledger, projections, added);
                 }
             }
         }
@@ -168,8 +175,7 @@ impl<'a> Feeding<'a> {
 
     /// Feeds it up to the head, keeping its state now and then.
     fn feed(&mut self, projections: &Projections, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        let head = self.ledger.head();
-        let from = self.fed.end;
+        let (head, from) = (self.head, self.fed.end);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut kept = from;
         for event in self.ledger.events(from..head) {

@@ -231,7 +231,9 @@ impl Publisher {
             && self.size() > seq
         {
             let state = self.state.clone();
-            rotation::finish(&LedgerReader { state }, seq, &mut self.signer)?;
+            let reader = LedgerReader { state };
+            rotation::finish(&reader, seq, &mut self.signer)?;
+            rotation::check_named(&reader, seq, &self.signer.verifier_key())?;
             self.succession = None;
         }
         let edge = lock(&self.edge);

@@ -254,6 +254,8 @@ impl Drop for CloseOnDrop<'_> {
         queue.requests.clear();
         self.0.room.close();
         drop(queue);
+        // A caller that commits has taken what is staged, and what it acknowledges counts on it: it finishes first.
+        let _sequencer = self.0.sequencer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stage = self.0.stage.lock().unwrap_or_else(PoisonError::into_inner);
         stage.hold();
         drop(stage.take(Made::default()));

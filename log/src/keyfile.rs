@@ -132,18 +132,19 @@ impl KeyFile {
     /// other is wiped; a record that was not finished is cut off, for no entry can rest on it.
     pub(crate) fn open(folder: &Folder, origin: &str) -> Result<(Self, Keys)> {
         let newest = read_newest(folder, origin)?;
+        // What was read may not be on the disk: of a process that died before its sync, or whose sync failed, after which a
+        // second one would report success. Before an entry rests on it, or the other file is destroyed, it is written again.
+        let file = folder.write_file(newest.name)?;
+        file.write_all_at(&newest.text, 0)?;
+        let end = newest.text.len() as u64;
+        file.set_len(end)?;
+        file.sync_all()?;
         if newest.name == FRESH {
             folder.exchange(FRESH, FILE)?;
             folder.sync()?;
         }
         wipe(folder, FRESH)?;
         let file = folder.write_file(FILE)?;
-        // Records may be seen that never reached the disk: of a process that died before its sync, or whose sync failed,
-        // after which a second one would report success. Before an entry rests on them they are written again.
-        file.write_all_at(&newest.text, 0)?;
-        let end = newest.text.len() as u64;
-        file.set_len(end)?;
-        file.sync_all()?;
         let records = newest.records;
         Ok((Self { file, end, records }, newest.keys))
     }

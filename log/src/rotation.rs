@@ -63,7 +63,11 @@ pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<Ver
         .and_then(one);
     match appended {
         // The new key has signed it.
-        Ok(receipt) => checkpointer.cover_blocking(receipt.seq).map(|_| next),
+        Ok(receipt) => match checkpointer.cover_blocking(receipt.seq) {
+            Ok(_) => Ok(next),
+            // The entry is in the log: the rotation is finished later, at the latest by the next open.
+            Err(e) => Err(e.into_kind(ErrorKind::Unavailable)),
+        },
         Err(e) => {
             // Where the entry may be in the log all the same, the next open needs the key.
             if e.kind() != ErrorKind::Unavailable {
@@ -80,10 +84,15 @@ pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<Ver
 /// # Errors
 /// `Unavailable` where an earlier one is not finished, whose key an entry may name.
 pub(crate) fn prepare(state: &ReadState) -> Result<(VerifierKey, Draft)> {
-    if Found::read(&state.folder, NEXT)?.is_some() {
-        let message =
-            "an earlier rotation of the ledger's key is not finished: ask again later, or open the ledger again";
-        return Err(Error::new(ErrorKind::Unavailable, message));
+    match state.folder.read_file(NEXT) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+        // Whole or not: it may be the old key, on its way out.
+        Ok(_) => {
+            let message =
+                "an earlier rotation of the ledger's key is not finished: ask again later, or open the ledger again";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
     }
     let old = signer_file::read(&state.folder, FILE, state.manifest())?;
     let new = Signer::new(old.verifier_key().name(), *random::secret()?)?;
@@ -162,6 +171,25 @@ pub(crate) fn finish(reader: &LedgerReader, covered: u64, signer: &mut Signer) -
         }
     }
     signer_file::seal_as(folder, signer, state.lock().as_deref())
+}
+
+/// That the key is the one that an entry names: no other signs what includes the entry.
+///
+/// # Errors
+/// `Tampered` where it is not: the new key was lost before it came into use.
+pub(crate) fn check_named(reader: &LedgerReader, seq: u64, key: &VerifierKey) -> Result<()> {
+    let named = match reader.envelope(seq)? {
+        Some(envelope) => successor(&envelope, None).unwrap_or(None),
+        None => None,
+    };
+    if named.as_ref() == Some(key) {
+        return Ok(());
+    }
+    let message = format!(
+        "entry {seq} names the key that signs from then on, and {NEXT} does not hold it: nothing is signed. Put {NEXT} back from \
+         a copy, or go on under a new name with `quipu restore --fork`"
+    );
+    Err(Error::new(ErrorKind::Tampered, message))
 }
 
 /// Position of the entry that names `next` as the key after `key`, among those that no checkpoint covers.

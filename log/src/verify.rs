@@ -119,7 +119,8 @@ pub fn verify_since<'a>(
 ) -> Result<Verification> {
     let folder = at.into().folder()?;
     let key = Manifest::read(&folder)?.verifier_key;
-    let since = Checkpoint::open(note, &key).map_err(|e| {
+    // One that was kept before a rotation is signed by the key of then.
+    let (since, _) = key.open_with(note).map_err(|e| {
         let message = format!("what was shown is no checkpoint of {}: {e}", key.name());
         Error::new(ErrorKind::Tampered, message)
     })?;

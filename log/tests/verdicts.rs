@@ -1,3 +1,5 @@
+// Long because each verdict comes with the ledger that earns it.
+
 //! What verification says of content that is gone, of content that should be, and of a ledger that was put back.
 
 mod forgery;

@@ -191,8 +191,14 @@ impl<'a> Asking<'a> {
         }
         // Of several texts under one key the newest holds.
         if let Some(slot) = &tally.slot {
-            for (other, row) in in_slot(self.tx, slot)?.into_iter().filter(|(other, _)| other != fact) {
-                let other = self.made(place, &other, row)?.tally;
+            // Only what an entry behind its newest has a say in can be newer; mostly the first one is.
+            let mut select = self.tx.prepare_cached(
+                "SELECT * FROM fact WHERE slot = ?1 AND decided > ?2 AND fact != ?3 ORDER BY decided DESC",
+            )?;
+            let mut rows = select.query(params![slot, number(tally.newest), fact])?;
+            while let Some(row) = rows.next()? {
+                let other: Digest = row.get("fact")?;
+                let other = self.made(place, &other, self::tally(row)?)?.tally;
                 if other.count > 0 && other.newest > tally.newest {
                     return Ok(None);
                 }
@@ -317,15 +323,4 @@ impl<'a> Asking<'a> {
         let rows = select.query_map(params![fact, number(limits::EVIDENCE as u64)], |row| row.get(0))?;
         rows.map(|id| Ok(EventId(ulid::Ulid::from_bytes(id?)))).collect()
     }
-}
-
-/// The facts that have a key, each with its row.
-fn in_slot(tx: &Transaction<'_>, slot: &Digest) -> Result<Vec<(Digest, Tally)>> {
-    let mut select = tx.prepare_cached("SELECT * FROM fact WHERE slot = ?1")?;
-    let mut rows = select.query([slot])?;
-    let mut facts = Vec::new();
-    while let Some(row) = rows.next()? {
-        facts.push((row.get("fact")?, tally(row)?));
-    }
-    Ok(facts)
 }

@@ -1,3 +1,5 @@
+// Long because all that is asked of projections is one type's methods.
+
 //! Derived state of a quipu ledger: search and provenance.
 //!
 //! A projection is a deterministic fold of the log, kept in one SQLite file. It holds nothing of its own: the file can
@@ -149,6 +151,11 @@ impl Projections {
     pub fn forget(&self) -> std::result::Result<bool, Error> {
         // Whoever folded the erasure may have been another process, which could not cut the file.
         self.uncut.store(true, Ordering::Release);
+        if let Err(error) = self.rules() {
+            tracing::warn!(%error, "what is derived cannot be brought up to date, and is thrown away");
+            self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
+            return Ok(self.store.cut_wal(0)?);
+        }
         self.fold_up_to(u64::MAX)?;
         Ok(!self.uncut.load(Ordering::Acquire))
     }

@@ -94,7 +94,7 @@ CREATE TABLE fact (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX fact_best ON fact (scope, confidence DESC, last_ms DESC, newest DESC) WHERE count > 0;
 CREATE INDEX fact_decided ON fact (scope, decided);
-CREATE INDEX fact_slot ON fact (slot) WHERE slot IS NOT NULL;
+CREATE INDEX fact_slot ON fact (slot, decided) WHERE slot IS NOT NULL;
 CREATE INDEX fact_crosses ON fact (scope) WHERE crosses = 1;
 CREATE TABLE voice (fact BLOB NOT NULL, source BLOB NOT NULL, confidence REAL NOT NULL, PRIMARY KEY (fact, source))
     STRICT, WITHOUT ROWID;

@@ -1,6 +1,8 @@
+// Long because a question's terms, its bounds and the order of its answers are one thing.
+
 //! Events that match a query, the best first.
 
-use std::{cmp::Ordering, collections::BinaryHeap, ops::Range, slice};
+use std::{cell::Cell, cmp::Ordering, collections::BinaryHeap, ops::Range, slice};
 
 use quipu_format::{Event, Timestamp, limits::PAGE_BYTES};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -106,13 +108,22 @@ pub(crate) fn answers(
     query: &Query,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<(Vec<Answer>, u64)> {
+    let around_bytes = Cell::new(0);
     find(tx, folded, view, query, event, |found, hit, best| {
         let mut around = Vec::new();
+        if around_bytes.get() >= PAGE_BYTES {
+            return Ok(Answer {
+                event: hit.event,
+                around,
+            });
+        }
         for seq in around::seqs(tx, found.sight, best.scope, best.nth, |bounds| {
             found.question.judge(bounds) != Judged::Barred
         })? {
             if !found.fates.of(seq)?.is_withdrawn() {
-                around.extend((found.event)(seq)?);
+                let event = (found.event)(seq)?;
+                around_bytes.set(around_bytes.get() + event.as_ref().map_or(0, body_bytes));
+                around.extend(event);
             }
         }
         Ok(Answer {

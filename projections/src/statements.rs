@@ -81,7 +81,7 @@ impl Said {
         let unsaid = if states.is_some() { STATED } else { WITNESSED };
         Some(Self {
             source: source_of(speaker.unwrap_or(envelope.actor.as_str()), source),
-            confidence: confidence.unwrap_or(unsaid).clamp(0.0, 1.0),
+            confidence: confidence.unwrap_or(unsaid).clamp(0.0, 1.0) + 0.0,
             time_ms: time.as_ms(),
             expires_ms: expiry(time, &payload).map(|expires| expires.as_ms()),
             speaker: speaker.map(str::to_owned),
@@ -106,6 +106,7 @@ impl Stated {
             slot: key.map(|key| digest(&["slot", scope, &key])),
             tags: tags(payload)
                 .filter(|tag| tag.len() <= limits::LABEL_BYTES)
+                .take(limits::TAGS)
                 .map(str::to_owned)
                 .collect(),
         })

@@ -83,7 +83,14 @@ impl House {
         self.seed_all(in_scope, by, [payload.to_owned()]).remove(0)
     }
 
-    /// The same of many, in one commit.
+    /// The same of something that is believed.
+    pub(crate) fn seed_statement(&self, in_scope: &str, by: &str, payload: &str) -> Receipt {
+        let (body, kind) = (Body::new(None, payload).unwrap(), Kind::new("memory.write").unwrap());
+        let draft = Draft::new(scope(in_scope), actor(by), kind, body);
+        self.ledger.append_blocking(draft).unwrap()
+    }
+
+    /// Messages, in one commit.
     pub(crate) fn seed_all(
         &self,
         in_scope: &str,

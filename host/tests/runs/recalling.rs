@@ -24,7 +24,7 @@ async fn search_sees_what_the_passed_handles_see() {
 #[tokio::test]
 async fn what_was_recalled_is_recorded() {
     let house = House::new();
-    let event = house.seed("home", "user:ann", r#"{"text":"invoices as PDF please"}"#);
+    let event = house.seed_statement("home", "user:ann", r#"{"text":"invoices as PDF please"}"#);
     let input = json!({"search": "invoices", "id": event.id}).to_string();
     let report = house.run("recaller", &grant(), &input).await;
     let calls = answer(&report);
@@ -81,9 +81,9 @@ async fn why_follows_evidence_through_the_passed_handles_alone() {
 #[tokio::test]
 async fn facts_are_those_of_the_passed_handles() {
     let house = House::new();
-    let one = house.seed("home", "user:ann", r#"{"text":"Wants PDF","confidence":0.5}"#);
-    let two = house.seed("home", "user:bob", r#"{"text":"wants  pdf.","confidence":0.5}"#);
-    house.seed("secret", "user:eve", r#"{"text":"wants forgeries"}"#);
+    let one = house.seed_statement("home", "user:ann", r#"{"text":"Wants PDF","confidence":0.5}"#);
+    let two = house.seed_statement("home", "user:bob", r#"{"text":"wants  pdf.","confidence":0.5}"#);
+    house.seed_statement("secret", "user:eve", r#"{"text":"wants forgeries"}"#);
     let report = house.run("recaller", &grant(), "{}").await;
     let calls = answer(&report);
     let facts = &call(&calls, "facts all")["ok"];

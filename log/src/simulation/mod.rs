@@ -83,7 +83,11 @@ fn every_call_can_be_the_last() {
 #[test]
 fn a_medium_that_lies_is_caught() {
     for lie in [Lie::FileSync, Lie::FolderSync, Lie::Rename, Lie::SameBytes, Lie::Lock] {
-        let caught = (0..400).find_map(|seed| world::run(seed, CUTS, Some(lie)).err());
+        let caught = (0..4_000).find_map(|seed| {
+            world::run(seed, CUTS, Some(lie))
+                .err()
+                .map(|what| format!("seed {seed}: {what}"))
+        });
         let what = caught.unwrap_or_else(|| panic!("{lie:?} goes unnoticed"));
         println!("{lie:?}: {what}");
     }
