@@ -63,7 +63,7 @@ impl Sealed {
         run(self.command(args).arg("--passphrase-file").arg(passphrase))
     }
 
-    fn from_environment(&self, passphrase: &Path, args: &[&str]) -> Ran {
+    fn with_environment(&self, passphrase: &Path, args: &[&str]) -> Ran {
         run(self.command(args).env("QUIPU_PASSPHRASE_FILE", passphrase))
     }
 
@@ -121,7 +121,7 @@ fn commands_take_the_right_passphrase_and_no_other() {
     assert_eq!(fs::read(sealed.ledger.path().join("keys")).unwrap(), before);
     for args in all {
         sealed.with(right, args).good();
-        sealed.from_environment(right, args).good();
+        sealed.with_environment(right, args).good();
     }
     let said = sealed.with(right, &["log", "--scope", "scope:a", "--json"]).good().out;
     assert_eq!(said.matches("prefers CSV exports").count(), 1, "{said}");

@@ -91,9 +91,8 @@ impl Rest<'_> {
             Some(()) => {}
             None => self.digits()?,
         }
-        match self.skip(b".") {
-            Some(()) => self.digits()?,
-            None => {}
+        if self.skip(b".").is_some() {
+            self.digits()?;
         }
         // What may follow is for the reader.
         (!matches!(self.0.first(), Some(b'e' | b'E' | b'0'..=b'9'))).then_some(())

@@ -29,7 +29,9 @@ impl Projection for Decisions {
     }
 
     fn restore(snapshot: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(snapshot).map(Self).map_err(|error| error.to_string())
+        serde_json::from_slice(snapshot)
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 
     fn query(&self, input: &str) -> Result<String, String> {

@@ -98,14 +98,23 @@ fn check_proof(file: &Path, key: &str) -> Result<()> {
         Some(extra) => BASE64_STANDARD.decode(&extra["extra ".len()..])?,
         None => fs::read(file.with_extension("entry"))?,
     };
-    let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or("no index")?;
+    let index = lines
+        .next()
+        .and_then(|line| line.strip_prefix("index "))
+        .ok_or("no index")?;
     let number: u64 = index.parse()?;
     if number.to_string() != index {
         return Err("the index is written otherwise".into());
     }
     let hashes = lines.map(Hash::parse_hash).collect::<std::result::Result<_, _>>()?;
     let signed = opened(note.as_bytes(), key)?;
-    Ok(check_record(&hashes, signed.size(), *signed.hash(), number, record_hash(&entry))?)
+    Ok(check_record(
+        &hashes,
+        signed.size(),
+        *signed.hash(),
+        number,
+        record_hash(&entry),
+    )?)
 }
 
 /// The tiles of an exported folder, not to be believed.
