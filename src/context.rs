@@ -52,7 +52,7 @@ struct ContextLine<'a> {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let question = args.filter.question(&ledger.read()?, args.text, ANSWERS)?;
+    let question = args.filter.question(ledger, args.text, ANSWERS)?;
     let budget = match args.characters {
         true => Budget::Characters(args.budget),
         false => Budget::Tokens(args.budget),

@@ -1,10 +1,13 @@
-use std::str::FromStr;
-
 use quipu_format::{Actor, Kind, Scope, Timestamp};
-use quipu_log::LedgerReader;
-use quipu_projections::{Handle, Projections, Query, View};
+use quipu_projections::{Projections, Query, View};
 
-use crate::{failure::Failure, log::time, terminal};
+use crate::{
+    failure::Failure,
+    ledger::LedgerDir,
+    log::time,
+    scene::{Point, Scene},
+    terminal,
+};
 
 /// What may be an answer.
 #[derive(clap::Args)]
@@ -32,25 +35,7 @@ pub(crate) struct Filter {
     min_confidence: Option<f64>,
     /// As if the ledger ended before this position, or with the last entry before this time
     #[arg(long, value_name = "SEQ|TIME")]
-    as_of: Option<AsOf>,
-}
-
-/// Up to where the ledger is looked at.
-#[derive(Clone, Copy)]
-enum AsOf {
-    Seq(u64),
-    Time(Timestamp),
-}
-
-impl FromStr for AsOf {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(seq) => Ok(Self::Seq(seq)),
-            Err(_) => time(text).map(Self::Time),
-        }
-    }
+    as_of: Option<Point>,
 }
 
 /// A question, and what answers it.
@@ -62,15 +47,9 @@ pub(crate) struct Question {
 
 impl Filter {
     /// Puts a question to a ledger; what is derived has caught up with it.
-    pub(crate) fn question(self, reader: &LedgerReader, text: String, limit: usize) -> Result<Question, Failure> {
-        let head = reader.head();
-        let projections = Projections::open(reader)?;
-        projections.catch_up(head)?;
-        let handle = |scope| Handle { scope, head, run: None };
-        let view = match self.scopes.is_empty() {
-            true => View::Everything { head },
-            false => View::Handles(self.scopes.into_iter().map(handle).collect()),
-        };
+    pub(crate) fn question(self, ledger: &LedgerDir, text: String, limit: usize) -> Result<Question, Failure> {
+        let scene = Scene::open(ledger)?;
+        let view = scene.view(&self.scopes, scene.reader.head());
         let mut query = Query::default();
         query.text = text;
         query.limit = limit;
@@ -82,15 +61,15 @@ impl Filter {
         query.now = terminal::now();
         query.as_of = match self.as_of {
             None => None,
-            Some(AsOf::Seq(seq)) => Some(seq),
-            Some(AsOf::Time(time)) => {
+            Some(Point::Seq(seq)) => Some(seq),
+            Some(Point::Time(time)) => {
                 // What had not expired then is an answer.
                 query.now = time;
-                Some(reader.seq_at(time)?)
+                Some(scene.reader.seq_at(time)?)
             }
         };
         Ok(Question {
-            projections,
+            projections: scene.projections,
             view,
             query,
         })

@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, io::Write};
 
 use quipu_format::{Actor, Body, Event, EventId, Kind, Scope, limits};
 use quipu_log::Draft;
+use quipu_projections::RETRACT;
 use serde_json::json;
 
 use crate::{
@@ -44,9 +45,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     wait: Wait,
 }
-
-/// Kind of the entries that retract.
-const RETRACT: &str = "memory.retract";
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let scene = Scene::open(ledger)?;

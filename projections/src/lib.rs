@@ -91,6 +91,7 @@ pub use crate::{
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
     snapshots::Snapshot,
+    statements::RETRACT,
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Takes entries out of recall.
-pub(crate) const RETRACT: &str = "memory.retract";
+pub const RETRACT: &str = "memory.retract";
 /// Holds a scope's summary.
 pub(crate) const SUMMARY: &str = "memory.summary";
 
