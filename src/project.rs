@@ -176,7 +176,7 @@ fn query(args: &Query, dir: &LedgerDir) -> Outcome {
 fn list(args: &List, dir: &LedgerDir) -> Outcome {
     let mut out = terminal::out();
     for Added { setting, seq, .. } in &quipu_host::projections_of(&dir.read()?)? {
-        let component = setting.component_hex();
+        let component = setting.component.to_hex();
         if args.json {
             let (name, scopes, seq) = (&setting.name, &setting.scopes[..], *seq);
             json_line(

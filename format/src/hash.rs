@@ -28,6 +28,11 @@ impl Hash {
         Self::of(&[])
     }
 
+    /// 64 hexadecimal digits in lower case, as `sha256sum` prints them.
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

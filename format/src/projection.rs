@@ -57,29 +57,13 @@ impl ProjectionChange {
     }
 }
 
-impl ProjectionSetting {
-    /// The component's digest as `sha256sum` prints it.
-    pub fn component_hex(&self) -> String {
-        hex::of(&self.component)
-    }
-}
-
 mod hex {
-    use std::fmt::Write;
-
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::Hash;
 
-    pub(super) fn of(hash: &Hash) -> String {
-        hash.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-
     pub(super) fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&of(hash))
+        serializer.serialize_str(&hash.to_hex())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
@@ -114,7 +98,7 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            (setting.component.0[..2].to_vec(), setting.component_hex()),
+            (setting.component.0[..2].to_vec(), setting.component.to_hex()),
             (vec![0, 255], hex)
         );
         assert_eq!(serde_json::to_value(ProjectionChange::Add(setting)).unwrap(), add);

@@ -96,7 +96,7 @@ impl QuipuCtxView<'_> {
 impl QuipuCtx {
     async fn record_start(&mut self, component: &AgentComponent, input: &str) -> Result<Receipt> {
         let run = json!({
-            "component": hex(component.sha256().as_bytes()),
+            "component": component.sha256().to_hex(),
             "world": component.world(),
             "head": self.head,
             "grant": self.grant,
@@ -202,14 +202,6 @@ fn limits_json(limits: &Limits) -> Value {
         "handles": limits.handles,
         "toldBytes": limits.told_bytes,
         "inputBytes": limits.input_bytes,
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
     })
 }
 

@@ -85,7 +85,7 @@ impl Projector {
                 &setting.name,
                 format_args!(
                     "components/{}.wasm is missing or changed: add the component again",
-                    setting.component_hex()
+                    setting.component.to_hex()
                 ),
             )
         })?;

@@ -14,8 +14,7 @@ const COMPONENT_BYTES: u64 = 256 << 20;
 
 /// File name of a component: its digest in hexadecimal digits, as `sha256sum` prints it.
 pub(crate) fn file_name(sha256: &Hash) -> String {
-    let hex: String = sha256.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}.wasm")
+    format!("{}.wasm", sha256.to_hex())
 }
 
 /// Stores a component, unless it is there, and returns its digest when it is durable.

@@ -356,11 +356,12 @@ pub(crate) fn unnamed_torn(reader: &LedgerReader) -> Result<Vec<Value>> {
 fn keep_torn(ledger: &Folder, first: u64, offset: usize, bytes: &[u8]) -> Result<()> {
     let folder = ledger.create_sub(TORN)?;
     ledger.sync()?;
-    let digest: String = Hash::of(&[bytes]).0[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    folder.replace(&format!("{first:020}-{offset}-{digest}.torn"), bytes, Access::Usual)
+    let digest = Hash::of(&[bytes]).to_hex();
+    folder.replace(
+        &format!("{first:020}-{offset}-{}.torn", &digest[..16]),
+        bytes,
+        Access::Usual,
+    )
 }
 
 /// The bytes of a segment file, whose size is bounded.

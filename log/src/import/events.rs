@@ -30,7 +30,7 @@ pub(super) fn parse(input: &[u8], errors: &mut Vec<LineError>) -> Vec<Original> 
         let mut nameless_key = || {
             let digest = Hash::of(&[line]);
             let before = seen.entry(digest).or_default();
-            let key = format!("import:{}:{before}", hex(&digest));
+            let key = format!("import:{}:{before}", digest.to_hex());
             *before += 1;
             key
         };
@@ -150,8 +150,4 @@ fn check_payload(json: &str) -> Result<(), String> {
         .take_as::<Vec<String>>("tags", "a list of texts")
         .map_err(named)?;
     Ok(())
-}
-
-fn hex(hash: &Hash) -> String {
-    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
