@@ -57,6 +57,20 @@ impl Keys {
         self.trees.get(scope)?.secret_via(nth, path)
     }
 
+    /// Every scope that has entries must have keys: a root secret is never minted silently for one that had another.
+    pub(crate) fn check_scopes<'a>(&self, mut scopes: impl Iterator<Item = &'a Scope>) -> Result<()> {
+        match scopes.find(|scope| !self.trees.contains_key(*scope)) {
+            None => Ok(()),
+            Some(scope) => Err(Error::new(
+                ErrorKind::Tampered,
+                format!(
+                    "the file keys has no record of the scope {scope}, which has entries: it is older than the log, or \
+                     damaged. Put back the newest one; history can be verified without it"
+                ),
+            )),
+        }
+    }
+
     /// Reads the key file without changing anything.
     pub(crate) fn read(folder: &Folder, origin: &str) -> Result<Self> {
         Ok(read_newest(folder, origin)?.keys)
@@ -273,7 +287,7 @@ fn read_one<'a>(folder: &Folder, name: &'a str) -> Result<Option<Parsed<'a>>> {
     let (mut end, mut records) = (header.len() + 1, Records::of(&keys));
     for (offset, line) in &mut lines {
         // What cannot be read, and all behind it, was being added when the process died: a write of many records may
-        // reach the disk in any order. Whether an entry rests on any of them after all is for `check_keys`.
+        // reach the disk in any order. Whether an entry rests on any of them after all is for `check_scopes`.
         let Some((scope, tree)) = records.next(line) else { break };
         if keys.trees.insert(scope, tree).is_some() {
             return Err(damaged(offset));

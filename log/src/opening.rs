@@ -124,7 +124,7 @@ impl Parts {
         authority::examine(&mut log, folder, path)?;
         let mut signer = signer_file::current(folder, &manifest)?;
         if matches!(log.row(), recovery::Row::D(_) | recovery::Row::E) {
-            recovery::check_keys(log.index.scopes.keys(), &keys)?;
+            keys.check_scopes(log.index.scopes.keys())?;
         }
         for secret in [keyfile::FILE, signer_file::FILE] {
             keyfile::check_mode(folder, secret)?;

@@ -52,7 +52,7 @@ pub fn plan_recovery<'a>(at: impl Into<LedgerAt<'a>>) -> Result<RecoveryPlan> {
     let refusal = log
         .refusal()
         .or_else(|| restore::refuse_copy(&ledger).err())
-        .or_else(|| recovery::check_keys(log.index.scopes.keys(), &keys).err())
+        .or_else(|| keys.check_scopes(log.index.scopes.keys()).err())
         .or_else(|| {
             [keyfile::FILE, signer_file::FILE]
                 .into_iter()

@@ -382,20 +382,6 @@ fn refusal(kind: ErrorKind, what: &str) -> Error {
     Error::new(kind, message)
 }
 
-/// Every scope that has entries must have keys: a root secret is never minted silently for one that had another.
-pub(crate) fn check_keys<'a>(scopes: impl Iterator<Item = &'a Scope>, keys: &crate::keyfile::Keys) -> Result<()> {
-    for scope in scopes {
-        if !keys.trees.contains_key(scope) {
-            let message = format!(
-                "the file keys has no record of the scope {scope}, which has entries: it is older than the log, or damaged. \
-                 Put back the newest one; history can be verified without it"
-            );
-            return Err(Error::new(ErrorKind::Tampered, message));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 #[path = "recovery_tests.rs"]
 mod tests;

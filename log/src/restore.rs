@@ -20,7 +20,7 @@ use crate::{
     opening,
     original::Original,
     random,
-    recovery::{check_keys, read_segment},
+    recovery::read_segment,
     scan, segment,
     signer_file::{self, Found},
 };
@@ -243,7 +243,7 @@ fn check_scopes(at: LedgerAt<'_>, summary: &CopySummary) -> Result<()> {
         .keys
         .read()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    check_keys(reader.index().scopes.keys(), &keys)
+    keys.check_scopes(reader.index().scopes.keys())
 }
 
 /// The log, line by line, must give a checkpoint's root.
