@@ -12,6 +12,7 @@ mod fixture;
 mod fold;
 #[path = "../../../log/tests/forgery/mod.rs"]
 mod forgery;
+mod forgetting;
 mod hostile;
 mod model;
 mod search;
