@@ -70,7 +70,7 @@ fn an_operators_key_file_has_a_limit() {
     let most = usize::try_from(limits::KEY_FILE_BYTES).unwrap();
     let add = ["hold", "add", "--scope", "a", "--reason", "litigation", "--name"];
     for (bytes, name, code) in [(most + 1, "case-1", 2), (most, "case-2", 0)] {
-        fs::write(&it.key, format!("{key:<bytes$}")).unwrap();
+        fs::write(&it.key, format!("{key}{}", " ".repeat(bytes - key.len()))).unwrap();
         let ran = it.kim(&[&add[..], &[name]].concat());
         assert_eq!(ran.code, code, "{}", ran.err);
         assert_eq!(ran.err.contains("no key's file"), code == 2, "{}", ran.err);

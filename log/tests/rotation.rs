@@ -186,6 +186,31 @@ fn what_an_error_left_of_a_rotation_does_not_hold_up_the_next() {
     assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
 }
 
+/// The key that an entry names is the only one that may sign what includes it: another does not take its place.
+#[test]
+fn a_rotation_that_could_not_be_finished_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/first")).unwrap();
+    // `quipu.json` cannot be written, so that the new key does not come into use.
+    fs::create_dir(path.join("quipu.json.new")).unwrap();
+    assert_eq!(
+        rotate_key(path, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    let next = fs::read(path.join("signer.next")).unwrap();
+    assert_eq!(
+        rotate_key(path, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    assert_eq!(fs::read(path.join("signer.next")).unwrap(), next);
+    fs::remove_dir(path.join("quipu.json.new")).unwrap();
+    rotate_key(path, Duration::ZERO).unwrap();
+    assert_eq!(ledger.reader().verifier_keys().len(), 3);
+    ledger.close().unwrap();
+    assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+}
+
 /// A copy with keys failed at its end, for the file `signer` held another key than when it began.
 #[test]
 fn a_backup_with_keys_during_which_the_key_is_rotated_is_whole() {

@@ -197,7 +197,7 @@ fn an_erasure_without_authority_destroys_nothing_and_is_named() {
 fn a_reader_judges_an_erasure_again_that_it_could_not_judge() {
     let test = Test::new();
     let reader = Ledger::open_read_only(&test.file("")).unwrap();
-    test.forge(Forged::Unsigned, [0, 2]);
+    test.forge(Forged::ByAStranger, [0, 2]);
     let good = fs::read(test.segment()).unwrap();
     let mut damaged = good.clone();
     damaged[10] ^= 1;
