@@ -35,6 +35,7 @@ mod beliefs;
 mod best;
 mod blocks;
 mod budget;
+mod building;
 mod changes;
 mod confidence;
 mod context;
@@ -82,6 +83,7 @@ use rusqlite::Transaction;
 pub use crate::{
     beliefs::{Standing, Statement},
     budget::Budget,
+    building::Lag,
     changes::FactChange,
     context::Context,
     descent::{Because, Descendant},
@@ -161,12 +163,13 @@ impl Projections {
         Ok(!self.uncut.load(Ordering::Acquire))
     }
 
-    /// Throws everything away and folds the log from its beginning. Meanwhile answers say how far that has come.
+    /// Throws everything away and folds the log from its beginning, as far as it goes now. Answers meanwhile say how far
+    /// that has come. Broken off at any place, it is gone on with by whoever asks next.
+    ///
+    /// # Errors
+    /// `Busy` where somebody else is at it.
     pub fn rebuild(&self) -> std::result::Result<(), Error> {
-        self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
-        self.fold_up_to(u64::MAX)?;
-        self.store.cut_wal(0)?;
-        Ok(())
+        self.rebuild_telling(&mut |_, _| {}).map(drop)
     }
 
     /// Events that match, ranked by BM25 of their words and of those around them in their conversation, under the
@@ -245,14 +248,15 @@ impl Projections {
         )
     }
 
-    /// Text for a prompt: what answers the query and the turns around it, fitted to a budget. Hits are found as by
-    /// [`search`](Self::search).
+    /// Text for a prompt: facts, what answers the query and the turns around it, fitted to a budget. They are found as by
+    /// [`facts`](Self::facts) and [`search`](Self::search).
     pub fn compose(&self, view: &View, query: &Query, budget: Budget) -> std::result::Result<Context, Error> {
         Ok(self.answer(|tx| {
-            let (answers, as_of) = search::answers(tx, self.folded(tx)?, view, query, |seq| self.event(seq))?;
-            // What is believed comes first, once facts are derived.
-            let (text, events) = context::compose(Vec::new(), &answers, budget);
-            Ok(Context { text, events, as_of })
+            let (folded, event) = (self.folded(tx)?, |seq| self.event(seq));
+            let (answers, as_of) = search::answers(tx, folded, view, query, event)?;
+            let mut facts = facts::facts(tx, folded, &*self.rules()?, view, query, event)?.facts;
+            facts.retain(|fact| query.min_confidence.is_none_or(|least| fact.confidence >= least));
+            Ok(context::compose(&facts, &answers, budget, as_of))
         })?)
     }
 
@@ -315,12 +319,19 @@ impl Projections {
     }
 
     fn fold_up_to(&self, to: u64) -> Result<u64> {
+        self.fold_telling(to, &mut |_, _| {})
+    }
+
+    /// The same; `progress` is told the position reached, and how far it goes.
+    fn fold_telling(&self, to: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<u64> {
         let to = to.min(self.ledger.head());
         // Mostly there is nothing to do, and that needs no lock.
         let mut reached = self.reached_so_far()?;
         if reached.is_none_or(|seq| seq < to) {
             while reached.is_none_or(|seq| seq < to) {
-                reached = Some(self.store.write(|tx| self.fold_batch(tx, to))?);
+                let seq = self.store.write(|tx| self.fold_batch(tx, to))?;
+                progress(seq, to);
+                reached = Some(seq);
             }
             self.store.cut_wal(limits::WAL_BYTES)?;
         }

@@ -151,6 +151,7 @@ fn shown_in(answer: &Value) -> impl Iterator<Item = EventId> {
     let shown = hits
         .chain(list(&answer["trail"]["events"]))
         .chain(list(&answer["context"]["events"]))
+        .chain(list(&answer["context"]["evidence"]))
         .chain(facts.into_iter().flat_map(move |fact| list(&fact[1])));
     shown.filter_map(|id| id.as_str()?.parse::<EventId>().ok())
 }
