@@ -3,12 +3,14 @@
 //! Appends never wait for any of this: it reads the log, and locks nothing but its own files.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
 
+use quipu_log::LedgerReader;
 use serde::Serialize;
 
 use crate::{
@@ -36,16 +38,28 @@ pub struct Lag {
 }
 
 impl Projections {
-    /// How far behind the log it is; nothing is folded by asking.
-    pub fn lag(&self) -> std::result::Result<Lag, Error> {
-        let (next, as_of) = (self.ledger.head(), self.as_of()?);
+    /// How far what is derived from a ledger is behind its log. Nothing is made or folded by asking.
+    pub fn lag(ledger: &LedgerReader) -> std::result::Result<Lag, Error> {
+        let next = ledger.head();
+        let (mut as_of, mut bytes, mut building) = (0, 0, false);
+        if Self::exist(ledger) {
+            let this = Self::open(ledger)?;
+            as_of = this.as_of()?;
+            bytes = this.store.bytes();
+            building = this.store.building()?.is_none();
+        }
         Ok(Lag {
             next,
             as_of,
             lag: next.saturating_sub(as_of),
-            bytes: self.store.bytes(),
-            building: self.store.building()?.is_none(),
+            bytes,
+            building,
         })
+    }
+
+    /// Entries that could not be read when they were folded, and are left out of what is recalled.
+    pub fn missing(&self) -> std::result::Result<BTreeSet<u64>, Error> {
+        Ok(self.answer(schema::missing)?.into_iter().collect())
     }
 
     /// Folds what is missing, and returns the `seq` reached: the ledger's head. Where much is missing and somebody else is

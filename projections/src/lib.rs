@@ -60,6 +60,7 @@ mod search;
 mod shelf;
 mod signals;
 mod snapshots;
+mod stated;
 mod statements;
 mod store;
 mod tally;
@@ -69,6 +70,7 @@ mod trail;
 mod view;
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     sync::{
         Arc,
@@ -193,6 +195,19 @@ impl Projections {
         })?)
     }
 
+    /// Those of the facts that one of the entries at these positions states, or has a part in as a signal; the surest first.
+    /// Of the query, its present alone counts.
+    pub fn facts_of(&self, view: &View, seqs: &BTreeSet<u64>, query: &Query) -> std::result::Result<Vec<Fact>, Error> {
+        let all = Query {
+            now: query.now,
+            ..Query::default()
+        };
+        Ok(self.answer(|tx| {
+            let rules = self.rules()?;
+            stated::facts(tx, self.folded(tx)?, &rules, view, &all, seqs, |seq| self.event(seq))
+        })?)
+    }
+
     /// How the facts of a scope changed between two positions, both as at `query.now`; nothing else of the query counts.
     pub fn changes(
         &self,
@@ -273,8 +288,8 @@ impl Projections {
     }
 
     /// What descends from these events: what rests on them, what was written by runs that read them or were shown them,
-    /// and what descends from that. For operators alone. `progress` is told how many runs have been looked at, and of how
-    /// many.
+    /// and what descends from that, as if the ledger ended at `end`. For operators alone. `progress` is told how many runs
+    /// have been looked at, and of how many.
     ///
     /// # Errors
     /// `Invalid` where an event is none, or more than 100,000 entries descend from them. Catch up first: what is not
@@ -282,15 +297,16 @@ impl Projections {
     pub fn descent(
         &self,
         events: &[EventId],
+        end: u64,
         progress: &mut dyn FnMut(u64, u64),
     ) -> std::result::Result<Vec<Descendant>, Error> {
         let mut from = Vec::with_capacity(events.len());
         for id in events {
-            let seq = self.ledger.find(*id).map_err(Cause::from)?;
+            let seq = self.ledger.find(*id).map_err(Cause::from)?.filter(|seq| *seq < end);
             from.push(seq.ok_or_else(|| Cause::Invalid(format!("there is no event named {id} in this ledger")))?);
         }
         let progress = std::cell::RefCell::new(progress);
-        Ok(self.answer(|tx| descent::descent(tx, &self.ledger, &from, &mut **progress.borrow_mut()))?)
+        Ok(self.answer(|tx| descent::descent(tx, &self.ledger, &from, end, &mut **progress.borrow_mut()))?)
     }
 
     fn trail(&self, view: &View, id: EventId, way: Way) -> std::result::Result<Option<Trail>, Error> {
