@@ -182,8 +182,13 @@ impl Impact {
         if counts.is_empty() {
             counts.push("nothing descends from it".to_owned());
         }
-        counts.push(counted(self.runs.len(), "run"));
-        counts.push(counted(self.facts.len(), "fact"));
+        let others = [(self.runs.len(), "run"), (self.facts.len(), "fact")];
+        counts.extend(
+            others
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, noun)| counted(*count, noun)),
+        );
         writeln!(out, "{DIM}{}; as of {}{DIM:#}", counts.join(", "), self.as_of)?;
         Ok(())
     }

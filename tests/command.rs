@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 40] = [
+const COMMANDS: [&str; 42] = [
     "init",
     "import",
     "append",
