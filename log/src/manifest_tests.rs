@@ -31,6 +31,9 @@ fn what_a_later_key_signed_is_read_whoever_learned_of_it_first() {
     assert_eq!(manifests.into_newest().verifier_key.earlier().len(), 2);
     // What none of the keys signed is told once.
     let manifests = Manifests::new(Manifest::read(&folder).unwrap());
-    let refused = manifests.signed(&folder, |_| Err::<(), _>(turns.set(turns.get() + 1)));
+    let refused = manifests.signed(&folder, |_| {
+        turns.set(turns.get() + 1);
+        Err::<(), _>(())
+    });
     assert_eq!((refused, turns.get()), (Err(()), 4));
 }
