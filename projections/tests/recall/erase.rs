@@ -10,7 +10,7 @@ use crate::{
     forgery::forge_erasure,
 };
 
-fn fixture() -> (Fixture, Signer) {
+pub(crate) fn fixture() -> (Fixture, Signer) {
     let kim = Signer::new("operator:kim", [9; 32]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = CreateOptions::new("example.com/test")

@@ -13,6 +13,7 @@ mod fixture;
 mod fold;
 #[path = "../../../log/tests/forgery/mod.rs"]
 mod forgery;
+mod forgetting;
 mod hostile;
 mod model;
 mod search;
