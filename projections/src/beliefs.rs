@@ -13,7 +13,7 @@ use crate::{
     saying::Saying,
     schema::{SUPERSEDES, number, position},
     statements::{normal, text_digest},
-    view::{Handle, View},
+    view::View,
 };
 
 /// A statement of a belief, and what has become of it.
@@ -143,25 +143,4 @@ pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine
             collect(select, &[&name.as_str(), &number(*first), &number((*end).min(folded))])
         }
     }
-}
-
-/// The `seq` of a scope's newest summary that stands. `None`: it has none.
-pub(crate) fn summary(tx: &Transaction<'_>, folded: u64, scope: &Scope, head: u64) -> Result<Option<u64>> {
-    let view = View::Handles(vec![Handle {
-        scope: scope.clone(),
-        head,
-        run: None,
-    }]);
-    let sight = view.sight(tx, folded)?;
-    let fates = Fates::load(tx, &sight)?;
-    let mut select = tx.prepare_cached(
-        "SELECT seq FROM summary JOIN scope ON scope.id = summary.scope WHERE name = ?1 AND seq < ?2 ORDER BY seq DESC",
-    )?;
-    for seq in select.query_map(params![scope.as_str(), number(head.min(folded))], |row| row.get(0))? {
-        let seq = position(seq?)?;
-        if !fates.of(seq)?.is_withdrawn() {
-            return Ok(Some(seq));
-        }
-    }
-    Ok(None)
 }

@@ -118,6 +118,11 @@ pub(crate) fn text_digest(text: &str) -> Digest {
     digest(&["text", text])
 }
 
+/// What a summary's payload says of the rule that made it; `None`: nothing.
+pub(crate) fn rule_digest(rule: &Value) -> Option<Digest> {
+    rule.is_object().then(|| digest(&["rule", &rule.to_string()]))
+}
+
 /// The signal of a rule in a scope.
 pub(crate) fn signal_digest(scope: &str, rule: &str) -> Digest {
     digest(&["signal", scope, rule])

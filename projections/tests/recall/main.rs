@@ -3,6 +3,7 @@
 mod beliefs;
 mod blocks;
 mod bounds;
+mod compact;
 mod damage;
 mod descent;
 mod erase;
