@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use quipu_format::{Event, Scope, limits::PAGE_EVENTS};
+use quipu_format::{Event, EventId, Scope, limits::PAGE_EVENTS};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
 use crate::{
+    confidence::{Voice, hear},
     error::Result,
     hearing::Hearing,
     retract::{Fates, Quarantine},
     saying::Saying,
     schema::{SUPERSEDES, number, position},
-    statements::{normal, text_digest},
+    statements::{Said, normal, text_digest},
+    tally::confidence,
     view::View,
 };
 
@@ -122,6 +124,36 @@ pub(crate) fn history(
         events.extend(event(seq)?.filter(|event| view.sees(&event.envelope)));
     }
     Ok(Some(events))
+}
+
+/// The confidence of all who are heard through these events, each event that is no statement by itself.
+pub(crate) fn supported(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    events: &[EventId],
+    find: impl Fn(EventId) -> Result<Option<u64>>,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<f64> {
+    let sight = view.sight(tx, folded)?;
+    let hearing = Hearing::new(tx, &sight)?;
+    let mut voices = Vec::new();
+    for &id in events {
+        let Some(seq) = find(id)? else { continue };
+        let Some(event) = event(seq)?.filter(|event| view.sees(&event.envelope)) else {
+            continue;
+        };
+        match (Saying::load(tx, seq)?, Said::of(&event)) {
+            (Some(saying), _) => hearing
+                .hear(&saying)?
+                .voices
+                .iter()
+                .for_each(|voice| hear(&mut voices, *voice)),
+            (None, Some(Said { source, confidence, .. })) => hear(&mut voices, Voice { source, confidence }),
+            (None, None) => {}
+        }
+    }
+    Ok(confidence(&voices))
 }
 
 /// Entries below `folded` that a quarantine covers, the oldest first; the host's own among them, which it does not touch.

@@ -94,7 +94,7 @@ pub use crate::{
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
     snapshots::Snapshot,
-    statements::RETRACT,
+    statements::{RETRACT, SUMMARY},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };
@@ -254,13 +254,26 @@ impl Projections {
     ///
     /// # Errors
     /// `Invalid` where something that it covers was erased since it was planned.
-    pub fn summarised(&self, compaction: &Compaction, tier: u32, new: &NewSummary) -> std::result::Result<Draft, Error> {
+    pub fn summarised(
+        &self,
+        compaction: &Compaction,
+        tier: u32,
+        new: &NewSummary,
+    ) -> std::result::Result<Draft, Error> {
         self.making(|maker| maker.draft(compaction, tier, new))
     }
 
     /// The draft that takes obsolete summaries of a plan back, at most 256.
     pub fn taken_back(&self, compaction: &Compaction, obsolete: &[EventId]) -> std::result::Result<Draft, Error> {
         self.making(|maker| maker.retraction(compaction, obsolete))
+    }
+
+    /// How sure events together are, by the rule of facts: what rests on them is no surer.
+    pub fn supported(&self, view: &View, events: &[EventId]) -> std::result::Result<f64, Error> {
+        Ok(self.answer(|tx| {
+            let find = |id| unless_damaged(self.ledger.find(id));
+            beliefs::supported(tx, self.folded(tx)?, view, events, find, |seq| self.event(seq))
+        })?)
     }
 
     fn making<T>(&self, make: impl Fn(&compact::Maker<'_>) -> Result<T>) -> std::result::Result<T, Error> {

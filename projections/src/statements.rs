@@ -24,7 +24,7 @@ use crate::{
 /// Takes entries out of recall.
 pub const RETRACT: &str = "memory.retract";
 /// Holds a scope's summary.
-pub(crate) const SUMMARY: &str = "memory.summary";
+pub const SUMMARY: &str = "memory.summary";
 
 /// 16 bytes that stand for a text, a fact or a source.
 pub(crate) type Digest = [u8; 16];

@@ -39,7 +39,9 @@ pub(crate) fn keep(tx: &Transaction<'_>, scope: i64, event: &Event) -> Result<()
         return Ok(());
     }
     // What was erased before it is folded is as if it were erased afterwards.
-    let payload: Option<Value> = event.payload().map(|json| serde_json::from_str(json).unwrap_or_default());
+    let payload: Option<Value> = event
+        .payload()
+        .map(|json| serde_json::from_str(json).unwrap_or_default());
     let tier = payload.as_ref().map_or(0, tier_of);
     let rule = payload.as_ref().and_then(|payload| rule_digest(&payload["rule"]));
     tx.prepare_cached(

@@ -50,7 +50,13 @@ pub(super) fn originals(
         let expires_ms = row.get::<_, Option<i64>>(2)?.map_or(Ok(u64::MAX), position)?;
         let is_due = compaction.before.is_none_or(|before| time_ms < before.as_ms()) || covered.contains(&seq);
         if is_due && expires_ms > compaction.now.as_ms() && !fates.of(seq)?.is_withdrawn() {
-            groups.add(seq, Turn { thread: row.get(3)?, time_ms });
+            groups.add(
+                seq,
+                Turn {
+                    thread: row.get(3)?,
+                    time_ms,
+                },
+            );
         }
     }
     Ok(groups.parts())
@@ -88,7 +94,10 @@ impl Groups {
             _ if turn.thread != 0 => new,
             _ => {
                 let day = Timestamp::from_ms(turn.time_ms).to_string();
-                *self.months.entry(day.get(..7).unwrap_or_default().to_owned()).or_insert(new)
+                *self
+                    .months
+                    .entry(day.get(..7).unwrap_or_default().to_owned())
+                    .or_insert(new)
             }
         };
         if turn.thread != 0 {
@@ -131,13 +140,15 @@ fn is_mark(seq: u64) -> bool {
 /// What entries cover, summaries among them by what they cover themselves. `None`: there are none.
 pub(super) fn interval(events: &[Event]) -> Option<Covers> {
     let of = |event: &Event| {
-        lines::covers(event).filter(|_| event.envelope.kind.as_str() == crate::statements::SUMMARY).unwrap_or(Covers {
-            since: event_time(event),
-            until: event_time(event),
-            first: event.envelope.seq,
-            last: event.envelope.seq,
-            events: 1,
-        })
+        lines::covers(event)
+            .filter(|_| event.envelope.kind.as_str() == crate::statements::SUMMARY)
+            .unwrap_or(Covers {
+                since: event_time(event),
+                until: event_time(event),
+                first: event.envelope.seq,
+                last: event.envelope.seq,
+                events: 1,
+            })
     };
     events.iter().map(of).reduce(|all, covers| Covers {
         since: all.since.min(covers.since),

@@ -65,17 +65,30 @@ pub(crate) fn best(all: Vec<Sentence>, bytes: usize) -> Vec<Sentence> {
     for stem in all.iter().flat_map(|sentence| &sentence.stems) {
         *weights.entry(stem.clone()).or_default() += 1;
     }
-    weights.values_mut().for_each(|weight| *weight = (*weight).min(TIMES) * 64);
-    let mut left: Vec<_> = all.iter().enumerate().filter(|(_, s)| s.stems.len() >= LEAST_STEMS).collect();
+    weights
+        .values_mut()
+        .for_each(|weight| *weight = (*weight).min(TIMES) * 64);
+    let mut left: Vec<_> = all
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.stems.len() >= LEAST_STEMS)
+        .collect();
     let (mut taken, mut room) = (BTreeSet::new(), bytes);
     loop {
         left.retain(|(_, sentence)| sentence.text.len() < room);
         let score = |sentence: &Sentence| {
-            let sum: u64 = sentence.stems.iter().map(|stem| weights.get(stem).copied().unwrap_or(0)).sum();
+            let sum: u64 = sentence
+                .stems
+                .iter()
+                .map(|stem| weights.get(stem).copied().unwrap_or(0))
+                .sum();
             sum * (4 + sentence.bonus) / (sentence.words + EVEN_WORDS)
         };
         // Of equal ones the first.
-        let best = left.iter().enumerate().max_by_key(|(at, (_, sentence))| (score(sentence), usize::MAX - at));
+        let best = left
+            .iter()
+            .enumerate()
+            .max_by_key(|(at, (_, sentence))| (score(sentence), usize::MAX - at));
         let Some((at, _)) = best else { break };
         let (nth, sentence) = left.swap_remove(at);
         left.sort_by_key(|(nth, _)| *nth);
@@ -86,7 +99,10 @@ pub(crate) fn best(all: Vec<Sentence>, bytes: usize) -> Vec<Sentence> {
         taken.insert(nth);
     }
     let numbered = all.into_iter().enumerate();
-    numbered.filter(|(nth, _)| taken.contains(nth)).map(|(_, sentence)| sentence).collect()
+    numbered
+        .filter(|(nth, _)| taken.contains(nth))
+        .map(|(_, sentence)| sentence)
+        .collect()
 }
 
 #[cfg(test)]
@@ -103,7 +119,10 @@ mod tests {
             "Yes, the invoices of Acme moved to CSV exports.",
             "The deploy of the billing service failed with error 502 in Frankfurt.",
         ];
-        let all = turns.iter().zip(0..).flat_map(|(text, turn)| sentences(text, turn, &mut analyzer));
+        let all = turns
+            .iter()
+            .zip(0..)
+            .flat_map(|(text, turn)| sentences(text, turn, &mut analyzer));
         let best = best(all.collect(), 140);
         let best: Vec<_> = best.iter().map(|sentence| sentence.turn).collect();
         assert_eq!(best, [1, 4]);

@@ -63,22 +63,36 @@ pub(crate) fn of_originals(events: &[Event], rules: &Rules, analyzer: &mut Analy
     let (mut lines, collapsed) = signals(events, rules);
     let (mut facts, mut sentences, mut said_bytes) = (Facts::default(), Vec::new(), 0);
     for (nth, event) in events.iter().enumerate().filter(|(nth, _)| !collapsed.contains(nth)) {
-        let Some(said) = text(event).filter(|text| !text.is_empty()) else { continue };
+        let Some(said) = text(event).filter(|text| !text.is_empty()) else {
+            continue;
+        };
         let states = Said::of(event).and_then(|said| said.states);
         if states.is_some() {
             let key = key_of(event);
-            facts.add(Line { text: one_line(&said), count: 1, said: false, key, of: BTreeSet::from([nth]) });
+            facts.add(Line {
+                text: one_line(&said),
+                count: 1,
+                said: false,
+                key,
+                of: BTreeSet::from([nth]),
+            });
         } else {
             said_bytes += said.len();
             let who = speaker(event).map(|who| format!("{who}: ")).unwrap_or_default();
-            sentences.extend(extract::sentences(&said, nth, analyzer).into_iter().map(|mut sentence| {
-                sentence.text = one_line(&format!("{who}{}", sentence.text));
-                sentence
-            }));
+            sentences.extend(
+                extract::sentences(&said, nth, analyzer)
+                    .into_iter()
+                    .map(|mut sentence| {
+                        sentence.text = one_line(&format!("{who}{}", sentence.text));
+                        sentence
+                    }),
+            );
         }
     }
     lines.splice(0..0, facts.lines());
-    let room = (said_bytes / 5).max(limits::SUMMARY_LINE_BYTES).min(room(&lines, limits::SUMMARY_BYTES));
+    let room = (said_bytes / 5)
+        .max(limits::SUMMARY_LINE_BYTES)
+        .min(room(&lines, limits::SUMMARY_BYTES));
     lines.extend(extract::best(sentences, room).into_iter().map(|sentence| Line {
         text: sentence.text,
         count: 1,
@@ -146,8 +160,14 @@ impl Facts {
     /// Those that are said most often first, then in the order in which they came.
     fn lines(self) -> Vec<Line> {
         let newest = self.newest;
-        let holds = |(key, said): &(Option<String>, String)| key.as_ref().is_none_or(|key| newest.get(key) == Some(said));
-        let mut facts: Vec<_> = self.of.into_iter().filter(|(name, _)| holds(name)).map(|(_, fact)| fact).collect();
+        let holds =
+            |(key, said): &(Option<String>, String)| key.as_ref().is_none_or(|key| newest.get(key) == Some(said));
+        let mut facts: Vec<_> = self
+            .of
+            .into_iter()
+            .filter(|(name, _)| holds(name))
+            .map(|(_, fact)| fact)
+            .collect();
         facts.sort_by_key(|(at, line)| (std::cmp::Reverse(line.count), *at));
         facts.into_iter().map(|(_, line)| line).collect()
     }
@@ -171,7 +191,13 @@ fn signals(events: &[Event], rules: &Rules) -> (Vec<Line>, HashSet<usize>) {
             let of: BTreeSet<_> = matching.iter().map(|(_, nth)| *nth).collect();
             collapsed.extend(&of);
             let (text, count) = (one_line(&rule.signal), of.len() as u64);
-            lines.push(Line { text, count, said: false, key: None, of });
+            lines.push(Line {
+                text,
+                count,
+                said: false,
+                key: None,
+                of,
+            });
         }
     }
     (lines, collapsed)
@@ -192,7 +218,10 @@ pub(crate) fn payload(lines: &[Line], tier: u32, rule: &Value, covers: &Covers) 
 
 /// The lines of a summary. Of one that does not say what its lines rest on, each rests on all that it covers.
 pub(crate) fn read(event: &Event) -> Vec<Line> {
-    let payload: Value = event.payload().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let payload: Value = event
+        .payload()
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
     let text = payload["text"].as_str().unwrap_or_default();
     let said: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let notes: Vec<Note> = serde_json::from_value(payload["lines"].clone()).unwrap_or_default();
@@ -225,7 +254,10 @@ pub(crate) fn covers(event: &Event) -> Option<Covers> {
 
 /// The tier of a summary.
 pub(crate) fn tier(event: &Event) -> u32 {
-    let payload: Value = event.payload().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let payload: Value = event
+        .payload()
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
     tiers::tier_of(&payload)
 }
 

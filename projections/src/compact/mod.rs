@@ -20,12 +20,12 @@ use quipu_log::Draft;
 use rusqlite::Transaction;
 use serde_json::{Value, json};
 
+use self::standing::Standing;
+pub(crate) use self::told::summary;
 pub use self::{
     lines::Covers,
     told::{Summary, SummaryLine},
 };
-pub(crate) use self::told::summary;
-use self::standing::Standing;
 use crate::{
     error::{Cause, Result},
     noise::Rules,
@@ -125,7 +125,10 @@ impl Maker<'_> {
             replaces.extend((self.event)(seq)?.map(|event| event.envelope.id));
         }
         let wrong = |error: quipu_format::Error| Cause::Invalid(error.to_string());
-        let (kind, body) = (Kind::new(SUMMARY).map_err(wrong)?, Body::new(None, &payload).map_err(wrong)?);
+        let (kind, body) = (
+            Kind::new(SUMMARY).map_err(wrong)?,
+            Body::new(None, &payload).map_err(wrong)?,
+        );
         let mut draft = Draft::new(compaction.scope.clone(), compaction.actor.clone(), kind, body);
         draft.evidence = events.iter().map(|event| event.envelope.id).collect();
         draft.supersedes = replaces;
@@ -137,7 +140,10 @@ impl Maker<'_> {
     pub(crate) fn retraction(&self, compaction: &Compaction, obsolete: &[EventId]) -> Result<Draft> {
         let wrong = |error: quipu_format::Error| Cause::Invalid(error.to_string());
         let payload = json!({ "reason": "nothing is left of what it covers" }).to_string();
-        let (kind, body) = (Kind::new(RETRACT).map_err(wrong)?, Body::new(None, &payload).map_err(wrong)?);
+        let (kind, body) = (
+            Kind::new(RETRACT).map_err(wrong)?,
+            Body::new(None, &payload).map_err(wrong)?,
+        );
         let mut draft = Draft::new(compaction.scope.clone(), compaction.actor.clone(), kind, body);
         draft.supersedes = obsolete.to_vec();
         Ok(draft)

@@ -77,16 +77,25 @@ impl Standing {
     /// What makes the summaries of a tier cover these parts.
     pub(super) fn plan(self, maker: &Maker<'_>, tier: u32, parts: Vec<Vec<u64>>) -> Result<TierPlan> {
         // An erased one does not say of which tier it was: what it covers does.
-        let mut there: Vec<_> = self.summaries.iter().filter(|summary| [0, tier].contains(&summary.tier)).collect();
+        let mut there: Vec<_> = self
+            .summaries
+            .iter()
+            .filter(|summary| [0, tier].contains(&summary.tier))
+            .collect();
         let (mut kept, mut new) = (0, Vec::new());
         for covers in parts {
-            let same = there.iter().position(|found| found.is_ours && found.tier == tier && found.covers == covers);
+            let same = there
+                .iter()
+                .position(|found| found.is_ours && found.tier == tier && found.covers == covers);
             match same {
                 Some(at) => {
                     there.swap_remove(at);
                     kept += 1;
                 }
-                None => new.push(NewSummary { covers, replaces: Vec::new() }),
+                None => new.push(NewSummary {
+                    covers,
+                    replaces: Vec::new(),
+                }),
             }
         }
         let mut obsolete = Vec::new();

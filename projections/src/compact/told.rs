@@ -132,7 +132,9 @@ fn origins(
         let below = below.filter(|below| below.envelope.kind.as_str() == SUMMARY);
         let same = below.and_then(|below| {
             let said = normal(&line.text);
-            let same = lines::read(&below).into_iter().find(|line| normal(&line.text) == said)?;
+            let same = lines::read(&below)
+                .into_iter()
+                .find(|line| normal(&line.text) == said)?;
             Some((below, same))
         });
         match same {

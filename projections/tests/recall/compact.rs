@@ -25,8 +25,14 @@ fn compact(it: &Fixture, compaction: &Compaction, most: usize) -> usize {
     for tier in 1.. {
         it.catch_up();
         let plan = it.projections.compaction(compaction, tier).unwrap();
-        let drafts = plan.new.iter().map(|new| it.projections.summarised(compaction, tier, new).unwrap());
-        let back = plan.obsolete.chunks(256).map(|ids| it.projections.taken_back(compaction, ids).unwrap());
+        let drafts = plan
+            .new
+            .iter()
+            .map(|new| it.projections.summarised(compaction, tier, new).unwrap());
+        let back = plan
+            .obsolete
+            .chunks(256)
+            .map(|ids| it.projections.taken_back(compaction, ids).unwrap());
         for draft in drafts.chain(back) {
             if appended == most {
                 return appended;
@@ -99,7 +105,12 @@ fn talk(it: &Fixture) -> Vec<EventId> {
     for nth in 0..6 {
         drafts.push(say("a", &format!("asked about pricing, call {nth}")));
     }
-    drafts.push(imported("a", json!({ "text": "Moved to Berlin" }), "2026-01-03T00:00:00.000Z", "user:ann"));
+    drafts.push(imported(
+        "a",
+        json!({ "text": "Moved to Berlin" }),
+        "2026-01-03T00:00:00.000Z",
+        "user:ann",
+    ));
     it.append_all(drafts).iter().map(|receipt| receipt.id).collect()
 }
 
@@ -113,13 +124,33 @@ fn each_session_and_month_has_a_summary_and_one_covers_them() {
     assert_eq!(top.event.envelope.evidence.len(), 5);
     let line = |text: &str| top.lines.iter().find(|line| line.text == text).unwrap();
     // Repeats are one line, with what states it; noise is a signal with all that it stands for.
-    assert_eq!((line("prefers csv exports").count, &line("prefers csv exports").events[..]), (2, &said[60..62]));
-    assert_eq!((line("pricing-sensitive").count, &line("pricing-sensitive").events[..]), (6, &said[63..69]));
+    assert_eq!(
+        (
+            line("prefers csv exports").count,
+            &line("prefers csv exports").events[..]
+        ),
+        (2, &said[60..62])
+    );
+    assert_eq!(
+        (line("pricing-sensitive").count, &line("pricing-sensitive").events[..]),
+        (6, &said[63..69])
+    );
     assert_eq!(line("Moved to Berlin").events, [said[69]]);
     // Sentences are said by somebody, and go back to the turn.
-    let sentence = top.lines.iter().find(|line| line.text.starts_with("Ann: In round")).unwrap();
-    assert!(sentence.events.len() == 1 && said[..60].contains(&sentence.events[0]), "{sentence:?}");
-    assert!(!top.lines.iter().any(|line| line.text.contains("Fine!") || line.text.contains("asked about")));
+    let sentence = top
+        .lines
+        .iter()
+        .find(|line| line.text.starts_with("Ann: In round"))
+        .unwrap();
+    assert!(
+        sentence.events.len() == 1 && said[..60].contains(&sentence.events[0]),
+        "{sentence:?}"
+    );
+    assert!(
+        !top.lines
+            .iter()
+            .any(|line| line.text.contains("Fine!") || line.text.contains("asked about"))
+    );
     assert_eq!(top.as_of, top.covers.unwrap().last + 1);
 }
 
@@ -173,11 +204,19 @@ fn a_session_that_goes_on_is_summarised_anew() {
     let it = Fixture::new();
     talk(&it);
     compact(&it, &compaction("a"), usize::MAX);
-    it.append(turn("two", 25, "The parcel of Rosa came back from Porto on 12 March with a broken handle."));
+    it.append(turn(
+        "two",
+        25,
+        "The parcel of Rosa came back from Porto on 12 March with a broken handle.",
+    ));
     // Its summary, and the one over all.
     assert_eq!(compact(&it, &compaction("a"), usize::MAX), 2);
     let top = summary(&it, "a").unwrap();
-    assert!(top.lines.iter().any(|line| line.text.contains("Porto")), "{:?}", top.lines);
+    assert!(
+        top.lines.iter().any(|line| line.text.contains("Porto")),
+        "{:?}",
+        top.lines
+    );
     assert_eq!(top.covers.unwrap().events, 71);
     assert_eq!(standing(&it, "a").len(), 6);
 }
@@ -202,7 +241,10 @@ fn what_is_retracted_is_out_of_summaries_at_once_and_after_the_next_run_they_hol
     assert_eq!(compact(&it, &compaction("a"), usize::MAX), 2);
     let top = summary(&it, "a").unwrap();
     assert!(!top.lines.iter().any(|line| line.text.contains("Berlin")));
-    assert_eq!((top.covers.unwrap().events, compact(&it, &compaction("a"), usize::MAX)), (69, 0));
+    assert_eq!(
+        (top.covers.unwrap().events, compact(&it, &compaction("a"), usize::MAX)),
+        (69, 0)
+    );
     // To take the retraction back brings it back, under another key.
     let mut back = payload("a", json!({ "reason": "it was right" }));
     back.kind = Kind::new("memory.retract").unwrap();
@@ -220,12 +262,20 @@ fn what_is_erased_is_in_no_summary_that_holds() {
     compact(&it, &compaction("a"), usize::MAX);
     let csv = said[60];
     let impact: Vec<_> = it.projections.descent(&[csv], &mut |_, _| ()).unwrap();
-    assert_eq!(impact.len(), 2, "its month's summary and the one over all descend from it");
+    assert_eq!(
+        impact.len(),
+        2,
+        "its month's summary and the one over all descend from it"
+    );
     erase::erase(&it, &kim, &Target::Events(vec![csv]));
     assert!(!standing(&it, "a").iter().any(|(_, text, _)| text.contains("csv")));
     assert_eq!(compact(&it, &compaction("a"), usize::MAX), 2);
     let top = summary(&it, "a").unwrap();
-    let line = top.lines.iter().find(|line| line.text == "prefers csv exports").unwrap();
+    let line = top
+        .lines
+        .iter()
+        .find(|line| line.text == "prefers csv exports")
+        .unwrap();
     assert_eq!((line.count, &line.events[..]), (1, &said[61..62]));
     // A summary that is erased by itself is written again.
     erase::erase(&it, &kim, &Target::Events(vec![top.event.envelope.id]));
@@ -249,20 +299,37 @@ fn what_has_expired_is_left_out() {
     assert_eq!(summary(&it, "a").unwrap().lines.len(), 2);
     compaction.now = instant("9000-01-01T00:00:00.000Z");
     assert_eq!(compact(&it, &compaction, usize::MAX), 1);
-    let texts: Vec<_> = summary(&it, "a").unwrap().lines.into_iter().map(|line| line.text).collect();
-    assert_eq!((texts, compact(&it, &compaction, usize::MAX)), (vec!["likes tea".to_owned()], 0));
+    let texts: Vec<_> = summary(&it, "a")
+        .unwrap()
+        .lines
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
+    assert_eq!(
+        (texts, compact(&it, &compaction, usize::MAX)),
+        (vec!["likes tea".to_owned()], 0)
+    );
 }
 
 #[test]
 fn of_texts_under_one_key_the_newest_is_said() {
     let it = Fixture::new();
-    for (month, text) in [("01", "pays by card"), ("02", "pays by invoice"), ("03", "lives in Rome")] {
+    for (month, text) in [
+        ("01", "pays by card"),
+        ("02", "pays by invoice"),
+        ("03", "lives in Rome"),
+    ] {
         let ts = format!("2026-{month}-05T00:00:00.000Z");
         let key = if month == "03" { "home" } else { "payment" };
         it.append(imported("a", json!({ "text": text, "key": key }), &ts, "user:ann"));
     }
     compact(&it, &compaction("a"), usize::MAX);
-    let mut texts: Vec<_> = summary(&it, "a").unwrap().lines.into_iter().map(|line| line.text).collect();
+    let mut texts: Vec<_> = summary(&it, "a")
+        .unwrap()
+        .lines
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
     texts.sort();
     assert_eq!(texts, ["lives in Rome", "pays by invoice"]);
 }
@@ -274,9 +341,16 @@ fn a_long_group_is_cut_and_one_that_goes_changes_little() {
     let said: Vec<_> = it.append_all(drafts).iter().map(|receipt| receipt.id).collect();
     let appended = compact(&it, &compaction("a"), usize::MAX);
     let all = standing(&it, "a");
-    let covered: usize = all.iter().filter(|(tier, ..)| *tier == 1).map(|(.., covered)| covered).sum();
+    let covered: usize = all
+        .iter()
+        .filter(|(tier, ..)| *tier == 1)
+        .map(|(.., covered)| covered)
+        .sum();
     assert_eq!((covered, appended), (900, all.len()));
-    assert!((4..=15).contains(&all.len()) && all.iter().all(|(.., covered)| *covered <= 256), "{appended}");
+    assert!(
+        (4..=15).contains(&all.len()) && all.iter().all(|(.., covered)| *covered <= 256),
+        "{appended}"
+    );
     let mut retraction = payload("a", json!({}));
     retraction.kind = Kind::new("memory.retract").unwrap();
     retraction.supersedes = vec![said[3]];
@@ -307,7 +381,10 @@ fn search_gives_originals_first_and_a_tier_where_it_is_asked_for() {
     let said = talk(&it);
     it.say("b", "parcel to Lisbon");
     let ask = |tier: Option<u32>, limit: usize| {
-        it.search(&["a"], &query("Rosa parcel Lisbon", |query| (query.tier, query.limit) = (tier, limit)))
+        it.search(
+            &["a"],
+            &query("Rosa parcel Lisbon", |query| (query.tier, query.limit) = (tier, limit)),
+        )
     };
     let before = ask(None, 10);
     compact(&it, &compaction("a"), usize::MAX);
@@ -315,11 +392,25 @@ fn search_gives_originals_first_and_a_tier_where_it_is_asked_for() {
     assert_eq!(before.len(), 10);
     let all = ask(None, 100);
     let originals = all.iter().take_while(|(id, _)| said.contains(id)).count();
-    assert_eq!((originals, all.len()), (60, 64), "three sessions' summaries and the one over all come last");
+    assert_eq!(
+        (originals, all.len()),
+        (60, 64),
+        "three sessions' summaries and the one over all come last"
+    );
     assert_eq!(ask(Some(0), 100).len(), 60);
-    assert_eq!((ask(Some(1), 100).len(), ask(Some(2), 100).len(), ask(Some(3), 100).len()), (3, 1, 0));
+    assert_eq!(
+        (
+            ask(Some(1), 100).len(),
+            ask(Some(2), 100).len(),
+            ask(Some(3), 100).len()
+        ),
+        (3, 1, 0)
+    );
     // Another scope has none, and nothing of this one.
-    assert_eq!(it.search(&["b"], &query("Lisbon", |query| query.tier = Some(1))).len(), 0);
+    assert_eq!(
+        it.search(&["b"], &query("Lisbon", |query| query.tier = Some(1))).len(),
+        0
+    );
 }
 
 #[test]
@@ -329,14 +420,26 @@ fn context_shows_the_summary_where_it_covers_several_answers() {
     let ask = |text: &str, limit: usize| {
         it.catch_up();
         let query: Query = query(text, |query| query.limit = limit);
-        let context = it.projections.compose(&it.pinned(&["a"]), &query, Budget::Characters(100_000)).unwrap();
-        let events = context.events.iter().map(|id| it.ledger.reader().find(*id).unwrap().unwrap());
+        let context = it
+            .projections
+            .compose(&it.pinned(&["a"]), &query, Budget::Characters(100_000))
+            .unwrap();
+        let events = context
+            .events
+            .iter()
+            .map(|id| it.ledger.reader().find(*id).unwrap().unwrap());
         let events = events.map(|seq| it.ledger.reader().event(seq).unwrap().unwrap());
-        events.filter(|event| event.envelope.kind.as_str() == "memory.summary").count()
+        events
+            .filter(|event| event.envelope.kind.as_str() == "memory.summary")
+            .count()
     };
     assert_eq!(ask("parcel 3 round", 30), 0);
     compact(&it, &compaction("a"), usize::MAX);
-    assert_eq!(ask("parcel 3 round", 30), 3, "of thirty answers each conversation has three or more");
+    assert_eq!(
+        ask("parcel 3 round", 30),
+        3,
+        "of thirty answers each conversation has three or more"
+    );
     assert_eq!(ask("parcel 3 round", 2), 0, "two answers need no summary");
 }
 
@@ -349,7 +452,10 @@ fn an_agents_summary_is_told_with_all_that_it_names() {
     draft.evidence = said.to_vec();
     it.append(draft);
     let summary = summary(&it, "a").unwrap();
-    assert_eq!((summary.lines.len(), summary.tier, &summary.lines[1].events[..]), (2, 1, &said[..]));
+    assert_eq!(
+        (summary.lines.len(), summary.tier, &summary.lines[1].events[..]),
+        (2, 1, &said[..])
+    );
     let seen = it.find(&View::Everything { head: it.head() }, &words("drinks"));
     assert_eq!(seen.len(), 1);
 }
