@@ -69,6 +69,14 @@ pub(crate) fn quarantined(tx: &Transaction<'_>, seq: u64) -> Result<()> {
     Ok(())
 }
 
+/// How many entries below `head` took something of a scope back.
+pub(crate) fn undone(tx: &Transaction<'_>, scope: &Scope, head: u64) -> Result<u64> {
+    let mut select = tx.prepare_cached(
+        "SELECT count(*) FROM undone WHERE scope IN (?1, (SELECT id FROM scope WHERE name = ?2)) AND seq < ?3",
+    )?;
+    position(select.query_row(params![ALL_SCOPES, scope.as_str(), number(head)], |row| row.get(0))?)
+}
+
 /// The tier that a summary's payload says.
 pub(crate) fn tier_of(payload: &Value) -> u32 {
     let tier = payload["tier"].as_u64().unwrap_or(1);

@@ -29,9 +29,9 @@ pub use self::{
 use crate::{
     error::{Cause, Result},
     noise::Rules,
-    schema,
     statements::{RETRACT, SUMMARY, rule_digest},
     text::Analyzer,
+    tiers,
 };
 
 /// Name of the rule that makes the summaries, as their payload says.
@@ -154,13 +154,13 @@ impl Maker<'_> {
         json!({ "name": RULE, "version": VERSION, "noise": self.rules.digest.to_string() })
     }
 
-    /// What is appended twice under one key is there once. A summary that was erased by itself has used its key up, so the
-    /// count of erasures is a part of it.
+    /// What is appended twice under one key is there once. A summary that was itself erased or retracted has used its key up,
+    /// so how often something was taken back is a part of it.
     fn key(&self, tier: u32, draft: &Draft) -> Result<String> {
-        let erasures = schema::meta(self.tx)?.map_or(0, |meta| meta.erasures);
+        let undone = tiers::undone(self.tx, &draft.scope, self.head)?;
         let ids = |ids: &[EventId]| ids.iter().map(EventId::to_string).collect::<Vec<_>>().join(" ");
         let parts = format!(
-            "{}\n{tier}\n{}\n{}\n{erasures}",
+            "{}\n{tier}\n{}\n{}\n{undone}",
             self.rule(),
             ids(&draft.evidence),
             ids(&draft.supersedes)

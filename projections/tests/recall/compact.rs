@@ -55,6 +55,7 @@ fn summary(it: &Fixture, name: &str) -> Option<Summary> {
 
 /// All that stands of the summaries: tier, text and how many entries each covers.
 fn standing(it: &Fixture, name: &str) -> Vec<(u64, String, usize)> {
+    it.catch_up();
     let view = it.pinned(&[name]);
     let mut found = Vec::new();
     for tier in 1..4 {
