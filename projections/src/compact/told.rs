@@ -92,7 +92,8 @@ pub(crate) fn summary(
         let as_of = covers.as_ref().map_or(row.seq, |covers| covers.last.saturating_add(1));
         let mut select = tx.prepare_cached(
             "SELECT count(*) FROM doc WHERE scope = (SELECT id FROM scope WHERE name = ?1) AND seq >= ?2 AND seq < ?3
-             AND NOT EXISTS (SELECT 1 FROM summary WHERE summary.seq = doc.seq)",
+             AND NOT EXISTS (SELECT 1 FROM summary WHERE summary.seq = doc.seq)
+             AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.seq = doc.seq AND retracts)",
         )?;
         let since: i64 = select.query_row(
             params![scope.as_str(), number(as_of), number(head.min(folded))],

@@ -362,6 +362,32 @@ fn a_long_group_is_cut_and_one_that_goes_changes_little() {
 }
 
 #[test]
+fn a_summary_is_bounded_whatever_it_covers() {
+    let it = Fixture::new();
+    let long = |nth: usize| say("a", &format!("{nth} {}", "very long ".repeat(300)));
+    it.append_all((0..300).map(long).collect());
+    let said = |nth: u64| {
+        turn(
+            "one",
+            nth,
+            &format!("Rosa sent parcel {nth} to Lisbon {}", "by train ".repeat(nth as usize)),
+        )
+    };
+    it.append_all((0..250).map(said).collect());
+    compact(&it, &compaction("a"), usize::MAX);
+    let all = standing(&it, "a");
+    assert!(all.len() > 3);
+    for (tier, text, _) in all {
+        assert!(
+            !text.is_empty() && text.len() <= if tier == 1 { 4 << 10 } else { 16 << 10 },
+            "{}",
+            text.len()
+        );
+        assert!(text.lines().all(|line| line.len() <= 512));
+    }
+}
+
+#[test]
 fn only_the_compactors_own_summaries_count_as_there() {
     let it = Fixture::new();
     let said = it.say("a", "likes tea");
