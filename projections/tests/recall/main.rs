@@ -18,4 +18,5 @@ mod model;
 mod search;
 mod speed;
 mod talk;
+mod tiers;
 mod trail;
