@@ -16,6 +16,7 @@ const COMMANDS: [&str; 40] = [
     "search",
     "facts",
     "summary",
+    "compact",
     "context",
     "why",
     "blame",

@@ -152,6 +152,8 @@ struct Finding<'a> {
     fates: &'a Fates<'a>,
     /// Reads an event that may be shown.
     event: &'a dyn Fn(u64) -> Result<Option<Event>>,
+    /// Reads any event, erased ones among them.
+    read: &'a dyn Fn(u64) -> Result<Option<Event>>,
 }
 
 impl<'a> Finding<'a> {
@@ -160,7 +162,7 @@ impl<'a> Finding<'a> {
             tx,
             sight: self.sight,
             fates: self.fates,
-            event: self.event,
+            event: self.read,
         }
     }
 }
@@ -179,13 +181,15 @@ fn find<T>(
     let sight = view.sight(tx, end)?;
     // An event that was erased since it was folded has no body any more. That the view shows it is asked once more of
     // the log itself: no fault of a projection shows a guest what it may not see.
-    let event = |seq| Ok(event(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope)));
+    let read = &event;
+    let event = |seq| Ok(read(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope)));
     let fates = Fates::load(tx, &sight)?;
     let finding = Finding {
         question: &question,
         sight: &sight,
         fates: &fates,
         event: &event,
+        read,
     };
     let mut answers = Answers::default();
     for (scope, shown) in sight.scopes() {
