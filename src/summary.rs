@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{DIM, ID, json_line},
-    scene::{Point, Scene},
+    scene::{Point, Scene, WaitFor},
     terminal::{self, Out, counted, escaped},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Args {
     /// As it was: at a position of the ledger or at a time
     #[arg(long, value_name = "SEQ|TIME")]
     as_of: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// Print one line of JSON: `event`, `tier`, `lines`, `covers`, `asOf` and `since`
     #[arg(long)]
     json: bool,
@@ -36,7 +38,7 @@ pub(crate) struct Args {
 const NAMED: usize = 3;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::open(ledger, &args.wait_for)?;
     let (head, _) = scene.at(args.as_of)?;
     let summary = scene.projections.summary(&args.scope, head)?;
     let summary = summary.ok_or_else(|| {

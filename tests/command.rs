@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 41] = [
+const COMMANDS: [&str; 43] = [
     "init",
     "import",
     "append",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 41] = [
     "compact",
     "context",
     "why",
+    "impact",
     "blame",
     "history",
     "diff",
@@ -34,6 +35,7 @@ const COMMANDS: [&str; 41] = [
     "recover",
     "seal",
     "stats",
+    "rebuild",
     "key",
     "export",
     "backup",
