@@ -18,6 +18,7 @@ use crate::{
     schema::{self, EVIDENCE, SUPERSEDES, number},
     snapshots,
     statements::RETRACT,
+    tiers,
 };
 
 /// Folds events into the tables of a transaction, which the caller commits after [`Fold::finish`].
@@ -115,11 +116,13 @@ impl<'t> Fold<'t> {
             self.insert(scope.id, envelope.nth, envelope.seq, run, document)?;
         }
         self.facts.event(scope.id, event)?;
+        tiers::keep(self.tx, scope.id, event)?;
         // What no operator signed takes nothing back.
         if let Some(quarantine) = Quarantine::of(envelope)
             && counts(envelope)?
         {
             self.facts.quarantine(envelope.seq, &quarantine)?;
+            tiers::quarantined(self.tx, envelope.seq)?;
         }
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
@@ -129,6 +132,7 @@ impl<'t> Fold<'t> {
             for range in erasure.ranges {
                 blocks::forget(self.tx, scope.id, range)?;
                 self.facts.forget(scope.id, range)?;
+                tiers::forget(self.tx, scope.id, range, envelope.seq)?;
             }
             snapshots::forget(self.tx)?;
             self.forgot = true;

@@ -26,7 +26,7 @@ pub(crate) fn fixture() -> (Fixture, Signer) {
     (fixture, kim)
 }
 
-fn erase(fixture: &Fixture, kim: &Signer, target: &Target) {
+pub(crate) fn erase(fixture: &Fixture, kim: &Signer, target: &Target) {
     let reader = fixture.ledger.reader();
     let plan = ErasurePlan::new(reader, target, None).unwrap();
     fixture
