@@ -56,7 +56,8 @@ pub(crate) fn statements(
     let sight = view.sight(tx, folded)?;
     let (hearing, fates) = (Hearing::new(tx, &sight)?, Fates::load(tx, &sight)?);
     let mut select = tx.prepare_cached(
-        "SELECT seq FROM saying JOIN scope ON scope.id = saying.scope WHERE name = ?1 AND text = ?2 ORDER BY seq",
+        "SELECT saying.seq FROM statement JOIN saying USING (seq)
+         WHERE statement.scope = (SELECT id FROM scope WHERE name = ?1) AND text = ?2 ORDER BY saying.seq",
     )?;
     let rows = select.query_map(params![scope.as_str(), text_digest(&normal(text))], |row| row.get(0))?;
     let mut statements = Vec::new();
@@ -131,6 +132,7 @@ pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine
         rows.map(|seq| position(seq?)).collect()
     };
     match quarantine {
+        Quarantine::Lift(_) => Ok(Vec::new()),
         Quarantine::Run(run) => {
             let select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 AND seq < ?2 ORDER BY seq")?;
             collect(select, &[&run.0.to_bytes(), &number(folded)])

@@ -100,7 +100,7 @@ fn what_is_erased_leaves_the_facts() {
     let rows = dump(&fixture.projections);
     let digests = |rows: &str| -> Vec<String> {
         let of = rows.lines().filter(|row| {
-            ["saying\t", "fact\t", "voice\t", "noise\t"]
+            ["saying\t", "statement\t", "fact\t", "noise\t"]
                 .iter()
                 .any(|t| row.starts_with(t))
         });
