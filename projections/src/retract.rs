@@ -63,8 +63,8 @@ impl Quarantine {
         }
     }
 
-    /// Of an entry of kind `quipu.quarantine`.
-    pub(crate) fn of(envelope: &Envelope) -> Option<Self> {
+    /// What an entry of kind `quipu.quarantine` says; `None` of any other.
+    pub fn of(envelope: &Envelope) -> Option<Self> {
         let sys = envelope.sys.as_ref().filter(|_| envelope.kind.as_str() == KIND)?;
         serde_json::from_value(sys[QUARANTINE].clone()).ok()
     }

@@ -18,3 +18,4 @@ mod search;
 mod speed;
 mod talk;
 mod trail;
+mod trust;
