@@ -191,3 +191,36 @@ fn a_run_does_not_say_who_speaks() {
     assert_eq!(told(&memory).len(), 1);
     assert!(text(&memory).contains("Caroline"));
 }
+
+/// Asked about pricing: five times within 90 days make a signal, and it goes when one is taken back.
+#[test]
+fn a_signal_holds_as_long_as_enough_events_count() {
+    let (memory, kim) = fixture();
+    let mut asked = Vec::new();
+    for n in 0..5 {
+        let mut draft = payload("a", json!({"text": format!("asked about pricing of plan {n}")}));
+        (draft.kind, draft.run) = ("message".parse().unwrap(), Some(run("FAV")));
+        assert!(facts(&memory).is_empty(), "{n} are too few");
+        asked.push(memory.append(draft).id);
+    }
+    let signal = facts(&memory);
+    assert_eq!(only(&signal), (0.8, 5));
+    assert_eq!(
+        (&signal[0].text[..], &signal[0].evidence),
+        ("pricing-sensitive", &asked)
+    );
+    let mut retraction = superseding(payload("a", json!({})), asked[2]);
+    retraction.kind = "memory.retract".parse().unwrap();
+    let retraction = memory.append(retraction).id;
+    assert!(facts(&memory).is_empty());
+    let mut again = superseding(payload("a", json!({})), retraction);
+    again.kind = "memory.retract".parse().unwrap();
+    memory.append(again);
+    assert_eq!(facts(&memory), signal);
+    let reader = memory.ledger.reader();
+    let what = Quarantine::Run(run("FAV"));
+    let act = SignedAct::sign(reader.origin(), reader.head(), QUARANTINE, &what, &kim).unwrap();
+    memory.ledger.act_blocking(vec![act]).unwrap();
+    assert!(facts(&memory).is_empty());
+    same_when_rebuilt(&memory);
+}
