@@ -17,7 +17,7 @@ use crate::{
 ///
 /// One entry, signed by an operator, names the run, or the actor and an interval of positions. What they had replaced
 /// comes back, and what rests on them alone is believed no more. It is printed first; `--dry-run` ends there. `--lift` takes
-/// a quarantine back, and so does it with what lifted one.
+/// a quarantine back, or what lifted one.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,7 +61,7 @@ pub(crate) struct Args {
 const PRINTED: usize = 20;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::whole(ledger)?;
     let what = what(&args, &scene)?;
     let covered = show(&args, &scene, &what)?;
     if covered == 0 && args.lift.is_none() {
