@@ -7,14 +7,13 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
 use crate::{
-    confidence::{Voice, hear},
+    confidence::{Voice, Voices},
     error::Result,
     hearing::Hearing,
     retract::{Fates, Quarantine},
     saying::Saying,
     schema::{SUPERSEDES, number, position},
     statements::{Said, normal, text_digest},
-    tally::confidence,
     view::View,
 };
 
@@ -58,7 +57,8 @@ pub(crate) fn statements(
     let sight = view.sight(tx, folded)?;
     let (hearing, fates) = (Hearing::new(tx, &sight)?, Fates::load(tx, &sight)?);
     let mut select = tx.prepare_cached(
-        "SELECT seq FROM saying JOIN scope ON scope.id = saying.scope WHERE name = ?1 AND text = ?2 ORDER BY seq",
+        "SELECT saying.seq FROM statement JOIN saying USING (seq)
+         WHERE statement.scope = (SELECT id FROM scope WHERE name = ?1) AND text = ?2 ORDER BY saying.seq",
     )?;
     let rows = select.query_map(params![scope.as_str(), text_digest(&normal(text))], |row| row.get(0))?;
     let mut statements = Vec::new();
@@ -137,7 +137,7 @@ pub(crate) fn supported(
 ) -> Result<f64> {
     let sight = view.sight(tx, folded)?;
     let hearing = Hearing::new(tx, &sight)?;
-    let mut voices = Vec::new();
+    let mut voices = Voices::default();
     for &id in events {
         let Some(seq) = find(id)? else { continue };
         let Some(event) = event(seq)?.filter(|event| view.sees(&event.envelope)) else {
@@ -148,12 +148,12 @@ pub(crate) fn supported(
                 .hear(&saying)?
                 .voices
                 .iter()
-                .for_each(|voice| hear(&mut voices, *voice)),
-            (None, Some(Said { source, confidence, .. })) => hear(&mut voices, Voice { source, confidence }),
+                .for_each(|voice| voices.hear(*voice)),
+            (None, Some(Said { source, confidence, .. })) => voices.hear(Voice { source, confidence }),
             (None, None) => {}
         }
     }
-    Ok(confidence(&voices))
+    Ok(voices.confidence())
 }
 
 /// Entries below `folded` that a quarantine covers, the oldest first; the host's own among them, which it does not touch.
@@ -163,6 +163,7 @@ pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine
         rows.map(|seq| position(seq?)).collect()
     };
     match quarantine {
+        Quarantine::Lift(_) => Ok(Vec::new()),
         Quarantine::Run(run) => {
             let select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 AND seq < ?2 ORDER BY seq")?;
             collect(select, &[&run.0.to_bytes(), &number(folded)])

@@ -47,6 +47,7 @@ mod error;
 mod factfold;
 mod facts;
 mod fold;
+mod gist;
 mod hearing;
 mod irregular;
 pub mod limits;
@@ -63,6 +64,7 @@ mod signals;
 mod snapshots;
 mod stated;
 mod statements;
+mod stating;
 mod store;
 mod tally;
 mod text;
@@ -388,9 +390,13 @@ impl Projections {
         let mut reached = self.reached_so_far()?;
         if reached.is_none_or(|seq| seq < to) {
             while reached.is_none_or(|seq| seq < to) {
-                let seq = self.store.write(|tx| self.fold_batch(tx, to))?;
+                let (seq, forgot) = self.store.write(|tx| self.fold_batch(tx, to))?;
                 progress(seq, to);
                 reached = Some(seq);
+                // What was missing when it was to be folded may be what is erased, and be here by now.
+                if forgot && self.take_back()? {
+                    reached = None;
+                }
             }
             self.store.cut_wal(limits::WAL_BYTES)?;
         }
@@ -408,8 +414,8 @@ impl Projections {
         }
     }
 
-    /// Folds the next entries below `to`, and returns the `seq` reached.
-    fn fold_batch(&self, tx: &Transaction<'_>, to: u64) -> Result<u64> {
+    /// Folds the next entries below `to`, and returns the `seq` reached, and whether an erasure was among them.
+    fn fold_batch(&self, tx: &Transaction<'_>, to: u64) -> Result<(u64, bool)> {
         let as_of = match self.reached(tx)? {
             Some(as_of) => as_of,
             None => {
@@ -421,12 +427,13 @@ impl Projections {
             }
         };
         if as_of >= to {
-            return Ok(as_of);
+            return Ok((as_of, false));
         }
-        let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of)?;
+        let rules = self.rules()?;
+        let mut fold = Fold::new(tx, &self.ledger, rules.clone(), as_of)?;
         let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
         let mut authority = self.ledger.authority();
-        ahead::for_each(&self.ledger, as_of..to, |prepared| {
+        ahead::for_each(&self.ledger, as_of..to, &rules, |prepared| {
             let counts = |act: &Envelope| match authority.refusal(act) {
                 // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
                 Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
@@ -438,23 +445,25 @@ impl Projections {
             }
             Ok(fold.words() < limits::BATCH_WORDS)
         })?;
-        if fold.forgot() {
+        let forgot = fold.forgot();
+        if forgot {
             self.uncut.store(true, Ordering::Release);
         }
-        fold.finish()
+        Ok((fold.finish()?, forgot))
     }
 
     /// Throws everything away if entries that could not be read when they were folded can be read now: the log was
-    /// mended, or an archive is back.
-    fn take_back(&self) -> Result<()> {
+    /// mended, or an archive is back. Returns whether it did.
+    fn take_back(&self) -> Result<bool> {
         let missing = match self.store.read(schema::missing) {
             Err(cause) if cause.is_damage() => Vec::new(),
             missing => missing?,
         };
-        if missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_)))) {
+        let is_back = missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_))));
+        if is_back {
             self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
         }
-        Ok(())
+        Ok(is_back)
     }
 
     /// The `seq` up to which the tables hold what this reader's ledger says; 0 if they are of another.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     compact::extract,
     facts::text,
+    gist::Gist,
     limits,
     noise::Rules,
     statements::{Said, normal},
@@ -178,7 +179,7 @@ fn signals(events: &[Event], rules: &Rules) -> (Vec<Line>, HashSet<usize>) {
     let mut matching = BTreeMap::<usize, Vec<(u64, usize)>>::new();
     for (nth, event) in events.iter().enumerate() {
         let time_ms = quipu_log::import::event_time(event).as_ms();
-        for rule in rules.matching(event) {
+        for rule in Gist::of(event, rules).rules {
             matching.entry(rule).or_default().push((time_ms, nth));
         }
     }

@@ -22,3 +22,4 @@ mod speed;
 mod talk;
 mod tiers;
 mod trail;
+mod trust;
