@@ -128,7 +128,7 @@ impl<'a> Asking<'a> {
         query.tags.clear();
         let mut hits = Hits::default();
         let mut scope = self.tx.prepare_cached("SELECT scope FROM saying WHERE seq = ?1")?;
-        for hit in search::search(self.tx, folded, view, &query, event)?.hits {
+        for hit in search::search_facts(self.tx, folded, view, &query, event)? {
             let seq = hit.event.envelope.seq;
             hits.events.insert(seq, hit.score);
             if let Some(states) = Saying::load(self.tx, seq)?.and_then(|saying| saying.states) {
