@@ -160,11 +160,8 @@ impl Session<'_> {
                 .zip(of_session)
                 .filter(|(_, document)| document.is_document())
         };
-        let Counts {
-            mean_length,
-            mean_session,
-            ..
-        } = self.counts;
+        let per_document = 1.0 / self.counts.mean_length;
+        let per_session = 1.0 / self.counts.mean_session;
         let length: f64 = there().map(|(_, document)| f64::from(document.length())).sum();
         self.shares.clear();
         self.shares.resize(nths.len(), 0.0);
@@ -174,14 +171,14 @@ impl Session<'_> {
             while let Some(place) = cursor.place.filter(|place| (place.nth as usize) < nths.end) {
                 let at = (place.nth as usize).wrapping_sub(nths.start);
                 if let (Some(document), Some(share)) = (of_session.get(at), self.shares.get_mut(at)) {
-                    let long = f64::from(document.length()) / mean_length;
-                    *share += *weight * saturated(f64::from(place.times), long);
-                    times += f64::from(place.times);
+                    let of_place = f64::from(place.times);
+                    *share += *weight * saturated(of_place, f64::from(document.length()) * per_document);
+                    times += of_place;
                 }
                 cursor.advance();
             }
             if times > 0.0 {
-                whole += *weight * saturated(times, length / mean_session);
+                whole += *weight * saturated(times, length * per_session);
             }
         }
         self.turns.clear();
@@ -341,7 +338,7 @@ mod tests {
             // What is passed over is what would not have counted.
             let bound = ours.get(block as usize).copied().unwrap_or(0.3);
             let (least, mut pruned) = (Cell::new(bound), ours.clone());
-            pruned.iter_mut().for_each(|score| *score = if *score < bound { *score } else { -1.0 });
+            pruned.iter_mut().filter(|score| **score > 0.0 && **score >= bound).for_each(|score| *score = -1.0);
             scores(&shapes, &terms, (|_| 0.0, 0.0), &least, |nth, score| pruned[nth] = score).unwrap();
             prop_assert_eq!(&ours, &pruned);
             for (ours, naive) in ours.iter().zip(naive(&documents, &query)) {

@@ -210,8 +210,8 @@ fn what_is_about_to_be_erased_is_not_kept_by_components() {
         fixture.projections.keep_snapshot(&name, &snapshot, erasures).unwrap()
     };
     assert!(fixture.projections.is_all_erased().unwrap() && keep());
-    // The key file cannot be written anew.
-    let in_the_way = fixture.folder.path().join("ledger/keys.new/file");
+    // Keys go when a checkpoint covers the erasure, and that cannot be written.
+    let in_the_way = fixture.folder.path().join("ledger/checkpoint.new/file");
     std::fs::create_dir_all(&in_the_way).unwrap();
     let reader = fixture.ledger.reader();
     let act = ErasurePlan::new(reader, &Target::Events(vec![id]), None)
