@@ -4,10 +4,11 @@ use std::{collections::HashSet, io::Write};
 
 use quipu_format::EventId;
 use quipu_log::LedgerReader;
-use quipu_projections::{Because, Descendant, Projections};
+use quipu_projections::Projections;
 
 use crate::{
     failure::Failure,
+    impact,
     render::{DIM, ID, json_line},
     terminal,
 };
@@ -35,9 +36,7 @@ impl Cascade {
     ) -> Result<Vec<EventId>, Failure> {
         let projections = Projections::open(reader)?;
         projections.catch_up(reader.head())?;
-        let mut progress = terminal::Progress::new("looking at what runs have read");
-        let descendants = projections.descent(&events, &mut |done, of| progress.show(done, of))?;
-        drop(progress);
+        let descendants = impact::descent(&projections, &events, reader.head())?;
         let open: Vec<_> = descendants.iter().filter(|entry| !entry.erased).collect();
         if open.is_empty() {
             return Ok(events);
@@ -52,7 +51,7 @@ impl Cascade {
                     descendant.id,
                     descendant.scope,
                     descendant.kind,
-                    why(descendant)
+                    impact::because(descendant)
                 )?,
             }
         }
@@ -71,17 +70,5 @@ impl Cascade {
             }
         }
         Ok(events)
-    }
-}
-
-fn why(descendant: &Descendant) -> String {
-    let of = descendant.of;
-    let run = descendant.run.map(|run| run.to_string()).unwrap_or_default();
-    match descendant.because {
-        Because::Evidence => format!("rests on {of}"),
-        Because::Supersedes => format!("replaces {of}"),
-        Because::Shown => format!("by run {run}, which was shown {of}"),
-        Because::Read => format!("by run {run}, which read {of}"),
-        _ => format!("by run {run}, which may have read {of}: what it read is not recorded"),
     }
 }

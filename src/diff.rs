@@ -8,7 +8,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::json_line,
-    scene::{Point, Scene},
+    scene::{Point, Scene, WaitFor},
     terminal,
 };
 
@@ -30,13 +30,15 @@ pub(crate) struct Args {
     /// To this one; the present if it is not said
     #[arg(long, value_name = "SEQ|TIME")]
     to: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// Print each change as one line of JSON: `before` and `after`
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::open(ledger, &args.wait_for)?;
     let (from, _) = scene.at(Some(args.from))?;
     let (to, now) = scene.at(args.to)?;
     if from > to {

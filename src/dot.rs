@@ -1,8 +1,8 @@
-//! Trails as a graph in the language of Graphviz.
+//! Events and how they lean on each other, as a graph in the language of Graphviz.
 
 use std::{collections::HashSet, io::Write};
 
-use quipu_projections::{Relation, Trail};
+use quipu_format::{Event, EventId};
 
 use crate::{
     render::{said, seconds},
@@ -12,11 +12,25 @@ use crate::{
 /// Characters of an event's text.
 const TEXT_CHARS: usize = 60;
 
-/// Writes the events of all trails, each once, and an arrow from each event to what it leans on.
-pub(crate) fn graph(out: &mut Out, trails: &[Trail]) -> std::io::Result<()> {
-    writeln!(out, "digraph why {{\n  rankdir=LR;\n  node [shape=box];")?;
+/// From an event to what it leans on.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Arrow {
+    pub(crate) later: EventId,
+    pub(crate) earlier: EventId,
+    /// How; `None`: it names it as evidence.
+    pub(crate) label: Option<String>,
+}
+
+/// Writes events, each once, and the arrows between them.
+pub(crate) fn graph<'a>(
+    out: &mut Out,
+    name: &str,
+    events: impl Iterator<Item = &'a Event>,
+    arrows: impl Iterator<Item = Arrow>,
+) -> std::io::Result<()> {
+    writeln!(out, "digraph {name} {{\n  rankdir=LR;\n  node [shape=box];")?;
     let mut drawn = HashSet::new();
-    for event in trails.iter().flat_map(|trail| &trail.events) {
+    for event in events {
         let envelope = &event.envelope;
         if drawn.insert(envelope.id) {
             let text = said(event);
@@ -30,17 +44,13 @@ pub(crate) fn graph(out: &mut Out, trails: &[Trail]) -> std::io::Result<()> {
             writeln!(out, "  \"{}\" [label=\"{}\"];", envelope.id, label.join("\\n"))?;
         }
     }
+    let arrows: Vec<_> = arrows.collect();
     let mut drawn = HashSet::new();
-    for link in trails.iter().flat_map(|trail| &trail.links) {
-        let replaces = link.relation == Relation::Supersedes;
-        if drawn.insert((link.later, link.earlier, replaces)) {
-            let how = if replaces {
-                " [style=dashed, label=\"replaces\"]"
-            } else {
-                ""
-            };
-            writeln!(out, "  \"{}\" -> \"{}\"{how};", link.later, link.earlier)?;
-        }
+    for arrow in arrows.iter().filter(|arrow| drawn.insert(*arrow)) {
+        let how = arrow.label.as_ref().map_or(String::new(), |label| {
+            format!(" [style=dashed, label=\"{}\"]", quoted(label))
+        });
+        writeln!(out, "  \"{}\" -> \"{}\"{how};", arrow.later, arrow.earlier)?;
     }
     writeln!(out, "}}")
 }

@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{ACTOR, DIM, ID, json_line, text_chars},
-    scene::{Point, Scene},
+    scene::{Point, Scene, WaitFor},
     terminal::{self, Out, counted, escaped, shortened},
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Args {
     /// As it was: at a position of the ledger, whose entries below it count, or at a time
     #[arg(long, value_name = "SEQ|TIME")]
     as_of: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -48,7 +50,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::open(ledger, &args.wait_for)?;
     let (head, now) = scene.at(args.as_of)?;
     let mut query = Query::default();
     query.text = args.text.unwrap_or_default();

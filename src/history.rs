@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{event_line, json_line},
-    scene::Scene,
+    scene::{Point, Scene, WaitFor},
     terminal,
 };
 
@@ -20,14 +20,19 @@ Examples:
 pub(crate) struct Args {
     /// The id of any of them
     event: EventId,
+    /// As it was: at a position of the ledger or at a time
+    #[arg(long, value_name = "SEQ|TIME")]
+    as_of: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// Print each as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
-    let view = scene.view(&[], scene.reader.head());
+    let scene = Scene::open(ledger, &args.wait_for)?;
+    let view = scene.view(&[], scene.at(args.as_of)?.0);
     let events = scene.projections.history(&view, args.event)?;
     let events = events.ok_or_else(|| Failure::no(format!("there is no event named {} in this ledger", args.event)))?;
     let mut out = terminal::out();

@@ -20,6 +20,7 @@ mod failure;
 mod forget;
 mod history;
 mod hold;
+mod impact;
 mod import;
 mod init;
 mod key;
@@ -32,6 +33,7 @@ mod project;
 mod prove;
 mod quarantine;
 mod question;
+mod rebuild;
 mod recover;
 mod redact;
 mod render;
@@ -48,6 +50,7 @@ mod shown;
 mod stats;
 mod summary;
 mod terminal;
+mod tree;
 mod verify;
 mod why;
 mod witness;
@@ -100,6 +103,7 @@ enum Command {
     Summary(summary::Args),
     Context(context::Args),
     Why(why::Args),
+    Impact(impact::Args),
     Blame(blame::Args),
     History(history::Args),
     Diff(diff::Args),
@@ -115,6 +119,7 @@ enum Command {
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
+    Rebuild(rebuild::Args),
     Key(key::Args),
     Export(export::Args),
     Backup(backup::Args),
@@ -149,6 +154,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Summary(args) => summary::execute(args, ledger),
         Command::Context(args) => context::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
+        Command::Impact(args) => impact::execute(args, ledger),
         Command::Blame(args) => blame::execute(args, ledger),
         Command::History(args) => history::execute(args, ledger),
         Command::Diff(args) => diff::execute(args, ledger),
@@ -164,6 +170,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),
+        Command::Rebuild(args) => rebuild::execute(args, ledger),
         Command::Key(args) => key::execute(args, ledger),
         Command::Export(args) => export::execute(args, ledger),
         Command::Backup(args) => backup::execute(args, ledger),

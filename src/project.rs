@@ -11,6 +11,7 @@ use crate::{
     failure::{Failure, Outcome, good, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, json_line},
+    scene::WaitFor,
     terminal::{self, escaped, escaped_lines},
 };
 
@@ -66,7 +67,9 @@ struct Query {
     /// What it is asked: what that may be is its own matter
     #[arg(default_value = "", hide_default_value = true)]
     input: String,
-    /// Print the answer as one line of JSON: `output` or `error`, and `asOf`
+    #[command(flatten)]
+    wait_for: WaitFor,
+    /// Print the answer as one line of JSON: `output` or `error`, `asOf`, and `unread`
     #[arg(long)]
     json: bool,
 }
@@ -97,6 +100,8 @@ struct AnswerLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     as_of: u64,
+    /// Entries that it was not fed, for they could not be read.
+    unread: u64,
 }
 
 #[derive(Serialize)]
@@ -148,18 +153,31 @@ fn query(args: &Query, dir: &LedgerDir) -> Outcome {
     let reader = dir.read()?;
     let added = find(&reader, &args.name)?;
     let projections = Projections::open(&reader)?;
+    args.wait_for.wait(&projections)?;
     let projector = Projector::new(Limits::default())?;
     let mut progress = terminal::Progress::new("deriving");
     let mut show = |reached, head| progress.show(reached, head);
     let answer = projector.ask(&reader, &projections, &added, &args.input, &mut show)?;
     drop(progress);
+    if answer.unread > 0 {
+        let entries = terminal::counted(usize::try_from(answer.unread).unwrap_or(usize::MAX), "entry");
+        terminal::warn(&format!(
+            "it was not fed {entries} that cannot be read: `quipu verify` names what is damaged or not here"
+        ));
+    }
 
     let mut out = terminal::out();
     let printed = if args.json {
         let output = answer.output.as_deref().ok();
         let error = answer.output.as_ref().err().map(String::as_str);
-        let as_of = answer.as_of;
-        json_line(&mut out, &AnswerLine { output, error, as_of })
+        let (as_of, unread) = (answer.as_of, answer.unread);
+        let line = AnswerLine {
+            output,
+            error,
+            as_of,
+            unread,
+        };
+        json_line(&mut out, &line)
     } else {
         match &answer.output {
             Ok(output) => writeln!(out, "{}", escaped_lines(output.trim_end_matches('\n'))),

@@ -56,7 +56,7 @@ pub(crate) struct Args {
 const PRINTED: usize = 20;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::whole(ledger)?;
     let what = what(&args, &scene)?;
     let covered = show(&args, &scene, &what)?;
     if covered == 0 {

@@ -5,8 +5,7 @@ use crate::{
     failure::Failure,
     ledger::LedgerDir,
     log::time,
-    scene::{Point, Scene},
-    terminal,
+    scene::{Point, Scene, WaitFor},
 };
 
 /// What may be an answer.
@@ -36,6 +35,8 @@ pub(crate) struct Filter {
     /// As if the ledger ended before this position, or with the last entry before this time
     #[arg(long, value_name = "SEQ|TIME")]
     as_of: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
 }
 
 /// A question, and what answers it.
@@ -48,8 +49,9 @@ pub(crate) struct Question {
 impl Filter {
     /// Puts a question to a ledger; what is derived has caught up with it.
     pub(crate) fn question(self, ledger: &LedgerDir, text: String, limit: usize) -> Result<Question, Failure> {
-        let scene = Scene::open(ledger)?;
-        let view = scene.view(&self.scopes, scene.reader.head());
+        let scene = Scene::open(ledger, &self.wait_for)?;
+        let (head, now) = scene.at(self.as_of)?;
+        let view = scene.view(&self.scopes, head);
         let mut query = Query::default();
         query.text = text;
         query.limit = limit;
@@ -58,16 +60,8 @@ impl Filter {
         query.actors = self.actors.iter().map(Actor::to_string).collect();
         (query.since, query.until) = (self.since, self.until);
         query.min_confidence = self.min_confidence;
-        query.now = terminal::now();
-        query.as_of = match self.as_of {
-            None => None,
-            Some(Point::Seq(seq)) => Some(seq),
-            Some(Point::Time(time)) => {
-                // What had not expired then is an answer.
-                query.now = time;
-                Some(scene.reader.seq_at(time)?)
-            }
-        };
+        // What had not expired then is an answer.
+        query.now = now;
         Ok(Question {
             projections: scene.projections,
             view,

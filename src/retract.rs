@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Why; it can be erased as any payload
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Also all that rests on them or replaces them
+    /// Also all that rests on them or replaces them. What was written by runs that knew them, `quipu impact` prints
     #[arg(long)]
     impact: bool,
     /// Who retracts
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::whole(ledger)?;
     let events = events(&scene, &args)?;
     let mut out = terminal::out();
     for event in &events {

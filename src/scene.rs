@@ -1,6 +1,6 @@
 //! From where a command on beliefs looks: a ledger, what is derived from it, and a position in its history.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use quipu_format::{Scope, Timestamp};
 use quipu_log::LedgerReader;
@@ -21,25 +21,59 @@ pub(crate) struct Scene {
     pub(crate) projections: Projections,
 }
 
-/// Entries that are folded between two looks at the progress.
-const STEP: u64 = 20_000;
+/// Whether a command waits for an entry before it answers.
+#[derive(clap::Args, Default)]
+pub(crate) struct WaitFor {
+    /// Answer once the entry at this position is in the answer: the `seq` of a receipt
+    #[arg(long, value_name = "SEQ")]
+    wait_for: Option<u64>,
+    /// Seconds to wait for it [default: 10]
+    #[arg(long = "wait", value_name = "SECONDS", requires = "wait_for")]
+    seconds: Option<u32>,
+}
+
+impl WaitFor {
+    /// Waits; an error where the time has passed.
+    pub(crate) fn wait(&self, projections: &Projections) -> Result<(), Failure> {
+        if let Some(seq) = self.wait_for {
+            projections.wait_for(seq, Duration::from_secs(self.seconds.unwrap_or(10).into()))?;
+        }
+        Ok(())
+    }
+}
 
 impl Scene {
-    pub(crate) fn open(ledger: &LedgerDir) -> Result<Self, Failure> {
-        Self::of(ledger.read()?)
+    /// With all that is derived of the log so far. Where somebody else is deriving a long stretch of it, the user is told
+    /// how far that has come, and the answer is as of there.
+    pub(crate) fn open(ledger: &LedgerDir, wait_for: &WaitFor) -> Result<Self, Failure> {
+        let (scene, reached, head) = Self::look(ledger, wait_for)?;
+        if reached < head {
+            terminal::warn(&format!("true as of seq {reached} of {head}, still building"));
+        }
+        Ok(scene)
     }
 
-    pub(crate) fn of(reader: LedgerReader) -> Result<Self, Failure> {
-        let projections = Projections::open(&reader)?;
-        let mut progress = terminal::Progress::new("deriving");
-        let head = reader.head();
-        loop {
-            let reached = projections.catch_up(projections.as_of()?.saturating_add(STEP).min(head))?;
-            progress.show(reached, head);
-            if reached >= head {
-                return Ok(Self { reader, projections });
-            }
+    /// The same for what acts on what it sees: that must be all.
+    pub(crate) fn whole(ledger: &LedgerDir) -> Result<Self, Failure> {
+        match Self::look(ledger, &WaitFor::default())? {
+            (scene, reached, head) if reached >= head => Ok(scene),
+            (_, reached, head) => Err(Failure::cannot(format!(
+                "what is derived is still being built, to seq {reached} of {head}: repeat it when `quipu stats` says that \
+                 nothing is behind"
+            ))),
         }
+    }
+
+    /// Also gives the position reached and the head.
+    fn look(ledger: &LedgerDir, wait_for: &WaitFor) -> Result<(Self, u64, u64), Failure> {
+        let reader = ledger.read()?;
+        let projections = Projections::open(&reader)?;
+        wait_for.wait(&projections)?;
+        let mut progress = terminal::Progress::new("deriving");
+        let reached = projections.build(&mut |reached, head| progress.show(reached, head))?;
+        drop(progress);
+        let head = reader.head();
+        Ok((Self { reader, projections }, reached, head))
     }
 
     /// What is seen of these scopes below a position, or of all where none is named.

@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{DIM, event_line, json_line},
-    scene::Scene,
+    scene::{Scene, WaitFor},
     terminal,
 };
 
@@ -20,13 +20,15 @@ Examples:
 pub(crate) struct Args {
     /// The run
     run: RunId,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// Print each answer as one line of JSON: `call`, `answer`, `asOf`, `events`
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::open(ledger, &args.wait_for)?;
     let shown = scene.projections.shown(args.run)?;
     if shown.is_empty() {
         return Err(Failure::no(format!("recall showed nothing to run {}", args.run)));

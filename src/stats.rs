@@ -1,5 +1,9 @@
 use std::io::Write;
 
+use quipu_log::Stats;
+use quipu_projections::{Lag, Projections};
+use serde::Serialize;
+
 use crate::{
     failure::{Outcome, good},
     ledger::LedgerDir,
@@ -12,19 +16,30 @@ use crate::{
 #[command(after_help = "\
 Examples:
   quipu stats
-  quipu stats --json | jq .entries")]
+  quipu stats --json | jq .entries
+  quipu stats --json | jq .projections.lag")]
 pub(crate) struct Args {
     /// Print them as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Serialize)]
+struct StatsLine<'a> {
+    #[serde(flatten)]
+    stats: Stats,
+    /// Null: it cannot be told.
+    projections: Option<&'a Lag>,
+}
+
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
     let stats = reader.stats()?;
+    let lag = Projections::lag(&reader);
     let mut out = terminal::out();
     if args.json {
-        json_line(&mut out, &stats)?;
+        let projections = lag.as_ref().ok();
+        json_line(&mut out, &StatsLine { stats, projections })?;
     } else {
         let rows = [
             ("origin", stats.origin),
@@ -46,6 +61,13 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
                 ),
             ),
             ("sidecars", format!("{} bytes", stats.sidecar_bytes)),
+            (
+                "projections",
+                match &lag {
+                    Ok(lag) => told(lag),
+                    Err(error) => error.to_string(),
+                },
+            ),
             ("scopes", stats.scopes.to_string()),
         ];
         let keys = reader.verifier_keys();
@@ -62,4 +84,20 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     }
     out.flush()?;
     good()
+}
+
+fn told(lag: &Lag) -> String {
+    let Lag { next, as_of, .. } = lag;
+    let building = if lag.building { ", being built" } else { "" };
+    let behind = match lag.lag {
+        0 => "nothing behind".to_owned(),
+        lag => format!(
+            "{} behind",
+            terminal::counted(usize::try_from(lag).unwrap_or(usize::MAX), "entry")
+        ),
+    };
+    format!(
+        "at seq {as_of}, the log at {next}: {behind}{building}; {} bytes",
+        lag.bytes
+    )
 }

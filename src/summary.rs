@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::json_line,
-    scene::{Point, Scene},
+    scene::{Point, Scene, WaitFor},
     terminal::{self, escaped_lines},
 };
 
@@ -23,13 +23,15 @@ pub(crate) struct Args {
     /// As it was: at a position of the ledger or at a time
     #[arg(long, value_name = "SEQ|TIME")]
     as_of: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// Print the event as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
+    let scene = Scene::open(ledger, &args.wait_for)?;
     let (head, _) = scene.at(args.as_of)?;
     let summary = scene.projections.summary(&args.scope, head)?;
     let summary = summary.ok_or_else(|| Failure::no(format!("{} has no summary", args.scope)))?;

@@ -57,9 +57,13 @@ pub(crate) fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
     }
 }
 
-/// `1 event`, `2 events`.
+/// `1 event`, `2 events`, `2 entries`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {noun}s"),
+    }
 }
 
 /// A progress bar on a terminal's standard error, for what takes longer than a second; elsewhere it draws nothing.
@@ -71,8 +75,20 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(what: &'static str) -> Self {
+        Self::like(what, "{msg} [{bar:30}] {percent} %, {eta} left")
+    }
+
+    /// One that also says how many entries are done, and how fast.
+    pub(crate) fn of_entries(what: &'static str) -> Self {
+        Self::like(
+            what,
+            "{msg} [{bar:30}] {human_pos} of {human_len} entries, {per_sec}, {eta} left",
+        )
+    }
+
+    fn like(what: &'static str, template: &str) -> Self {
         let bar = ProgressBar::hidden().with_message(what);
-        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {percent} %, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
         Self {

@@ -3,17 +3,19 @@ use std::{
     io::Write,
 };
 
-use quipu_format::{Event, EventId, Scope};
+use quipu_format::{Event, EventId, Scope, Timestamp};
 use quipu_projections::{Link, Relation, Standing, Trail};
 use serde::Serialize;
 
 use crate::{
-    blame, dot,
+    blame,
+    dot::{self, Arrow},
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
-    render::{ACTOR, DIM, ID, json_line, said, seconds, text_chars},
-    scene::{Point, Scene},
-    terminal::{self, Out, shortened},
+    render::{DIM, ID, json_line},
+    scene::{Point, Scene, WaitFor},
+    terminal::{self, Out},
+    tree,
 };
 
 /// Print what an event or a belief rests on, back to its roots
@@ -36,6 +38,8 @@ pub(crate) struct Args {
     /// As it was: at a position of the ledger or at a time
     #[arg(long, value_name = "SEQ|TIME")]
     as_of: Option<Point>,
+    #[command(flatten)]
+    wait_for: WaitFor,
     /// Print events and links as one line of JSON for each event that was asked for
     #[arg(long, conflicts_with = "dot")]
     json: bool,
@@ -45,24 +49,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger)?;
-    let (head, _) = scene.at(args.as_of)?;
+    let scene = Scene::open(ledger, &args.wait_for)?;
+    let (head, now) = scene.at(args.as_of)?;
     let view = scene.view(&[], head);
     let mut trails = Vec::new();
-    for id in asked(&args, &scene)? {
-        match scene.projections.why(&view, id)? {
-            Some(trail) => trails.push(trail),
-            // What was stated later is no root of what was believed then.
-            None if args.scope.is_some() => {}
-            None => return Err(Failure::no(format!("there is no event named {id} in this ledger"))),
-        }
-    }
-    if trails.is_empty() {
-        return Err(Failure::no("nobody had stated that then"));
+    for id in asked(&args, &scene, head, now)? {
+        let trail = scene.projections.why(&view, id)?;
+        trails.push(trail.ok_or_else(|| Failure::no(format!("there is no event named {id} in this ledger")))?);
     }
     let mut out = terminal::out();
     if args.dot {
-        dot::graph(&mut out, &trails)?;
+        let events = trails.iter().flat_map(|trail| &trail.events);
+        let links = trails.iter().flat_map(|trail| &trail.links);
+        dot::graph(&mut out, "why", events, links.map(arrow))?;
     }
     for trail in trails.iter().filter(|_| !args.dot) {
         match args.json {
@@ -75,25 +74,34 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
 }
 
 /// The event that is asked for, or those that state the belief and hold.
-fn asked(args: &Args, scene: &Scene) -> Result<Vec<EventId>, Failure> {
+fn asked(args: &Args, scene: &Scene, head: u64, now: Timestamp) -> Result<Vec<EventId>, Failure> {
     match (&args.scope, args.event.parse()) {
         (None, Ok(id)) => Ok(vec![id]),
         (None, Err(error)) => Err(Failure::cannot(format!(
             "{error}. If it is the text of a belief, say where it is believed with --scope"
         ))),
         (Some(scope), _) => {
-            let statements = blame::statements(scene, scope, &args.event)?;
+            let statements = blame::statements(scene, scope, &args.event, head, now)?;
             let held = statements
                 .iter()
                 .filter(|statement| statement.standing == Standing::Holds);
             let held: Vec<_> = held.map(|statement| statement.event.envelope.id).collect();
             match held.is_empty() {
                 true => Err(Failure::no(format!(
-                    "that is not believed in {scope} any more: `quipu blame` says who stated it"
+                    "that is not believed in {scope}: `quipu blame` says who stated it, and what has become of that"
                 ))),
                 false => Ok(held),
             }
         }
+    }
+}
+
+fn arrow(link: &Link) -> Arrow {
+    let replaces = link.relation == Relation::Supersedes;
+    Arrow {
+        later: link.later,
+        earlier: link.earlier,
+        label: replaces.then(|| "replaces".to_owned()),
     }
 }
 
@@ -134,96 +142,38 @@ struct LinkLine {
     relation: &'static str,
 }
 
-/// A branch that is still to be printed.
-struct Branch {
-    id: EventId,
-    relation: Option<Relation>,
-    /// What stands left of it, and left of what hangs below it.
-    lead: String,
-    below: String,
-}
-
 fn tree(out: &mut Out, trail: &Trail) -> std::io::Result<()> {
     let events: HashMap<EventId, &Event> = trail.events.iter().map(|event| (event.envelope.id, event)).collect();
-    let mut earlier = HashMap::<EventId, Vec<(EventId, Relation)>>::new();
+    let mut earlier = HashMap::<EventId, Vec<(EventId, Option<Relation>)>>::new();
     for link in &trail.links {
-        earlier
-            .entry(link.later)
-            .or_default()
-            .push((link.earlier, link.relation));
+        let named = earlier.entry(link.later).or_default();
+        named.push((link.earlier, Some(link.relation)));
     }
     let mut printed = HashSet::new();
-    let root = trail.events.first().map(|event| event.envelope.id);
-    let root = root.map(|id| Branch {
-        id,
-        relation: None,
-        lead: String::new(),
-        below: String::new(),
-    });
-    // A stack and not recursion: a trail can be as long as a log.
-    let mut stack: Vec<Branch> = root.into_iter().collect();
-    while let Some(Branch {
-        id,
-        relation,
-        lead,
-        below,
-    }) = stack.pop()
-    {
+    let Some(root) = trail.events.first() else {
+        return Ok(());
+    };
+    tree::draw(out, (root.envelope.id, None), |out, lead, (id, relation)| {
+        let how = if relation == Some(Relation::Supersedes) {
+            "replaces "
+        } else {
+            ""
+        };
         let again = !printed.insert(id);
-        line(out, &lead, relation, id, events.get(&id).copied(), again)?;
-        if again {
-            continue;
+        match events.get(&id) {
+            Some(event) if !again => tree::event_line(out, lead, how, event)?,
+            event => {
+                let what = event.map_or("not part of this answer", |_| "as above");
+                writeln!(out, "{DIM}{lead}{how}{DIM:#}{ID}{id}{ID:#}  {DIM}{what}{DIM:#}")?;
+            }
         }
-        let children = earlier.remove(&id).unwrap_or_default();
-        let last = children.len().saturating_sub(1);
-        for (at, (id, relation)) in children.into_iter().enumerate().rev() {
-            let (branch, trunk) = if at == last {
-                ("└─ ", "   ")
-            } else {
-                ("├─ ", "│  ")
-            };
-            stack.push(Branch {
-                id,
-                relation: Some(relation),
-                lead: format!("{below}{branch}"),
-                below: format!("{below}{trunk}"),
-            });
-        }
-    }
+        Ok(match again {
+            true => Vec::new(),
+            false => earlier.remove(&id).unwrap_or_default(),
+        })
+    })?;
     if !trail.complete {
         writeln!(out, "{DIM}the trail goes on; this is its nearest part{DIM:#}")?;
     }
     Ok(())
-}
-
-fn line(
-    out: &mut Out,
-    lead: &str,
-    relation: Option<Relation>,
-    id: EventId,
-    event: Option<&Event>,
-    again: bool,
-) -> std::io::Result<()> {
-    let replaced = if relation == Some(Relation::Supersedes) {
-        "replaces "
-    } else {
-        ""
-    };
-    write!(out, "{DIM}{lead}{replaced}{DIM:#}{ID}{id}{ID:#}")?;
-    let Some(event) = event else {
-        return writeln!(out, "  {DIM}not part of this answer{DIM:#}");
-    };
-    if again {
-        return writeln!(out, "  {DIM}as above{DIM:#}");
-    }
-    let (actor, kind) = (&event.envelope.actor, &event.envelope.kind);
-    let columns =
-        lead.chars().count() + replaced.len() + 30 + 2 + 20 + 2 + actor.as_str().len() + 2 + kind.as_str().len() + 2;
-    let text = said(event);
-    let text = shortened(&text, text_chars(columns).min(100));
-    writeln!(
-        out,
-        "  {DIM}{}{DIM:#}  {ACTOR}{actor}{ACTOR:#}  {kind}  {text}",
-        seconds(event)
-    )
 }

@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 40] = [
+const COMMANDS: [&str; 42] = [
     "init",
     "import",
     "append",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 40] = [
     "summary",
     "context",
     "why",
+    "impact",
     "blame",
     "history",
     "diff",
@@ -33,6 +34,7 @@ const COMMANDS: [&str; 40] = [
     "recover",
     "seal",
     "stats",
+    "rebuild",
     "key",
     "export",
     "backup",

@@ -99,12 +99,15 @@ fn a_kill_at_any_moment_leaves_nothing_of_what_was_redacted() {
     for kill in 0..KILLS {
         fs::remove_dir_all(&ledger).unwrap();
         copy(&sound, &ledger);
+        // What is derived is made again meanwhile, every other time.
+        let rebuild = (kill % 2 == 0).then(|| Ended(it.ledger.command(["rebuild"]).spawn().unwrap()));
         let mut redact = it.redact().spawn().unwrap();
         // In every part of its time, and a little later.
         let part = (f64::from(kill) + f64::from(random()) / 256.0) / f64::from(KILLS);
         thread::sleep(whole.mul_f64(part * 1.2));
         redact.kill().unwrap();
         redact.wait().unwrap();
+        drop(rebuild);
         it.ledger.append("home", "the next one opens it", &[]);
         let found = it.is_found();
         match it.still_told().len() {

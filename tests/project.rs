@@ -2,7 +2,13 @@
 
 mod driver;
 
-use driver::{Ledger, guest};
+use std::fs;
+
+use driver::{Ledger, guest, run};
+use quipu_format::{ProjectionName, Signer};
+use quipu_log::OpenOptions;
+use quipu_projections::Projections;
+use serde_json::json;
 
 /// A ledger with a component of this name as the projection `it`.
 fn with(component: &str) -> Ledger {
@@ -141,4 +147,77 @@ fn a_component_that_misbehaves_is_ended_and_the_ledger_is_not_touched() {
         .exits(1)
         .tells(&["passed the deadline"]);
     ledger.run(["project", "query", "it", "fail"]).exits(1);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_passed_over_and_fed_when_it_can_be_read_again() {
+    let ledger = with("projector");
+    for text in ["one", "two", "three"] {
+        ledger.append("a", text, &[]);
+    }
+    let segment = ledger.path().join("log/00000000000000000000.log");
+    let whole = fs::read(&segment).unwrap();
+    let damage = || {
+        // The genesis, what is said of the projection, one, two.
+        let mut bytes = whole.clone();
+        let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let two = ends.map(|(at, _)| at + 1).nth(2).unwrap();
+        bytes[two + 20] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+    };
+    let passed_over = || {
+        let ran = ledger.run(["project", "query", "it", "--json"]).good();
+        assert_eq!(ran.json(), json!({"output": "one\nthree", "asOf": 5, "unread": 1}));
+        assert!(ran.err.contains("1 entry that cannot be read"), "{}", ran.err);
+    };
+    // What is derived knows of it, so that the state is kept; then it does not, for it was damaged later.
+    damage();
+    passed_over();
+    passed_over();
+    fs::write(&segment, &whole).unwrap();
+    assert_eq!(ask(&ledger, ""), "one\ntwo\nthree");
+    add(&ledger, "it", "projector", &["--scope", "a"]);
+    let whole = fs::read(&segment).unwrap();
+    ledger.run(["search", "two"]).good();
+    let mut bytes = whole.clone();
+    let ends: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
+    bytes[ends[2] + 21] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    assert_eq!(ask(&ledger, ""), "one\nthree");
+    fs::write(&segment, &whole).unwrap();
+    assert_eq!(ask(&ledger, ""), "one\ntwo\nthree");
+}
+
+#[test]
+fn a_state_that_held_what_is_erased_is_thrown_away_and_made_again() {
+    let ledger = with("projector");
+    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+    let key = ledger.file("kim.key", kim.to_text().as_bytes());
+    let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
+    open.found_operator(&kim.verifier_key()).unwrap();
+    open.close().unwrap();
+    ledger.append("a", "one", &[]);
+    let secret = ledger.append("a", "the xylographer came", &[]);
+    let snapshot = || {
+        let reader = quipu_log::Ledger::open_read_only(&ledger.path()).unwrap();
+        let projections = Projections::open(&reader).unwrap();
+        projections.snapshot(&ProjectionName::new("it").unwrap()).unwrap()
+    };
+    assert_eq!(ask(&ledger, ""), "one\nthe xylographer came");
+    assert!(
+        String::from_utf8(snapshot().unwrap().state)
+            .unwrap()
+            .contains("xylographer")
+    );
+    let args = ["redact", &secret, "--reason", "asked for", "--operator", "kim", "--key"];
+    run(ledger.command(args).arg(&key)).good();
+    assert_eq!(snapshot(), None);
+    for file in fs::read_dir(ledger.path().join("projections")).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(11).any(|bytes| bytes == b"xylographer"));
+    }
+    // An erased event is fed, without what it said.
+    ledger.append("a", "three", &[]);
+    assert_eq!(ask(&ledger, ""), "one\nerased\nthree");
+    assert!(snapshot().is_some());
 }

@@ -113,6 +113,7 @@ impl QuipuCtx {
         let events = context.events.iter().map(EventId::to_string).collect();
         self.tell(Answer::Context {
             events: context.events,
+            evidence: context.evidence,
             as_of,
         })?;
         Ok(Context {

@@ -1,13 +1,13 @@
 //! Feeds projection components: state that others derive from the log, with code of their own.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ops::Range,
     sync::{Mutex, PoisonError},
 };
 
 use quipu_format::{Event, Hash, Limits, ProjectionName, limits};
-use quipu_log::LedgerReader;
+use quipu_log::{ErrorKind as LogErrorKind, LedgerReader};
 use quipu_projections::{Projections, Snapshot};
 use wasmtime::{
     Engine, Store,
@@ -44,8 +44,11 @@ pub struct Projector {
 pub struct ProjectionAnswer {
     /// Its answer; the error is its own, too.
     pub output: Result<String, String>,
-    /// All of its scopes' events below this position were taken into account.
+    /// All of its scopes' events below this position were taken into account,
     pub as_of: u64,
+    /// save so many entries of the ledger that cannot be read: their segments are damaged, or in an archive that is not
+    /// here. Of which scopes they are is not known. An erased event can be read; it has no payload.
+    pub unread: u64,
 }
 
 impl Projector {
@@ -122,6 +125,13 @@ struct Feeding<'a> {
     head: u64,
     /// The last erasure that was known before it was fed anything.
     erasures: u64,
+    /// Entries that are known to be unreadable.
+    missing: BTreeSet<u64>,
+    /// Entries that it was not fed, for they could not be read.
+    unread: u64,
+    /// One of them is not known to be so. What is derived will not be thrown away when it can be read again, so that a
+    /// state without it must not be kept.
+    unread_unknown: bool,
 }
 
 impl<'a> Feeding<'a> {
@@ -142,6 +152,7 @@ impl<'a> Feeding<'a> {
                         for writing, which finishes it";
             return Err(Error::new(ErrorKind::Ledger, what));
         }
+        let missing = projections.missing().map_err(unanswered)?;
         let kept = projections.snapshot(&setting.name).map_err(unanswered)?;
         let kept = kept.filter(|kept| kept.component == setting.component && kept.setting == added.seq);
 
@@ -162,11 +173,17 @@ impl<'a> Feeding<'a> {
             fed: 0..0,
             head,
             erasures,
+            missing,
+            unread: 0,
+            unread_unknown: false,
         };
         if let Some(kept) = kept {
             let restored = feeding.call(|fold, store| fold.call_restore(store, &kept.state));
             match restored.map_err(|error| error.to_string()).flatten() {
-                Ok(()) => feeding.fed.end = kept.as_of,
+                Ok(()) => {
+                    feeding.fed.end = kept.as_of;
+                    feeding.unread = feeding.missing.range(..kept.as_of).count() as u64;
+                }
                 Err(why) => {
                     tracing::warn!(name = %setting.name, %why, "a projection component refuses its own state: it is fed anew");
                     // It may have taken a part of it.
@@ -183,9 +200,16 @@ impl<'a> Feeding<'a> {
         let (head, from) = (self.head, self.fed.end);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut kept = from;
-        for event in self.ledger.events(from..head) {
-            let event = event?;
-            let seq = event.envelope.seq;
+        for (seq, event) in (from..head).zip(self.ledger.events(from..head)) {
+            let event = match event {
+                Err(error) if matches!(error.kind(), LogErrorKind::Corrupt | LogErrorKind::NotHere) => {
+                    tracing::warn!(%error, seq, "an entry cannot be read, and no projection component is fed it");
+                    self.unread += 1;
+                    self.unread_unknown |= !self.missing.contains(&seq);
+                    continue;
+                }
+                event => event?,
+            };
             if self.is_fed(&event) {
                 let event = convert::event(event);
                 bytes += convert::content_bytes(&event);
@@ -236,6 +260,9 @@ impl<'a> Feeding<'a> {
     }
 
     fn keep(&mut self, projections: &Projections) -> Result<()> {
+        if self.unread_unknown {
+            return Ok(());
+        }
         let state = self.call(|fold, store| fold.call_snapshot(store))?;
         let name = &self.added.setting.name;
         if state.len() > limits::SNAPSHOT_BYTES {
@@ -269,6 +296,7 @@ impl<'a> Feeding<'a> {
         Ok(ProjectionAnswer {
             output,
             as_of: self.fed.end,
+            unread: self.unread,
         })
     }
 

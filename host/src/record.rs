@@ -7,8 +7,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{bindings::agent::quipu::memory::types, run::Stop};
 
 /// Bytes of answers that are held back, to be appended together with the guest's next draft. The longest answer is
-/// of facts, which name at most 8,192 events and 256 more, below 300 KiB; a refusal's message has at most 1,000 characters, which is 6,000 bytes as JSON. So
-/// a `quipu.run.told` entry stays far below the size of a body.
+/// a context: at most 1,000 hits, two turns around each, and facts, which name at most 8,192 events and 256 more, below
+/// 400 KiB; a refusal's message has at most 1,000 characters, which is 6,000 bytes as JSON. So a `quipu.run.told` entry
+/// stays far below the size of a body.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// An answer as `quipu.run.told` keeps it.
@@ -33,10 +34,14 @@ pub(crate) enum Answer {
         facts: Vec<(f64, Vec<EventId>)>,
         as_of: u64,
     },
-    /// `compose`: the events named in the text, in its order. The text itself says what they say, and must not outlive
-    /// them here.
+    /// `compose`: the events named in the text, in its order, and the others that state its facts. The text itself says
+    /// what they say, and must not outlive them here.
     #[serde(rename_all = "camelCase")]
-    Context { events: Vec<EventId>, as_of: u64 },
+    Context {
+        events: Vec<EventId>,
+        evidence: Vec<EventId>,
+        as_of: u64,
+    },
     /// `why`, `impact`: events, the nearest first.
     #[serde(rename_all = "camelCase")]
     Trail {

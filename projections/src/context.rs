@@ -1,4 +1,4 @@
-//! Text for a prompt: what answers a question and what was said around it, fitted to a budget.
+//! Text for a prompt: what is believed, what answers a question and what was said around it, fitted to a budget.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,26 +6,28 @@ use quipu_format::{Event, EventId, Source};
 use quipu_log::import::{event_time, original_actor};
 use serde_json::Value;
 
-use crate::budget::Budget;
+use crate::{budget::Budget, facts::Fact, statements::normal};
 
 /// Text ready for a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
-    /// Lines, each ending with the id of the event that it comes from: what was given first, then events in the order
-    /// of the log.
+    /// Lines, each ending with the id of the event that it comes from: facts, the best first, with their newest
+    /// statement; then events in the order of the log.
     pub text: String,
     /// The events named in the text, in its order.
     pub events: Vec<EventId>,
+    /// The other events that state the facts in the text.
+    pub evidence: Vec<EventId>,
     /// Everything that the view shows below it was taken into account.
     pub as_of: u64,
 }
 
 /// Something that is said in one line, and the event that it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) text: String,
-    pub(crate) event: EventId,
+struct Line {
+    text: String,
+    event: EventId,
 }
 
 /// An event that answers, and the turns before and after it.
@@ -34,22 +36,27 @@ pub(crate) struct Answer {
     pub(crate) around: Vec<Event>,
 }
 
-/// Fits lines and answers, the best of each first, to a budget. The answers may take two thirds of what the lines leave,
-/// then come the turns around them, then the other answers. What does not fit is left out, and what comes after it may
-/// still fit; only the first answer is cut rather than left out.
-pub(crate) fn compose(lines: Vec<Line>, answers: &[Answer], budget: Budget) -> (String, Vec<EventId>) {
+/// The part of a budget that facts may take: one in so many.
+const FACTS: usize = 3;
+
+/// Fits facts and answers, the best of each first, to a budget. Facts may take a third of it, and stand for the events that
+/// state them. The answers may take two thirds of what is left then, then come the turns around them, then the other
+/// answers. What does not fit is left out, and what comes after it may still fit; only the first answer is cut rather than
+/// left out.
+pub(crate) fn compose(facts: &[Fact], answers: &[Answer], budget: Budget, as_of: u64) -> Context {
+    let whole = budget.whole();
     let mut page = Page {
         budget,
-        left: budget.whole(),
+        left: whole,
         said: HashSet::new(),
         events: HashSet::new(),
-        beliefs: Vec::new(),
+        evidence: Vec::new(),
+        facts: Vec::new(),
+        believed: HashSet::new(),
         turns: BTreeMap::new(),
     };
-    for line in lines {
-        if let Some(line) = page.take(line, 0) {
-            page.beliefs.push(line);
-        }
+    for fact in facts {
+        page.take_fact(fact, whole - whole / FACTS);
     }
     if let Some(first) = answers.first() {
         page.take_first(&first.event);
@@ -64,7 +71,7 @@ pub(crate) fn compose(lines: Vec<Line>, answers: &[Answer], budget: Budget) -> (
     for answer in answers {
         page.take_turn(&answer.event, 0);
     }
-    page.written()
+    page.written(as_of)
 }
 
 /// What has been taken so far.
@@ -73,8 +80,12 @@ struct Page {
     left: usize,
     /// What the lines say, so that nothing is said twice.
     said: HashSet<String>,
+    /// Named, or stood for by a fact.
     events: HashSet<EventId>,
-    beliefs: Vec<Line>,
+    evidence: Vec<EventId>,
+    facts: Vec<Line>,
+    /// Their texts, as they are compared.
+    believed: HashSet<String>,
     /// By `seq`.
     turns: BTreeMap<u64, Line>,
 }
@@ -94,7 +105,24 @@ impl Page {
         Some(line)
     }
 
+    fn take_fact(&mut self, fact: &Fact, leaving: usize) {
+        let Some((&newest, others)) = fact.evidence.split_last() else {
+            return;
+        };
+        // No turn begins so: it begins with a day.
+        let text = format!("[fact {:.2}] {}", fact.confidence, words(&fact.text));
+        if let Some(line) = self.take(Line { text, event: newest }, leaving) {
+            self.believed.insert(normal(&fact.text));
+            self.events.extend(others);
+            self.evidence.extend(others);
+            self.facts.push(line);
+        }
+    }
+
     fn take_turn(&mut self, event: &Event, leaving: usize) {
+        if self.is_believed(event) {
+            return;
+        }
         if let Some(line) = self.take(turn(event), leaving) {
             self.turns.insert(event.envelope.seq, line);
         }
@@ -102,6 +130,9 @@ impl Page {
 
     /// Takes as much of the best answer as fits.
     fn take_first(&mut self, event: &Event) {
+        if self.is_believed(event) {
+            return;
+        }
         let mut line = turn(event);
         if self.cost(&line) > self.left {
             let ending = Line {
@@ -122,14 +153,23 @@ impl Page {
         }
     }
 
+    /// Whether a fact says the same.
+    fn is_believed(&self, event: &Event) -> bool {
+        !self.believed.is_empty() && self.believed.contains(&normal(&said(event)))
+    }
+
     fn cost(&self, line: &Line) -> usize {
         self.budget.cost(&written(line))
     }
 
-    fn written(self) -> (String, Vec<EventId>) {
-        let lines: Vec<_> = self.beliefs.into_iter().chain(self.turns.into_values()).collect();
-        let text = lines.iter().map(written).collect();
-        (text, lines.iter().map(|line| line.event).collect())
+    fn written(self, as_of: u64) -> Context {
+        let lines: Vec<_> = self.facts.into_iter().chain(self.turns.into_values()).collect();
+        Context {
+            text: lines.iter().map(written).collect(),
+            events: lines.iter().map(|line| line.event).collect(),
+            evidence: self.evidence,
+            as_of,
+        }
     }
 }
 
@@ -145,19 +185,23 @@ fn turn(event: &Event) -> Line {
         .and_then(speaker)
         .or_else(|| original_actor(event))
         .unwrap_or(event.envelope.actor.as_str());
-    let payload = event.payload().unwrap_or_default();
-    let parsed: Value = serde_json::from_str(payload).unwrap_or_default();
-    let said = parsed["text"].as_str().unwrap_or(payload);
     let day = time.get(..10).unwrap_or(&time);
-    // A line is a line, whatever the text has in it.
-    let words: Vec<_> = said
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
     Line {
-        text: format!("{day} {}: {}", one_line(who), words.join(" ")),
+        text: format!("{day} {}: {}", one_line(who), words(&said(event))),
         event: event.envelope.id,
     }
+}
+
+fn said(event: &Event) -> String {
+    let payload = event.payload().unwrap_or_default();
+    let parsed: Value = serde_json::from_str(payload).unwrap_or_default();
+    parsed["text"].as_str().unwrap_or(payload).to_owned()
+}
+
+/// A line is a line, whatever the text has in it.
+fn words(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn speaker(source: &Source) -> Option<&str> {

@@ -1,6 +1,9 @@
 //! What descends from events: what has to be looked at, and mostly erased, when they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use quipu_format::{EventId, Kind, RunId, Scope};
 use quipu_log::LedgerReader;
@@ -59,19 +62,21 @@ pub enum Because {
 /// Why, from what, and through which run.
 type Link = (Because, EventId, Option<RunId>);
 
-/// Walks forward from the entries at `from`, in the order of the log: whatever descends comes later.
+/// Walks forward from the entries at `from`, in the order of the log: whatever descends comes later. What is at `end` or
+/// behind it is not looked at.
 pub(crate) fn descent(
     tx: &Transaction<'_>,
     ledger: &LedgerReader,
     from: &[u64],
+    end: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<Descendant>> {
-    let mut runs = Runs::load(tx, ledger, from.iter().min().copied().unwrap_or(0), progress)?;
+    let mut runs = Runs::load(tx, ledger, from.iter().min().copied().unwrap_or(0)..end, progress)?;
     let mut found: BTreeMap<u64, Option<Link>> = from.iter().map(|&seq| (seq, None)).collect();
     let mut descendants = Vec::new();
     while let Some((seq, link)) = found.pop_first() {
         let Some(entry) = ledger.envelope(seq)? else { continue };
-        for (later, because) in named_by(tx, seq)? {
+        for (later, because) in named_by(tx, seq, end)? {
             found.entry(later).or_insert(Some((because, entry.id, None)));
         }
         for (run, knew) in runs.take(&entry) {
@@ -108,11 +113,12 @@ pub(crate) fn descent(
     Ok(descendants)
 }
 
-/// What names the entry at `seq`.
-fn named_by(tx: &Transaction<'_>, seq: u64) -> Result<Vec<(u64, Because)>> {
-    let mut select =
-        tx.prepare_cached("SELECT later, relation FROM link WHERE earlier = ?1 ORDER BY relation, later")?;
-    let mut rows = select.query([number(seq)])?;
+/// What names the entry at `seq`, below `end`.
+fn named_by(tx: &Transaction<'_>, seq: u64, end: u64) -> Result<Vec<(u64, Because)>> {
+    let mut select = tx.prepare_cached(
+        "SELECT later, relation FROM link WHERE earlier = ?1 AND later < ?2 ORDER BY relation, later",
+    )?;
+    let mut rows = select.query([number(seq), number(end)])?;
     let mut later = Vec::new();
     while let Some(row) = rows.next()? {
         let because = match row.get::<_, i64>(1)? {
@@ -139,12 +145,13 @@ impl Runs {
     fn load(
         tx: &Transaction<'_>,
         ledger: &LedgerReader,
-        after: u64,
+        Range { start, end }: Range<u64>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        let mut select = tx.prepare("SELECT DISTINCT run FROM entry WHERE run IS NOT NULL AND seq > ?1")?;
+        let mut select =
+            tx.prepare("SELECT DISTINCT run FROM entry WHERE run IS NOT NULL AND seq > ?1 AND seq < ?2")?;
         let ids: Vec<[u8; 16]> = select
-            .query_map([number(after)], |row| row.get(0))?
+            .query_map([number(start), number(end)], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         let mut this = Self {
             runs: Vec::with_capacity(ids.len()),
@@ -153,7 +160,7 @@ impl Runs {
             shown: HashMap::new(),
         };
         for (at, id) in ids.iter().enumerate() {
-            let run = Run::load(tx, ledger, RunId(Ulid::from_bytes(*id)))?;
+            let run = Run::load(tx, ledger, RunId(Ulid::from_bytes(*id)), end)?;
             match run.scopes() {
                 None => this.of_any.push(at),
                 Some(scopes) => scopes.for_each(|scope| this.of_scope.entry(scope.clone()).or_default().push(at)),

@@ -1,4 +1,4 @@
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 /// Why recall cannot answer. The message says what happened and what to do next; it names no path of this machine.
 pub struct Error(Cause);
@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Damaged,
     /// Other processes kept the file of derived state locked. Try again.
     Busy,
+    /// What was waited for did not come in time.
+    Behind,
     /// The operating system refused to open or write the file of derived state.
     Io,
 }
@@ -25,6 +27,7 @@ impl Error {
         match &self.0 {
             Cause::Invalid(_) => ErrorKind::Invalid,
             Cause::Log(_) => ErrorKind::Log,
+            Cause::Behind { .. } => ErrorKind::Behind,
             Cause::Io(..) => ErrorKind::Io,
             cause if cause.is_damage() => ErrorKind::Damaged,
             cause if cause.is_busy() => ErrorKind::Busy,
@@ -66,6 +69,19 @@ pub(crate) enum Cause {
     Io(&'static str, io::Error),
     #[error("the projection is damaged ({0}); delete the folder projections/ and it is made again from the log")]
     Damaged(String),
+    #[error("somebody else is making it again already: `quipu stats` says how far that has come")]
+    Building,
+    #[error(
+        "entry {seq} is not in what is derived after {} s: that has come to {reached}, and the log to {head}; wait longer, \
+         or ask without waiting",
+        waited.as_secs_f64()
+    )]
+    Behind {
+        seq: u64,
+        waited: Duration,
+        reached: u64,
+        head: u64,
+    },
     #[error("the projection (projections/recall.sqlite) cannot be used: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -120,8 +136,9 @@ impl Cause {
         }
     }
 
-    fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         match self {
+            Self::Building => true,
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)

@@ -35,6 +35,7 @@ mod beliefs;
 mod best;
 mod blocks;
 mod budget;
+mod building;
 mod changes;
 mod confidence;
 mod context;
@@ -61,6 +62,7 @@ mod search;
 mod shelf;
 mod signals;
 mod snapshots;
+mod stated;
 mod statements;
 mod store;
 mod tally;
@@ -70,6 +72,7 @@ mod trail;
 mod view;
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     sync::{
         Arc,
@@ -84,6 +87,7 @@ use rusqlite::Transaction;
 pub use crate::{
     beliefs::{Standing, Statement},
     budget::Budget,
+    building::Lag,
     changes::FactChange,
     context::Context,
     descent::{Because, Descendant},
@@ -163,12 +167,13 @@ impl Projections {
         Ok(!self.uncut.load(Ordering::Acquire))
     }
 
-    /// Throws everything away and folds the log from its beginning. Meanwhile answers say how far that has come.
+    /// Throws everything away and folds the log from its beginning, as far as it goes now. Answers meanwhile say how far
+    /// that has come. Broken off at any place, it is gone on with by whoever asks next.
+    ///
+    /// # Errors
+    /// `Busy` where somebody else is at it.
     pub fn rebuild(&self) -> std::result::Result<(), Error> {
-        self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
-        self.fold_up_to(u64::MAX)?;
-        self.store.cut_wal(0)?;
-        Ok(())
+        self.rebuild_telling(&mut |_, _| {}).map(drop)
     }
 
     /// Events that match, ranked by BM25 of their words and of those around them in their conversation, under the
@@ -189,6 +194,19 @@ impl Projections {
             facts::facts(tx, self.folded(tx)?, &*self.rules()?, view, query, |seq| {
                 self.event(seq)
             })
+        })?)
+    }
+
+    /// Those of the facts that one of the entries at these positions states, or has a part in as a signal; the surest first.
+    /// Of the query, its present alone counts.
+    pub fn facts_of(&self, view: &View, seqs: &BTreeSet<u64>, query: &Query) -> std::result::Result<Vec<Fact>, Error> {
+        let all = Query {
+            now: query.now,
+            ..Query::default()
+        };
+        Ok(self.answer(|tx| {
+            let rules = self.rules()?;
+            stated::facts(tx, self.folded(tx)?, &rules, view, &all, seqs, |seq| self.event(seq))
         })?)
     }
 
@@ -247,14 +265,15 @@ impl Projections {
         )
     }
 
-    /// Text for a prompt: what answers the query and the turns around it, fitted to a budget. Hits are found as by
-    /// [`search`](Self::search).
+    /// Text for a prompt: facts, what answers the query and the turns around it, fitted to a budget. They are found as by
+    /// [`facts`](Self::facts) and [`search`](Self::search).
     pub fn compose(&self, view: &View, query: &Query, budget: Budget) -> std::result::Result<Context, Error> {
         Ok(self.answer(|tx| {
-            let (answers, as_of) = search::answers(tx, self.folded(tx)?, view, query, |seq| self.event(seq))?;
-            // What is believed comes first, once facts are derived.
-            let (text, events) = context::compose(Vec::new(), &answers, budget);
-            Ok(Context { text, events, as_of })
+            let (folded, event) = (self.folded(tx)?, |seq| self.event(seq));
+            let (answers, as_of) = search::answers(tx, folded, view, query, event)?;
+            let mut facts = facts::facts(tx, folded, &*self.rules()?, view, query, event)?.facts;
+            facts.retain(|fact| query.min_confidence.is_none_or(|least| fact.confidence >= least));
+            Ok(context::compose(&facts, &answers, budget, as_of))
         })?)
     }
 
@@ -271,8 +290,8 @@ impl Projections {
     }
 
     /// What descends from these events: what rests on them, what was written by runs that read them or were shown them,
-    /// and what descends from that. For operators alone. `progress` is told how many runs have been looked at, and of how
-    /// many.
+    /// and what descends from that, as if the ledger ended at `end`. For operators alone. `progress` is told how many runs
+    /// have been looked at, and of how many.
     ///
     /// # Errors
     /// `Invalid` where an event is none, or more than 100,000 entries descend from them. Catch up first: what is not
@@ -280,15 +299,16 @@ impl Projections {
     pub fn descent(
         &self,
         events: &[EventId],
+        end: u64,
         progress: &mut dyn FnMut(u64, u64),
     ) -> std::result::Result<Vec<Descendant>, Error> {
         let mut from = Vec::with_capacity(events.len());
         for id in events {
-            let seq = self.ledger.find(*id).map_err(Cause::from)?;
+            let seq = self.ledger.find(*id).map_err(Cause::from)?.filter(|seq| *seq < end);
             from.push(seq.ok_or_else(|| Cause::Invalid(format!("there is no event named {id} in this ledger")))?);
         }
         let progress = std::cell::RefCell::new(progress);
-        Ok(self.answer(|tx| descent::descent(tx, &self.ledger, &from, &mut **progress.borrow_mut()))?)
+        Ok(self.answer(|tx| descent::descent(tx, &self.ledger, &from, end, &mut **progress.borrow_mut()))?)
     }
 
     fn trail(&self, view: &View, id: EventId, way: Way) -> std::result::Result<Option<Trail>, Error> {
@@ -317,12 +337,19 @@ impl Projections {
     }
 
     fn fold_up_to(&self, to: u64) -> Result<u64> {
+        self.fold_telling(to, &mut |_, _| {})
+    }
+
+    /// The same; `progress` is told the position reached, and how far it goes.
+    fn fold_telling(&self, to: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<u64> {
         let to = to.min(self.ledger.head());
         // Mostly there is nothing to do, and that needs no lock.
         let mut reached = self.reached_so_far()?;
         if reached.is_none_or(|seq| seq < to) {
             while reached.is_none_or(|seq| seq < to) {
-                reached = Some(self.store.write(|tx| self.fold_batch(tx, to))?);
+                let seq = self.store.write(|tx| self.fold_batch(tx, to))?;
+                progress(seq, to);
+                reached = Some(seq);
             }
             self.store.cut_wal(limits::WAL_BYTES)?;
         }

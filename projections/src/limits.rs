@@ -63,3 +63,5 @@ pub(crate) const BUSY: Duration = Duration::from_secs(10);
 pub(crate) const CONNECTIONS: usize = 8;
 /// Bytes of a write-ahead file above which it is cut back after a fold.
 pub(crate) const WAL_BYTES: u64 = 1 << 20;
+/// How long to wait before looking again how far another process has folded.
+pub(crate) const LOOK: Duration = Duration::from_millis(5);

@@ -4,11 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use quipu_format::{Envelope, EventId, RunId, Scope};
 use quipu_log::LedgerReader;
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{error::Result, schema::position};
+use crate::{
+    error::Result,
+    schema::{number, position},
+};
 
 /// Kind of the entries that keep what a run was told.
 pub(crate) const TOLD: &str = "quipu.run.told";
@@ -41,10 +44,10 @@ pub(crate) enum Knew {
 }
 
 impl Run {
-    /// Reads what is recorded of a run.
-    pub(crate) fn load(tx: &Transaction<'_>, ledger: &LedgerReader, id: RunId) -> Result<Self> {
-        let mut select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 ORDER BY seq")?;
-        let seqs = select.query_map([id.0.to_bytes()], |row| row.get(0))?;
+    /// Reads what is recorded of a run below `end`.
+    pub(crate) fn load(tx: &Transaction<'_>, ledger: &LedgerReader, id: RunId, end: u64) -> Result<Self> {
+        let mut select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 AND seq < ?2 ORDER BY seq")?;
+        let seqs = select.query_map(params![id.0.to_bytes(), number(end)], |row| row.get(0))?;
         let mut run = Self {
             id,
             wrote: Vec::new(),
@@ -151,6 +154,7 @@ fn shown_in(answer: &Value) -> impl Iterator<Item = EventId> {
     let shown = hits
         .chain(list(&answer["trail"]["events"]))
         .chain(list(&answer["context"]["events"]))
+        .chain(list(&answer["context"]["evidence"]))
         .chain(facts.into_iter().flat_map(move |fact| list(&fact[1])));
     shown.filter_map(|id| id.as_str()?.parse::<EventId>().ok())
 }

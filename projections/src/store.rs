@@ -4,7 +4,7 @@
 //! delete the file at any time: every use first looks whether the name still leads to the file that is open.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -202,23 +202,44 @@ impl Store {
         remove(&self.path("-shm"))
     }
 
+    /// For whoever folds a long stretch, until it drops it. `None`: somebody else has it.
+    pub(crate) fn building(&self) -> Result<Option<File>> {
+        let file = self.lock_file("building.lock")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Cause::Io("lock the folder projections/", error)),
+        }
+    }
+
+    /// Bytes of the files, as far as they can be looked at.
+    pub(crate) fn bytes(&self) -> u64 {
+        let files = ["", "-wal"].map(|suffix| fs::metadata(self.path(suffix)));
+        files.iter().flatten().map(fs::Metadata::len).sum()
+    }
+
     /// One process at a time makes or removes files here.
     fn lock(&self) -> Result<File> {
+        let file = self.lock_file("recall.lock")?;
+        file.lock()
+            .map_err(|error| Cause::Io("lock the folder projections/", error))?;
+        Ok(file)
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File> {
         let io = |error| Cause::Io("lock the folder projections/", error);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)
             .map_err(io)?;
-        let file = OpenOptions::new()
+        OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(self.folder.join("recall.lock"))
-            .map_err(io)?;
-        file.lock().map_err(io)?;
-        Ok(file)
+            .open(self.folder.join(name))
+            .map_err(io)
     }
 
     fn path(&self, suffix: &str) -> PathBuf {

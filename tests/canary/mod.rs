@@ -194,6 +194,18 @@ impl Canary {
             .good();
         assert!(believed.out.contains(&self.canary), "{}", believed.out);
         self.ledger.run(["why", &root]).good();
+        let context = self.ledger.run(["context", &self.canary, "--scope", "home"]).good();
+        assert!(
+            context.out.contains("[fact ") && context.out.contains(&self.canary),
+            "{}",
+            context.out
+        );
+        self.ledger.run(["impact", &root]).good();
+        self.ledger.run(["blame", &text, "--scope", "home"]).good();
+        let ran = self.ledger.log(&["--kind", "quipu.run.told"])[0]["run"].clone();
+        let shown = self.ledger.run(["shown", ran.as_str().unwrap()]).good();
+        assert!(shown.out.contains(&self.canary), "{}", shown.out);
+        self.ledger.run(["rebuild"]).good();
         let projector = guest("projector").display().to_string();
         self.ledger.run(["project", "add", "texts", &projector]).good();
         assert!(self.is_derived(), "the projection has not seen it");

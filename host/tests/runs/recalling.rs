@@ -117,6 +117,24 @@ async fn a_composed_text_names_what_it_says_and_the_run_records_the_names_alone(
 }
 
 #[tokio::test]
+async fn a_composed_text_begins_with_facts_and_the_run_records_all_that_state_them() {
+    let house = House::new();
+    let one = house.seed_statement("home", "user:ann", r#"{"text":"Wants PDF","confidence":0.5}"#);
+    let two = house.seed_statement("home", "user:bob", r#"{"text":"Wants PDF","confidence":0.5}"#);
+    let report = house.run("recaller", &grant(), r#"{"search":"pdf"}"#).await;
+    let calls = answer(&report);
+    let composed = &call(&calls, "compose all")["ok"];
+    assert_eq!(composed["ids"], json!([two.id]));
+    assert_eq!(composed["text"], format!("[fact 0.75] Wants PDF {}\n", two.id));
+    let told = house.told(report.run);
+    let context = told.iter().find_map(|told| told.get("context")).unwrap();
+    assert_eq!(
+        (&context["events"], &context["evidence"]),
+        (&json!([two.id]), &json!([one.id]))
+    );
+}
+
+#[tokio::test]
 async fn malformed_queries_are_refused() {
     let house = House::new();
     let calls = answer(&house.run("liar", &grant(), "").await);

@@ -39,7 +39,7 @@ impl<'a> Recorded<'a> {
 
 fn descent(memory: &Fixture, events: &[EventId]) -> Vec<(EventId, Because)> {
     memory.catch_up();
-    let found = memory.projections.descent(events, &mut |_, _| {}).unwrap();
+    let found = memory.projections.descent(events, u64::MAX, &mut |_, _| {}).unwrap();
     found.iter().map(|entry| (entry.id, entry.because)).collect()
 }
 
@@ -60,7 +60,10 @@ fn what_names_an_event_descends_and_what_names_that() {
     assert_eq!(descent(&memory, &[rests, root]), all[1..]);
     assert!(descent(&memory, &[far]).is_empty());
     let unknown = EventId(run("FA7").0);
-    let refused = memory.projections.descent(&[unknown], &mut |_, _| {}).unwrap_err();
+    let refused = memory
+        .projections
+        .descent(&[unknown], u64::MAX, &mut |_, _| {})
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
 }
 

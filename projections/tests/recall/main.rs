@@ -3,6 +3,7 @@
 mod beliefs;
 mod blocks;
 mod bounds;
+mod building;
 mod damage;
 mod descent;
 mod erase;

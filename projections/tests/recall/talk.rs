@@ -1,15 +1,16 @@
 //! What conversations add to search, and texts that are made of them.
 
-use quipu_format::EventId;
+use quipu_format::{Actor, EventId, Kind};
 use quipu_log::Draft;
 use quipu_projections::{Budget, Query};
 use serde_json::json;
 
-use crate::fixture::{Fixture, ids, payload, query, run, say, superseding, words};
+use crate::fixture::{Fixture, ids, payload, query, resting_on, run, say, superseding, words};
 
 /// A turn of a session, at a time.
 fn turn(session: u32, speaker: &str, text: &str, ts: &str) -> Draft {
     let mut draft = say("a:1", text);
+    draft.kind = Kind::new("message").unwrap();
     draft.body.source = Some(
         serde_json::from_value(json!({
             "channel": "chat", "conversationId": "talk", "session": session, "speaker": speaker, "original": { "ts": ts },
@@ -154,4 +155,52 @@ fn no_text_makes_a_line_of_its_own() {
     let (text, events) = compose(&memory, &words("tea"), Budget::Characters(1_000));
     assert_eq!((events, text.lines().count()), (vec![forged], 1));
     assert!(text.ends_with(&format!("more {forged}\n")));
+}
+
+#[test]
+fn facts_come_first_and_stand_for_the_events_that_state_them() {
+    let memory = Fixture::new();
+    let said = memory.append(turn(1, "Ann", "Ann plays the cello", MAY)).id;
+    let first = memory
+        .append(resting_on(say("a:1", "Ann plays the CELLO."), &[said]))
+        .id;
+    let mut other = say("a:1", "Ann plays the cello");
+    other.actor = Actor::new("agent:ben").unwrap();
+    let newest = memory.append(other).id;
+    let asked = memory.append(turn(1, "Ben", "Is it an old cello?", MAY)).id;
+    let (text, events) = compose(&memory, &words("cello"), Budget::Characters(1_000));
+    let fact = format!("[fact 0.96] Ann plays the cello {newest}");
+    assert_eq!(text.lines().next(), Some(&*fact), "{text}");
+    assert_eq!(events, [newest, asked], "{text}");
+    let view = memory.pinned(&["a:1"]);
+    let context = memory
+        .projections
+        .compose(&view, &words("cello"), Budget::Characters(1_000))
+        .unwrap();
+    assert_eq!(context.evidence, [first]);
+    // No more than a third is theirs, however many there are; and what is unsure is no fact of who asks for sure ones.
+    for n in 0..50 {
+        memory.say("a:1", &format!("cello number {n}"));
+        memory.append(turn(2, "Ann", &format!("said of cello {n}"), JUNE));
+    }
+    let (text, _) = compose(&memory, &query("cello", |q| q.limit = 100), Budget::Characters(3_000));
+    let facts: String = text
+        .split_inclusive('\n')
+        .filter(|line| line.starts_with("[fact "))
+        .collect();
+    assert!((800..=1_000).contains(&facts.chars().count()), "{text}");
+    assert!(text.chars().count() > 2_800, "{text}");
+    let sure = query("cello", |q| (q.min_confidence, q.limit) = (Some(0.9), 100));
+    let (text, _) = compose(&memory, &sure, Budget::Characters(3_000));
+    assert_eq!(text.matches("[fact ").count(), 1, "{text}");
+    // As it was.
+    let early = query("cello", |q| q.as_of = Some(2));
+    let (text, events) = {
+        let context = memory
+            .projections
+            .compose(&memory.pinned(&["a:1"]), &early, Budget::Characters(1_000));
+        let context = context.unwrap();
+        (context.text, context.events)
+    };
+    assert_eq!(events, [said], "{text}");
 }

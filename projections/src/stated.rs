@@ -1,0 +1,93 @@
+//! Facts that certain events have a part in.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use quipu_format::Event;
+use rusqlite::{OptionalExtension, Transaction};
+
+use crate::{
+    asking::{Asking, Believed, Place},
+    error::Result,
+    facts::Fact,
+    noise::Rules,
+    schema::number,
+    search::Query,
+    signals::signals,
+    statements::Digest,
+    view::View,
+};
+
+/// Facts that one of these entries states and is heard to state, or that are a signal of it; the surest first.
+pub(crate) fn facts(
+    tx: &Transaction<'_>,
+    folded: u64,
+    rules: &Rules,
+    view: &View,
+    query: &Query,
+    seqs: &BTreeSet<u64>,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<Vec<Fact>> {
+    let sight = view.sight(tx, folded)?;
+    let asking = Asking::new(tx, &sight, query)?;
+    let stated = stated(tx, seqs)?;
+    let mut facts = Vec::new();
+    for (scope, shown) in sight.scopes() {
+        let Some(stated) = stated.get(&scope) else { continue };
+        let mut collapsed = HashSet::new();
+        for signal in signals(tx, &sight, &asking.hearing, rules, scope, asking.now_ms)? {
+            collapsed.extend(&signal.events);
+            if signal.events.iter().any(|seq| seqs.contains(seq)) {
+                facts.push(signal.fact);
+            }
+        }
+        let place = Place {
+            scope,
+            shown,
+            collapsed: &collapsed,
+        };
+        for (fact, by) in stated {
+            if let Some(believed) = asking.believed(&place, fact)?
+                && has_part(tx, &believed, by)?
+            {
+                facts.extend(asking.fact(fact, believed, view, &event)?);
+            }
+        }
+    }
+    facts.sort_by(|a, b| {
+        b.confidence
+            .total_cmp(&a.confidence)
+            .then(b.last_seen.cmp(&a.last_seen))
+    });
+    Ok(facts)
+}
+
+/// By scope, the facts that entries state, and which of them do. A scope that only has other entries has no facts here.
+fn stated(tx: &Transaction<'_>, seqs: &BTreeSet<u64>) -> Result<BTreeMap<i64, BTreeMap<Digest, Vec<u64>>>> {
+    let mut select =
+        tx.prepare_cached("SELECT entry.scope, fact FROM entry LEFT JOIN saying USING (seq) WHERE entry.seq = ?1")?;
+    let mut stated = BTreeMap::<i64, BTreeMap<Digest, Vec<u64>>>::new();
+    for &seq in seqs {
+        let row = select.query_row([number(seq)], |row| Ok((row.get(0)?, row.get::<_, Option<Digest>>(1)?)));
+        if let Some((scope, fact)) = row.optional()? {
+            let facts = stated.entry(scope).or_default();
+            if let Some(fact) = fact {
+                facts.entry(fact).or_default().push(seq);
+            }
+        }
+    }
+    Ok(stated)
+}
+
+/// Whether one of the entries is heard to state the fact.
+fn has_part(tx: &Transaction<'_>, believed: &Believed, by: &[u64]) -> Result<bool> {
+    if let Some(sayings) = &believed.sayings {
+        return Ok(sayings.iter().any(|saying| by.contains(&saying.seq)));
+    }
+    let mut select = tx.prepare_cached("SELECT 1 FROM saying WHERE seq = ?1 AND speaks")?;
+    for seq in by {
+        if select.exists([number(*seq)])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
