@@ -24,7 +24,7 @@ use crate::{
     saying::{Saying, pack_tags},
     schema::{number, position},
     signals,
-    statements::{Digest, RETRACT, SUMMARY, Said, states},
+    statements::{Digest, RETRACT, Said, states},
     tally::{Tallied, Tally, load},
     touch::Touch,
 };
@@ -72,11 +72,6 @@ impl<'t> FactFold<'t> {
         }
         if !envelope.supersedes.is_empty() {
             self.superseded(envelope.seq, envelope.kind.as_str() == RETRACT)?;
-        }
-        if envelope.kind.as_str() == SUMMARY {
-            self.tx
-                .prepare_cached("INSERT INTO summary VALUES (?1, ?2)")?
-                .execute(params![scope, number(envelope.seq)])?;
         }
         signals::keep(self.tx, &self.rules, scope, event)?;
         if states(&envelope.kind) {

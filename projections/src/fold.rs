@@ -17,6 +17,7 @@ use crate::{
     schema::{self, EVIDENCE, SUPERSEDES, number},
     snapshots,
     statements::RETRACT,
+    tiers,
 };
 
 /// Folds events into the tables of a transaction, which the caller commits after [`Fold::finish`].
@@ -122,11 +123,13 @@ impl<'t> Fold<'t> {
             });
         }
         self.facts.event(scope, &event)?;
+        tiers::keep(self.tx, scope, &event)?;
         // What no operator signed takes nothing back.
         if let Some(quarantine) = Quarantine::of(envelope)
             && counts(envelope)?
         {
             self.facts.quarantine(envelope.seq, &quarantine)?;
+            tiers::quarantined(self.tx, envelope.seq)?;
         }
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
@@ -137,6 +140,7 @@ impl<'t> Fold<'t> {
                 let tx = self.tx;
                 self.scope(&envelope.scope)?.changed.forget(tx, scope, range)?;
                 self.facts.forget(scope, range)?;
+                tiers::forget(tx, scope, range, envelope.seq)?;
             }
             snapshots::forget(self.tx, envelope.seq)?;
             self.forgot = true;

@@ -10,7 +10,7 @@ use crate::{
     forgery::forge_erasure,
 };
 
-fn fixture() -> (Fixture, Signer) {
+pub(crate) fn fixture() -> (Fixture, Signer) {
     let kim = Signer::new("operator:kim", [9; 32]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let options = CreateOptions::new("example.com/test")
@@ -26,7 +26,7 @@ fn fixture() -> (Fixture, Signer) {
     (fixture, kim)
 }
 
-fn erase(fixture: &Fixture, kim: &Signer, target: &Target) {
+pub(crate) fn erase(fixture: &Fixture, kim: &Signer, target: &Target) {
     let reader = fixture.ledger.reader();
     let plan = ErasurePlan::new(reader, target, None).unwrap();
     fixture
