@@ -51,7 +51,7 @@ fn what_is_erased_is_in_no_summary_that_holds() {
     let said = talk(&it);
     compact(&it, &compaction("a"), usize::MAX);
     let csv = said[60];
-    let impact: Vec<_> = it.projections.descent(&[csv], &mut |_, _| ()).unwrap();
+    let impact: Vec<_> = it.projections.descent(&[csv], u64::MAX, &mut |_, _| ()).unwrap();
     assert_eq!(
         impact.len(),
         2,
