@@ -126,6 +126,11 @@ fn all_ticks() -> u64 {
     [0, 1, 2, 5, 6].iter().filter_map(|&i| fields.get(i)).sum()
 }
 
+/// Seconds of processor time that this process has had, all its threads together.
+pub(crate) fn processor_seconds() -> f64 {
+    own_ticks() as f64 / TICKS_PER_SECOND
+}
+
 /// utime and stime of this process: the 14th and 15th field; the second is a name in brackets.
 fn own_ticks() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

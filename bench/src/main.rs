@@ -28,6 +28,8 @@ fn main() -> ExitCode {
     let done = match arguments.split_first() {
         // What the group large starts.
         Some((first, rest)) if first == large::CHILD => large::child(rest),
+        // What the group recall starts.
+        Some((first, rest)) if first == recall::restart::FLAG => recall::restart::run(rest),
         _ => match Settings::parse(arguments.into_iter()) {
             Ok(Some(settings)) => measure(&settings),
             Ok(None) => {

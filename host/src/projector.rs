@@ -123,7 +123,7 @@ struct Feeding<'a> {
     fed: Range<u64>,
     /// What it is fed up to.
     head: u64,
-    /// Erasures that were known before it was fed anything.
+    /// The last erasure that was known before it was fed anything.
     erasures: u64,
     /// Entries that are known to be unreadable.
     missing: BTreeSet<u64>,
@@ -147,6 +147,11 @@ impl<'a> Feeding<'a> {
         // What is erased in the log is dropped from what was kept.
         let head = projections.catch_up(ledger.head()).map_err(unanswered)?;
         let erasures = projections.erasures().map_err(unanswered)?;
+        if !projections.is_all_erased().map_err(unanswered)? {
+            let what = "an erasure is in the log and is not carried out yet: ask again; if that stays so, open the ledger \
+                        for writing, which finishes it";
+            return Err(Error::new(ErrorKind::Ledger, what));
+        }
         let missing = projections.missing().map_err(unanswered)?;
         let kept = projections.snapshot(&setting.name).map_err(unanswered)?;
         let kept = kept.filter(|kept| kept.component == setting.component && kept.setting == added.seq);

@@ -189,6 +189,12 @@ impl LedgerReader {
         self.index().next()
     }
 
+    /// Erasures in entries below it have been carried out: what they cover cannot be opened by anybody.
+    pub fn erased_below(&self) -> Result<u64> {
+        self.state.look_at_keys()?;
+        Ok(self.state.keys.read().unwrap_or_else(PoisonError::into_inner).applied)
+    }
+
     /// Looks at the files again, where another process writes; returns the head.
     pub fn refresh(&self) -> Result<u64> {
         if let Some(follow) = &self.state.follow {

@@ -129,7 +129,7 @@ impl<'a> Asking<'a> {
         // A fact has the tags of all its statements together.
         query.tags.clear();
         let mut hits = Hits::default();
-        for hit in search::search(self.tx, folded, view, &query, event)?.hits {
+        for hit in search::search_facts(self.tx, folded, view, &query, event)? {
             let seq = hit.event.envelope.seq;
             hits.events.insert(seq, hit.score);
             if let Some(saying) = Saying::load(self.tx, seq)?

@@ -1,77 +1,280 @@
 //! Documents of a scope that are kept together, with the terms that they have.
 //!
 //! A scope of n entries has as many blocks as are full, the larger ones first: see [`BLOCKS`]. What a block holds is a
-//! function of the documents that there are.
+//! function of the documents that there are. The terms of a document are in its row until it is in a block, and then
+//! in the block alone.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+};
 
 use rusqlite::{Transaction, params};
 
 use crate::{
+    document::Document,
     error::Result,
     limits,
-    packing::{Place, Shape, put_bounds, put_place, put_shapes, terms},
+    packing::{Place, Shape, put_bounds, put_shapes, terms},
+    pages::{self, Pages},
     schema::{BLOCKS, OUTLINE, Outline, number, position},
 };
 
-/// Makes the blocks that became full when a scope of `before` entries got `entries`.
-pub(crate) fn settle(tx: &Transaction<'_>, scope: i64, before: u32, entries: u32) -> Result<()> {
-    let mut first = 0;
-    for size in BLOCKS {
-        let end = entries / size * size;
-        // Those of this size that were there already stay.
-        let mut next = first.max(before / size * size);
-        while next < end {
-            if next < before {
-                // Smaller ones that it takes the place of.
-                drop_blocks(tx, scope, next..next.saturating_add(size))?;
-            }
-            make(tx, scope, next, size)?;
-            next = next.saturating_add(size);
+/// A document that is in no table yet.
+pub(crate) struct Fresh {
+    pub(crate) nth: u32,
+    pub(crate) seq: u64,
+    pub(crate) run: Option<[u8; 16]>,
+    pub(crate) document: Document,
+}
+
+/// What has become of a scope since its tables were last written.
+#[derive(Default)]
+pub(crate) struct Changed {
+    /// By rising `nth`.
+    pub(crate) fresh: Vec<Fresh>,
+    /// Blocks of which documents are gone: their first ones.
+    remade: BTreeSet<u32>,
+}
+
+impl Changed {
+    /// Drops what is known of the documents of a stretch, as if they had been erased before they were folded, and returns
+    /// the `seq` of each, the oldest first. Blocks follow in [`settle`](Self::settle), each once.
+    pub(crate) fn forget(&mut self, tx: &Transaction<'_>, scope: i64, [first, last]: [u32; 2]) -> Result<Vec<u64>> {
+        let start = self.fresh.partition_point(|fresh| fresh.nth < first);
+        let end = self.fresh.partition_point(|fresh| fresh.nth <= last);
+        let fresh = self.fresh.drain(start..end.max(start)).map(|fresh| fresh.seq);
+        let fresh: Vec<_> = fresh.collect();
+        let mut select = tx.prepare_cached(
+            "SELECT first FROM block WHERE scope = ?1 AND first <= ?3 AND first + size > ?2
+             AND EXISTS (SELECT 1 FROM doc WHERE scope = ?1 AND nth BETWEEN max(?2, first) AND min(?3, first + size - 1))",
+        )?;
+        for block in select.query_map(params![scope, first, last], |row| row.get(0))? {
+            self.remade.insert(block?);
         }
-        first = end;
+        let mut delete =
+            tx.prepare_cached("DELETE FROM doc WHERE scope = ?1 AND nth BETWEEN ?2 AND ?3 RETURNING seq")?;
+        let written = delete.query_map(params![scope, first, last], |row| row.get(0))?;
+        let mut forgotten = written.map(|seq| position(seq?)).collect::<Result<Vec<_>>>()?;
+        forgotten.extend(fresh);
+        forgotten.sort_unstable();
+        Ok(forgotten)
     }
-    Ok(())
+
+    /// Writes it, as a scope of `before` entries got `entries`, and makes the blocks that became full meanwhile.
+    pub(crate) fn settle(&self, tx: &Transaction<'_>, scope: i64, before: u32, entries: u32) -> Result<()> {
+        let blocks_end = BLOCKS.last().map_or(0, |size| entries / size * size);
+        self.insert(tx, scope, blocks_end)?;
+        let mut first = 0;
+        for size in BLOCKS {
+            let end = entries / size * size;
+            // Those of this size that were there already stay.
+            let mut next = first.max(before / size * size);
+            for &of in self.remade.range(first..next) {
+                self.make(tx, scope, of, size, of..of)?;
+            }
+            while next < end {
+                let until = next.saturating_add(size);
+                self.make(tx, scope, next, size, next..until.min(before).max(next))?;
+                next = until;
+            }
+            first = end;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of the fresh documents; of those below `blocks_end` the terms will be in blocks.
+    fn insert(&self, tx: &Transaction<'_>, scope: i64, blocks_end: u32) -> Result<()> {
+        let mut insert = tx.prepare_cached("INSERT INTO doc VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
+        for Fresh {
+            nth,
+            seq,
+            run,
+            document,
+        } in &self.fresh
+        {
+            insert.execute(params![
+                scope,
+                nth,
+                number(*seq),
+                run,
+                number(document.time.as_ms()),
+                document.expires.map(|expires| number(expires.as_ms())),
+                document.confidence,
+                document.thread,
+                document.asks,
+                document.length,
+                (*nth >= blocks_end).then_some(&document.terms),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Makes a block of the documents that there are. `before` are those of them that were in the tables before, in
+    /// smaller blocks or in none; empty, where the block itself was there.
+    fn make(&self, tx: &Transaction<'_>, scope: i64, first: u32, size: u32, before: Range<u32>) -> Result<()> {
+        let range = first..first.saturating_add(size);
+        let outlines = outlines(tx, scope, &range)?;
+        let was_there = self.remade.contains(&first) && before.is_empty();
+        let old = match was_there {
+            true => vec![first],
+            false => firsts(tx, scope, &before)?,
+        };
+        let mut there = vec![false; size as usize];
+        for outline in &outlines {
+            if let Some(there) = there.get_mut((outline.nth - first) as usize) {
+                *there = true;
+            }
+        }
+        let source = Source {
+            tx,
+            scope,
+            range: range.clone(),
+            old: &old,
+            before,
+            fresh: &self.fresh,
+            there,
+        };
+        // What is made of blocks is written beside them, until all of it is read.
+        let under = if old.is_empty() { first.into() } else { BESIDE };
+        let mut written = Pages::new(tx, scope, under, first);
+        let mut from = Some(Vec::new().into_boxed_slice());
+        while let Some(least) = from {
+            let (mut lists, rest) = source.lists(&least, limits::BLOCK_BYTES)?;
+            lists.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            for (term, places) in &lists {
+                written.put(term, places)?;
+            }
+            from = rest;
+        }
+        written.end()?;
+        for old in &old {
+            for sql in [
+                "DELETE FROM block WHERE scope = ?1 AND first = ?2",
+                "DELETE FROM posting WHERE scope = ?1 AND first = ?2",
+            ] {
+                tx.prepare_cached(sql)?.execute(params![scope, old])?;
+            }
+        }
+        if under == BESIDE {
+            tx.prepare_cached("UPDATE posting SET first = ?2 WHERE scope = ?1 AND first = ?3")?
+                .execute(params![scope, first, BESIDE])?;
+        }
+        if !source.before.is_empty() {
+            tx.prepare_cached(
+                "UPDATE doc SET terms = NULL WHERE scope = ?1 AND nth >= ?2 AND nth < ?3 AND terms IS NOT NULL",
+            )?
+            .execute(params![scope, source.before.start, source.before.end])?;
+        }
+        insert_block(tx, scope, first, size, &outlines)
+    }
 }
 
-/// Drops what is known of the documents of a stretch, as if they had been erased before they were folded.
-pub(crate) fn forget(tx: &Transaction<'_>, scope: i64, [first, last]: [u32; 2]) -> Result<()> {
-    let mut select = tx.prepare_cached(
-        "SELECT first, size FROM block WHERE scope = ?1 AND first <= ?3 AND first + size > ?2
-         AND EXISTS (SELECT 1 FROM doc WHERE scope = ?1 AND nth BETWEEN max(?2, first) AND min(?3, first + size - 1))",
-    )?;
-    let blocks: Vec<(u32, u32)> = select
-        .query_map(params![scope, first, last], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    tx.prepare_cached("DELETE FROM doc WHERE scope = ?1 AND nth BETWEEN ?2 AND ?3")?
-        .execute(params![scope, first, last])?;
-    for (first, size) in blocks {
-        drop_blocks(tx, scope, first..first.saturating_add(1))?;
-        make(tx, scope, first, size)?;
-    }
-    Ok(())
+/// In place of a block's first document, while it is made.
+const BESIDE: i64 = -1;
+
+/// Where a block's documents have their terms from.
+struct Source<'a> {
+    tx: &'a Transaction<'a>,
+    scope: i64,
+    range: Range<u32>,
+    /// Blocks that it takes the place of.
+    old: &'a [u32],
+    before: Range<u32>,
+    fresh: &'a [Fresh],
+    /// Which of the range's documents there are.
+    there: Vec<bool>,
 }
 
-/// Drops the blocks that begin in a range.
-fn drop_blocks(tx: &Transaction<'_>, scope: i64, firsts: Range<u32>) -> Result<()> {
-    for sql in [
-        "DELETE FROM block WHERE scope = ?1 AND first >= ?2 AND first < ?3",
-        "DELETE FROM posting WHERE scope = ?1 AND first >= ?2 AND first < ?3",
-    ] {
-        tx.prepare_cached(sql)?
-            .execute(params![scope, firsts.start, firsts.end])?;
+/// Terms, and where they are.
+type Lists = Vec<(Box<[u8]>, Vec<Place>)>;
+
+impl Source<'_> {
+    /// The terms from `least` on, as many as so many bytes hold, and where they go on. Mostly that is all.
+    fn lists(&self, least: &[u8], most: usize) -> Result<(Lists, Option<Box<[u8]>>)> {
+        let mut lists = HashMap::<Box<[u8]>, Vec<Place>>::new();
+        let (mut end, mut held) = (None::<Box<[u8]>>, 0);
+        self.for_each(|term, place| {
+            if term < least || end.as_deref().is_some_and(|end| term >= end) {
+                return Ok(());
+            }
+            held += size_of::<Place>();
+            match lists.get_mut(term) {
+                Some(places) => places.push(place),
+                None => {
+                    held += LIST_BYTES + term.len();
+                    lists.insert(term.into(), vec![place]);
+                }
+            }
+            if held > most && lists.len() > 1 {
+                let mut terms: Vec<_> = lists.keys().cloned().collect();
+                let middle = terms.len() / 2;
+                let (_, middle, _) = terms.select_nth_unstable(middle);
+                lists.retain(|term, _| *term < *middle);
+                held = lists
+                    .iter()
+                    .map(|(term, places)| LIST_BYTES + term.len() + places.len() * size_of::<Place>())
+                    .sum();
+                end = Some(middle.clone());
+            }
+            Ok(())
+        })?;
+        Ok((lists.into_iter().collect(), end))
     }
-    Ok(())
+
+    /// Each place of each term, those of one term by rising `nth`.
+    fn for_each(&self, mut each: impl FnMut(&[u8], Place) -> Result<()>) -> Result<()> {
+        let first = self.range.start;
+        for &old in self.old {
+            pages::for_each(self.tx, self.scope, old, |term, place| {
+                let there = self.there.get(place.nth.wrapping_sub(first) as usize);
+                match there.is_some_and(|there| *there) {
+                    true => each(term, place),
+                    false => Ok(()),
+                }
+            })?;
+        }
+        if !self.before.is_empty() {
+            let sql = "SELECT nth, terms FROM doc WHERE scope = ?1 AND nth >= ?2 AND nth < ?3 AND terms IS NOT NULL ORDER BY nth";
+            let mut select = self.tx.prepare_cached(sql)?;
+            let mut rows = select.query(params![self.scope, self.before.start, self.before.end])?;
+            while let Some(row) = rows.next()? {
+                let nth = row.get(0)?;
+                for term in terms(row.get_ref(1)?.as_blob()?) {
+                    let (term, times) = term?;
+                    each(term, Place { nth, times })?;
+                }
+            }
+        }
+        let start = self.fresh.partition_point(|fresh| fresh.nth < first);
+        let fresh = self.fresh.get(start..).unwrap_or_default();
+        for Fresh { nth, document, .. } in fresh.iter().take_while(|fresh| fresh.nth < self.range.end) {
+            for term in terms(&document.terms) {
+                let (term, times) = term?;
+                each(term, Place { nth: *nth, times })?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Makes a block of the documents that there are.
-fn make(tx: &Transaction<'_>, scope: i64, first: u32, size: u32) -> Result<()> {
-    let range = first..first.saturating_add(size);
-    let outlines = outlines(tx, scope, &range)?;
+/// Bytes that a list takes besides its places and its term, about.
+const LIST_BYTES: usize = 64;
+
+/// The blocks that begin in a range.
+fn firsts(tx: &Transaction<'_>, scope: i64, range: &Range<u32>) -> Result<Vec<u32>> {
+    let mut select =
+        tx.prepare_cached("SELECT first FROM block WHERE scope = ?1 AND first >= ?2 AND first < ?3 ORDER BY first")?;
+    let firsts = select.query_map(params![scope, range.start, range.end], |row| row.get(0))?;
+    Ok(firsts.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Writes what a block says of its documents apart from their terms.
+fn insert_block(tx: &Transaction<'_>, scope: i64, first: u32, size: u32, outlines: &[Outline]) -> Result<()> {
     let mut shapes = vec![Shape::NONE; size as usize];
     let (mut bounds, mut before_ms) = (Vec::new(), 0);
     let mut before: Option<&Outline> = None;
-    for outline in &outlines {
+    for outline in outlines {
         // Whether the first goes on with what is before the block is for whoever reads both.
         let goes_on = before.is_some_and(|before| before.turn.leads_to(&outline.turn));
         if let Some(shape) = shapes.get_mut((outline.nth - first) as usize) {
@@ -102,15 +305,6 @@ fn make(tx: &Transaction<'_>, scope: i64, first: u32, size: u32) -> Result<()> {
             put_shapes(&shapes),
             bounds
         ])?;
-
-    // Mostly one; so many that memory stays bounded however much the documents say.
-    let bytes: Option<i64> = tx
-        .prepare_cached("SELECT sum(length(terms)) FROM doc WHERE scope = ?1 AND nth >= ?2 AND nth < ?3")?
-        .query_row(params![scope, range.start, range.end], |row| row.get(0))?;
-    let parts = position(bytes.unwrap_or(0))? / limits::BLOCK_BYTES + 1;
-    for part in 0..parts {
-        post(tx, scope, &range, |term| parts == 1 || part_of(term) % parts == part)?;
-    }
     Ok(())
 }
 
@@ -126,42 +320,65 @@ fn outlines(tx: &Transaction<'_>, scope: i64, range: &Range<u32>) -> Result<Vec<
     Ok(outlines)
 }
 
-/// Writes where the documents of a range have the terms that are `wanted`.
-fn post(tx: &Transaction<'_>, scope: i64, range: &Range<u32>, wanted: impl Fn(&[u8]) -> bool) -> Result<()> {
-    // For each term the places so far, and the `nth` that may come next.
-    let mut lists = HashMap::<Box<[u8]>, (Vec<u8>, u32)>::new();
-    let sql = "SELECT nth, terms FROM doc WHERE scope = ?1 AND nth >= ?2 AND nth < ?3 ORDER BY nth";
-    let mut select = tx.prepare_cached(sql)?;
-    let mut rows = select.query(params![scope, range.start, range.end])?;
-    while let Some(row) = rows.next()? {
-        let nth: u32 = row.get(0)?;
-        for term in terms(row.get_ref(1)?.as_blob()?) {
-            let (term, times) = term?;
-            if !wanted(term) {
-                continue;
-            }
-            if !lists.contains_key(term) {
-                lists.insert(term.into(), (Vec::new(), range.start));
-            }
-            if let Some((places, next)) = lists.get_mut(term) {
-                put_place(places, Place { nth, times }, *next);
-                *next = nth.saturating_add(1);
-            }
-        }
-    }
-    let mut lists: Vec<_> = lists.into_iter().collect();
-    lists.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let mut insert = tx.prepare_cached("INSERT INTO posting VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (term, (places, _)) in lists {
-        for (part, places) in (0_u32..).zip(places.chunks(limits::PART_BYTES)) {
-            insert.execute(params![scope, range.start, &*term, part, places])?;
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use quipu_format::Timestamp;
+    use rusqlite::Connection;
 
-/// A number for a term, the same in each run (FNV-1a).
-fn part_of(term: &[u8]) -> u64 {
-    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    term.iter().fold(0xcbf2_9ce4_8422_2325, hash)
+    use super::*;
+    use crate::packing::put_term;
+
+    #[test]
+    fn terms_that_memory_is_too_small_for_come_in_several_goes() {
+        let document = |nth: u32| {
+            let mut packed = Vec::new();
+            for term in nth..nth + 40 {
+                put_term(&mut packed, &format!("term{term:03}"), 1 + (nth % 3) as u16);
+            }
+            Document {
+                time: Timestamp::FIRST,
+                expires: None,
+                confidence: None,
+                thread: 0,
+                asks: false,
+                length: 40,
+                terms: packed,
+            }
+        };
+        let fresh = |nth| Fresh {
+            nth,
+            seq: nth.into(),
+            run: None,
+            document: document(nth),
+        };
+        let fresh: Vec<_> = (0..200).map(fresh).collect();
+        let mut db = Connection::open_in_memory().unwrap();
+        let tx = db.transaction().unwrap();
+        let source = Source {
+            tx: &tx,
+            scope: 1,
+            range: 0..200,
+            old: &[],
+            before: 0..0,
+            fresh: &fresh,
+            there: vec![true; 200],
+        };
+        let all = |most| {
+            let (mut all, mut from, mut goes) = (Lists::new(), Some(Box::default()), 0);
+            while let Some(least) = from {
+                let (mut lists, rest) = source.lists(&least, most).unwrap();
+                lists.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                all.extend(lists);
+                from = rest;
+                goes += 1;
+            }
+            (all, goes)
+        };
+        let (whole, one) = all(usize::MAX);
+        assert_eq!((whole.len(), one), (239, 1));
+        let (parts, several) = all(4_000);
+        assert!(several > 5, "{several}");
+        assert_eq!(parts, whole);
+        assert_eq!(all(1).0, whole);
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     limits,
     packing::put_term,
+    statements::states,
     text::{Analyzer, beginning, words},
 };
 
@@ -45,6 +46,7 @@ impl Document {
 
         let mut terms = Terms::default();
         terms.label(kind_label(envelope.kind.as_str()));
+        terms.label(states(&envelope.kind).then(|| STATES.to_owned()));
         terms.label(actor_label(envelope.actor.as_str()));
         terms.label(original("actor").and_then(actor_label));
         tags(&payload)
@@ -129,6 +131,9 @@ impl Terms {
 
 /// Members of a payload whose strings come before those of all others.
 const FIRST: [&str; 2] = ["text", "tags"];
+
+/// The term under which events are found whose kind states facts.
+pub(crate) const STATES: &str = "\u{1}f";
 
 /// The term under which events of a kind are found. No word begins with U+0001.
 pub(crate) fn kind_label(kind: &str) -> Option<String> {

@@ -104,14 +104,11 @@ impl<'t> FactFold<'t> {
         signals::keep(self.tx, &gist.rules, scope, event, said, counts)
     }
 
-    /// Forgets what was erased, as if it had been before it was folded.
-    pub(crate) fn forget(&mut self, scope: i64, [first, last]: [u32; 2]) -> Result<()> {
-        let mut select = self
-            .tx
-            .prepare_cached("SELECT seq FROM doc WHERE scope = ?1 AND nth BETWEEN ?2 AND ?3")?;
-        let seqs = select.query_map(params![scope, first, last], |row| row.get::<_, i64>(0))?;
-        for seq in seqs.collect::<rusqlite::Result<Vec<_>>>()? {
-            self.forget_saying(position(seq)?)?;
+    /// Forgets what was erased, as if it had been before it was folded: a stretch of a scope, and the `seq` of each event in
+    /// it that had a body.
+    pub(crate) fn forget(&mut self, scope: i64, [first, last]: [u32; 2], seqs: &[u64]) -> Result<()> {
+        for &seq in seqs {
+            self.forget_saying(seq)?;
         }
         // What recall showed to runs stands in entries that may be erased themselves.
         let mut select = self.tx.prepare_cached(

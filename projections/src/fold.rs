@@ -9,8 +9,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
     ahead::Prepared,
-    blocks,
-    document::Document,
+    blocks::{Changed, Fresh},
     error::{Cause, Result},
     factfold::FactFold,
     noise::Rules,
@@ -34,13 +33,13 @@ pub(crate) struct Fold<'t> {
     missed: bool,
 }
 
-/// A scope's row.
-#[derive(Clone, Copy)]
+/// A scope's row, and what is not in the tables yet.
 struct Folded {
     id: i64,
     /// As many as the row says.
     before: u32,
     entries: u32,
+    changed: Changed,
 }
 
 impl<'t> Fold<'t> {
@@ -70,23 +69,26 @@ impl<'t> Fold<'t> {
     /// Folds the next event; `find` gives the `seq` of an earlier one, and `counts` says whether an operator's act is one.
     pub(crate) fn event(
         &mut self,
-        Prepared { event, document, gist }: &Prepared,
+        Prepared { event, document, gist }: Prepared,
         find: impl Fn(EventId) -> Result<Option<u64>>,
         mut counts: impl FnMut(&Envelope) -> Result<bool>,
     ) -> Result<()> {
         let envelope = &event.envelope;
+        let (as_of, missed) = (self.as_of, self.missed);
         let scope = self.scope(&envelope.scope)?;
         // Where some of the scope's entries cannot be read, those that can are all that there will be.
-        let expected = match self.missed {
+        let expected = match missed {
             true => envelope.nth.max(scope.entries),
             false => scope.entries,
         };
-        if (envelope.seq, envelope.nth) != (self.as_of, expected) {
+        if (envelope.seq, envelope.nth) != (as_of, expected) {
             return Err(Cause::Damaged(format!(
-                "it expects entry {} of the ledger to be number {} of its scope",
-                self.as_of, scope.entries
+                "it expects entry {as_of} of the ledger to be number {} of its scope",
+                scope.entries
             )));
         }
+        scope.entries = envelope.nth.saturating_add(1);
+        let scope = scope.id;
         let (actor, run) = (
             self.facts.actor(envelope.actor.as_str())?,
             envelope.run.map(|run| run.0.to_bytes()),
@@ -95,7 +97,7 @@ impl<'t> Fold<'t> {
             .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
             .execute(params![
                 number(envelope.seq),
-                scope.id,
+                scope,
                 run,
                 event.hash.as_bytes(),
                 actor,
@@ -114,10 +116,15 @@ impl<'t> Fold<'t> {
         }
         if let Some(document) = document {
             self.words += document.length as usize;
-            self.insert(scope.id, envelope.nth, envelope.seq, run, document)?;
+            self.scope(&envelope.scope)?.changed.fresh.push(Fresh {
+                nth: envelope.nth,
+                seq: envelope.seq,
+                run,
+                document,
+            });
         }
-        self.facts.event(scope.id, event, gist)?;
-        tiers::keep(self.tx, scope.id, event)?;
+        self.facts.event(scope, &event, &gist)?;
+        tiers::keep(self.tx, scope, &event)?;
         // What no operator signed takes nothing back.
         if let Some(quarantine) = Quarantine::of(envelope)
             && counts(envelope)?
@@ -132,16 +139,13 @@ impl<'t> Fold<'t> {
             && counts(envelope)?
         {
             for range in erasure.ranges {
-                // By the documents facts know which entries these are.
-                self.facts.forget(scope.id, range)?;
-                tiers::forget(self.tx, scope.id, range, envelope.seq)?;
-                blocks::forget(self.tx, scope.id, range)?;
+                let tx = self.tx;
+                let forgotten = self.scope(&envelope.scope)?.changed.forget(tx, scope, range)?;
+                self.facts.forget(scope, range, &forgotten)?;
+                tiers::forget(tx, scope, range, envelope.seq)?;
             }
-            snapshots::forget(self.tx)?;
+            snapshots::forget(self.tx, envelope.seq)?;
             self.forgot = true;
-        }
-        if let Some(scope) = self.scopes.get_mut(&envelope.scope) {
-            scope.entries = envelope.nth.saturating_add(1);
         }
         self.as_of += 1;
         Ok(())
@@ -158,11 +162,13 @@ impl<'t> Fold<'t> {
         Ok(())
     }
 
-    /// Makes the blocks that are full, and writes the position reached, which it returns.
+    /// Writes the documents, makes the blocks that are full, and writes the position reached, which it returns.
     pub(crate) fn finish(self) -> Result<u64> {
         let mut update = self.tx.prepare_cached("UPDATE scope SET entries = ?2 WHERE id = ?1")?;
-        for scope in self.scopes.values() {
-            blocks::settle(self.tx, scope.id, scope.before, scope.entries)?;
+        let mut scopes: Vec<_> = self.scopes.into_values().collect();
+        scopes.sort_unstable_by_key(|scope| scope.id);
+        for scope in scopes {
+            scope.changed.settle(self.tx, scope.id, scope.before, scope.entries)?;
             update.execute(params![scope.id, scope.entries])?;
         }
         self.tx
@@ -172,10 +178,16 @@ impl<'t> Fold<'t> {
         Ok(self.as_of)
     }
 
-    fn scope(&mut self, name: &Scope) -> Result<Folded> {
-        if let Some(scope) = self.scopes.get(name) {
-            return Ok(*scope);
+    fn scope(&mut self, name: &Scope) -> Result<&mut Folded> {
+        if !self.scopes.contains_key(name) {
+            let scope = self.load(name)?;
+            self.scopes.insert(name.clone(), scope);
         }
+        let scope = self.scopes.get_mut(name);
+        scope.ok_or_else(|| Cause::Damaged("a scope is not known".into()))
+    }
+
+    fn load(&self, name: &Scope) -> Result<Folded> {
         let mut select = self
             .tx
             .prepare_cached("SELECT id, entries FROM scope WHERE name = ?1")?;
@@ -190,31 +202,11 @@ impl<'t> Fold<'t> {
                 (self.tx.last_insert_rowid(), 0)
             }
         };
-        let scope = Folded {
+        Ok(Folded {
             id,
             before: entries,
             entries,
-        };
-        self.scopes.insert(name.clone(), scope);
-        Ok(scope)
-    }
-
-    fn insert(&self, scope: i64, nth: u32, seq: u64, run: Option<[u8; 16]>, document: &Document) -> Result<()> {
-        self.tx
-            .prepare_cached("INSERT INTO doc VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
-            .execute(params![
-                scope,
-                nth,
-                number(seq),
-                run,
-                number(document.time.as_ms()),
-                document.expires.map(|expires| number(expires.as_ms())),
-                document.confidence,
-                document.thread,
-                document.asks,
-                document.length,
-                document.terms,
-            ])?;
-        Ok(())
+            changed: Changed::default(),
+        })
     }
 }

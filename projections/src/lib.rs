@@ -53,6 +53,8 @@ mod irregular;
 pub mod limits;
 mod noise;
 mod packing;
+mod pages;
+mod places;
 mod rank;
 mod retract;
 mod runs;
@@ -441,7 +443,7 @@ impl Projections {
             };
             match prepared {
                 Err(error) if is_missing(&error) => fold.missing(&error)?,
-                prepared => fold.event(&prepared?, |id| unless_damaged(self.ledger.find(id)), counts)?,
+                prepared => fold.event(prepared?, |id| unless_damaged(self.ledger.find(id)), counts)?,
             }
             Ok(fold.words() < limits::BATCH_WORDS)
         })?;

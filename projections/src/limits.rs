@@ -60,10 +60,10 @@ pub const NOISE_EVENTS: usize = 4_096;
 
 /// Events folded in one transaction.
 pub(crate) const BATCH_EVENTS: usize = 32_768;
-/// Bytes of a part of a term's places: small enough that SQLite keeps the row on one page.
-pub(crate) const PART_BYTES: usize = 512;
-/// Bytes of terms that are held at a time while a block is made.
-pub(crate) const BLOCK_BYTES: u64 = 32 << 20;
+/// Bytes of a page of terms: small enough that SQLite keeps two such rows on one of its own.
+pub(crate) const POSTING_BYTES: usize = 1_900;
+/// Bytes of terms and places that are held at a time while a block is made.
+pub(crate) const BLOCK_BYTES: usize = 32 << 20;
 /// Words folded in one transaction, after which it ends.
 pub(crate) const BATCH_WORDS: usize = 1 << 20;
 /// How long to wait for another process that writes the projection.

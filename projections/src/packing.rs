@@ -61,6 +61,11 @@ impl Shape {
         self.0 & Self::GOES_ON != 0
     }
 
+    /// A session begins with it.
+    pub(crate) fn begins(self) -> bool {
+        self.0 & (Self::DOCUMENT | Self::GOES_ON) == Self::DOCUMENT
+    }
+
     pub(crate) fn length(self) -> u32 {
         (self.0 & Self::LENGTH).into()
     }
@@ -90,29 +95,94 @@ pub(crate) fn put_term(out: &mut Vec<u8>, term: &str, times: u16) {
 /// The terms of a document, in the order in which they were put.
 pub(crate) fn terms(blob: &[u8]) -> impl Iterator<Item = Result<(&[u8], u16)>> {
     decoded(blob, |rest| {
-        let length = usize::try_from(take(rest)?).ok()?;
-        let (term, after) = rest.split_at_checked(length)?;
-        *rest = after;
+        let term = take_bytes(rest)?;
         Some((term, u16::try_from(take(rest)?).ok()?))
     })
 }
 
 /// Adds a document that has a term; `next` is the `nth` that follows the one before, or that the block begins with.
 pub(crate) fn put_place(out: &mut Vec<u8>, place: Place, next: u32) {
-    put(out, (place.nth - next).into());
-    put(out, place.times.into());
+    // Mostly it has it once: then that is one bit.
+    let times = (place.times != 1).then_some(place.times);
+    put(out, u64::from(place.nth - next) << 1 | u64::from(times.is_some()));
+    if let Some(times) = times {
+        put(out, times.into());
+    }
+}
+
+/// The next document that has a term, from the rest of a list; `next` is as for [`put_place`]. `None`: it is damaged.
+#[inline]
+pub(crate) fn take_place(rest: &mut &[u8], next: u32) -> Option<Place> {
+    let first = take(rest)?;
+    Some(Place {
+        nth: next.checked_add(u32::try_from(first >> 1).ok()?)?,
+        times: if first & 1 == 0 {
+            1
+        } else {
+            take(rest)?.try_into().ok()?
+        },
+    })
 }
 
 /// The documents that have a term, of the block that begins with `next`.
 pub(crate) fn places(blob: &[u8], mut next: u32) -> impl Iterator<Item = Result<Place>> {
     decoded(blob, move |rest| {
-        let nth = next.checked_add(take(rest)?.try_into().ok()?)?;
-        next = nth.checked_add(1)?;
-        Some(Place {
-            nth,
-            times: take(rest)?.try_into().ok()?,
-        })
+        let place = take_place(rest, next)?;
+        next = place.nth.checked_add(1)?;
+        Some(place)
     })
+}
+
+/// A term on a page, and where it is.
+pub(crate) struct Group<'a> {
+    pub(crate) term: &'a [u8],
+    /// How many documents of the page have it.
+    pub(crate) count: u32,
+    /// These, as [`put_place`] packs them, from the beginning of the block on.
+    pub(crate) places: &'a [u8],
+}
+
+/// Adds a term to a page: at most 255 bytes, of which it has some in common with the `before` that was added last.
+pub(crate) fn put_group(page: &mut Vec<u8>, before: &[u8], group: &Group<'_>) {
+    let common = before.iter().zip(group.term).take_while(|(a, b)| a == b).count();
+    let rest = group.term.get(common..).unwrap_or_default();
+    put(page, common as u64);
+    put(page, rest.len() as u64);
+    page.extend_from_slice(rest);
+    put(page, group.count.into());
+    put(page, group.places.len() as u64);
+    page.extend_from_slice(group.places);
+}
+
+/// Gives `each` the terms of a page, in the order in which they were put, while it wants more.
+pub(crate) fn groups(mut page: &[u8], mut each: impl FnMut(Group<'_>) -> Result<bool>) -> Result<()> {
+    let mut term = Vec::with_capacity(64);
+    while !page.is_empty() {
+        let group = take_group(&mut page, &mut term);
+        let (count, places) = group.ok_or_else(|| Cause::Damaged("a page of terms does not decode".into()))?;
+        let term = &term;
+        if !each(Group { term, count, places })? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn take_group<'a>(page: &mut &'a [u8], term: &mut Vec<u8>) -> Option<(u32, &'a [u8])> {
+    let common = usize::try_from(take(page)?)
+        .ok()
+        .filter(|common| *common <= term.len())?;
+    term.truncate(common);
+    term.extend_from_slice(take_bytes(page)?);
+    let count = take(page)?.try_into().ok()?;
+    Some((count, take_bytes(page)?))
+}
+
+fn take_bytes<'a>(blob: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take(blob)?).ok()?;
+    let (bytes, rest) = blob.split_at_checked(length)?;
+    *blob = rest;
+    Some(bytes)
 }
 
 /// Adds the next document of a block; `before_ms` is the time of the one before, or 0.
@@ -172,6 +242,7 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
+#[inline]
 fn take(blob: &mut &[u8]) -> Option<u64> {
     // Mostly it is a small one.
     if let Some((&byte, rest)) = blob.split_first()
@@ -206,7 +277,15 @@ mod tests {
     fn what_is_cut_off_or_too_large_is_damage() {
         assert!(terms(&[5, b'a']).any(|term| term.is_err()));
         assert!(places(&[0x80], 0).any(|place| place.is_err()));
-        assert!(places(&[1, 1, 1, 1], u32::MAX - 2).any(|place| place.is_err()));
+        assert!(places(&[2, 2, 2, 2], u32::MAX - 4).any(|place| place.is_err()));
+        for page in [
+            &[1, 1, b'a', 1, 0][..],
+            &[0, 2, b'a'],
+            &[0, 1, b'a', 1, 1],
+            &[0, 1, b'a'],
+        ] {
+            assert!(groups(page, |_| Ok(true)).is_err(), "{page:?}");
+        }
         assert!(bounds(&[1, 2, 3, 4]).any(|bounds| bounds.is_err()));
         assert!(shapes(&[1, 2, 3], 2).is_err() && shapes(&[1, 2, 3, 4], 3).is_err());
         assert_eq!(take(&mut &[0xFF; 10][..]), None);
@@ -244,6 +323,21 @@ mod tests {
         }
 
         #[test]
+        fn groups_come_back(put in prop::collection::vec(("[ab]{0,6}", any::<u32>(), any::<Vec<u8>>()), 0..20)) {
+            let (mut page, mut before) = (Vec::new(), Vec::new());
+            for (term, count, places) in &put {
+                put_group(&mut page, &before, &Group { term: term.as_bytes(), count: *count, places });
+                before = term.as_bytes().to_vec();
+            }
+            let mut back = Vec::new();
+            groups(&page, |group| {
+                back.push((String::from_utf8(group.term.to_vec()).unwrap(), group.count, group.places.to_vec()));
+                Ok(true)
+            }).unwrap();
+            prop_assert_eq!(back, put);
+        }
+
+        #[test]
         fn bounds_come_back(
             put in prop::collection::vec((0_u64..1 << 48, any::<Option<u32>>(), prop::option::of(0_u32..=1_000_000)), 0..50)
         ) {
@@ -271,6 +365,7 @@ mod tests {
             terms(&blob).for_each(drop);
             places(&blob, u32::MAX - 9).for_each(drop);
             bounds(&blob).for_each(drop);
+            let _ = groups(&blob, |_| Ok(true));
         }
     }
 }

@@ -11,9 +11,13 @@
 //! order is plain BM25's. The weights were tuned on conversations other than those they were measured on:
 //! docs/BENCHMARKS.md.
 
-use std::ops::RangeInclusive;
+use std::{cell::Cell, ops::Range};
 
-use crate::packing::{Place, Shape};
+use crate::{
+    error::Result,
+    packing::Shape,
+    places::{Cursor, Places},
+};
 
 /// How soon a term's repetition stops to count: Anserini's value, for short texts, as is that of [`B`].
 const K1: f64 = 0.9;
@@ -32,54 +36,53 @@ const ALONE: f64 = 2.0 * NEAR + SESSION;
 pub(crate) const SPEAKER: f64 = 0.2;
 /// For what is from the month that the query names, and again if it is from the day.
 pub(crate) const DATE: f64 = 0.2;
+/// The most that is said by a document and what is around it, of a share that all of it has.
+const SAID: f64 = 1.0 + 4.0 * NEAR + ANSWER + SESSION;
 /// The most that there can be. Scores are parts of it.
-const MOST: f64 = 1.0 + 4.0 * NEAR + ANSWER + SESSION + SPEAKER + 2.0 * DATE;
+const MOST: f64 = SAID + SPEAKER + 2.0 * DATE;
 
-/// The score of each document, by `nth`; 0 where neither it nor a turn around it has any of the terms. `extra` is added
-/// to the others.
+/// Gives `found` the `nth` and the score of each document of which a turn, or one around it, has any of the terms, by
+/// rising `nth`. `extra` is added to what a document scores, `most_extra` at most. Sessions of which nothing can score as
+/// much as `least` says by then are passed over; returns whether some were.
 ///
 /// Sums run in the order of the terms, so equal states give equal bits.
-pub(crate) fn scores(documents: &[Shape], terms: &[Vec<Place>], extra: impl Fn(usize) -> f64) -> Vec<f64> {
+pub(crate) fn scores(
+    documents: &[Shape],
+    terms: &[Places],
+    (extra, most_extra): (impl Fn(usize) -> f64, f64),
+    least: &Cell<f64>,
+    mut found: impl FnMut(usize, f64),
+) -> Result<bool> {
     let counts = Counts::of(documents);
-    let idfs: Vec<_> = terms
-        .iter()
-        .map(|places| idf(counts.documents, places.len() as f64))
-        .collect();
+    let idfs = terms.iter().map(|places| idf(counts.documents, places.count() as f64));
+    let idfs: Vec<_> = idfs.collect();
     let whole: f64 = idfs.iter().sum();
-
-    let mut shares = vec![0.0; documents.len()];
-    for (places, idf) in terms.iter().zip(&idfs) {
-        for place in places {
-            let at = place.nth as usize;
-            if let (Some(document), Some(share)) = (documents.get(at), shares.get_mut(at)) {
-                let long = f64::from(document.length()) / counts.mean_length;
-                *share += idf * saturated(f64::from(place.times), long) / whole;
-            }
-        }
-    }
-    let mut scores = vec![0.0; documents.len()];
-    let mut sessions = Sessions {
+    let lists = terms.iter().zip(idfs);
+    let mut session = Session {
         counts,
-        lists: terms.iter().map(Vec::as_slice).zip(idfs).collect(),
-        whole,
+        lists: lists.map(|(places, idf)| (places.cursor(), idf / whole)).collect(),
+        shares: Vec::new(),
+        turns: Vec::new(),
     };
-    let mut session = Vec::new();
-    for (nth, document) in documents
-        .iter()
-        .enumerate()
-        .filter(|(_, document)| document.is_document())
-    {
-        if !document.goes_on() {
-            sessions.score(documents, &shares, &session, &mut scores);
-            session.clear();
+    let mut passed = false;
+    // Only sessions that have a term are looked at.
+    while let Some(at) = session.next() {
+        let before = documents.get(..=at).unwrap_or_default();
+        let start = before.iter().rposition(|document| document.begins()).unwrap_or(at);
+        let behind = documents.get(at + 1..).unwrap_or_default();
+        let end = behind.iter().position(|document| document.begins());
+        let end = end.map_or(documents.len().max(at + 1), |more| at + 1 + more);
+        if session.bound(end, most_extra) < least.get() {
+            session.pass(end);
+            passed = true;
+            continue;
         }
-        session.push(nth);
+        session.score(documents, start..end, |nth, score| {
+            found(nth, (score + extra(nth)) / MOST);
+        });
     }
-    sessions.score(documents, &shares, &session, &mut scores);
-    for (nth, score) in scores.iter_mut().enumerate().filter(|(_, score)| **score > 0.0) {
-        *score = (*score + extra(nth)) / MOST;
-    }
-    scores
+    session.lists.into_iter().try_for_each(|(cursor, _)| cursor.end())?;
+    Ok(passed)
 }
 
 /// What is counted of a scope's documents.
@@ -114,71 +117,97 @@ impl Counts {
 }
 
 /// Scores sessions one after the other.
-struct Sessions<'a> {
+struct Session<'a> {
     counts: Counts,
-    /// For each term where it is, from the session on that comes next, and its weight.
-    lists: Vec<(&'a [Place], f64)>,
-    whole: f64,
+    /// For each term where it is, from the session on that comes next, and its part of the query's weight.
+    lists: Vec<(Cursor<'a>, f64)>,
+    /// Of each document of a session its share.
+    shares: Vec<f64>,
+    /// The shares of those that there are, between two zeros before and two behind, for what is around them.
+    turns: Vec<f64>,
 }
 
-impl Sessions<'_> {
-    /// Scores the documents of a session, by `nth`.
-    fn score(&mut self, documents: &[Shape], shares: &[f64], session: &[usize], scores: &mut [f64]) {
-        let share = |at: Option<usize>| at.and_then(|at| shares.get(*session.get(at)?)).copied().unwrap_or(0.0);
-        let (Some(&first), Some(&last)) = (session.first(), session.last()) else {
-            return;
-        };
-        if first == last {
-            if let Some(score) = scores.get_mut(first) {
-                *score = share(Some(0)) * (1.0 + ALONE);
-            }
-            return;
-        }
-        if (0..session.len()).all(|at| share(Some(at)) == 0.0) {
-            return;
-        }
-        let of_session = SESSION * self.share(documents, session, first..=last);
-        for (at, &nth) in session.iter().enumerate() {
-            let asked = session
-                .get(at.wrapping_sub(1))
-                .and_then(|&before| documents.get(before));
-            let before = share(at.checked_sub(1));
-            let near = share(at.checked_sub(2)) + before + share(Some(at + 1)) + share(Some(at + 2));
-            let answer = if asked.is_some_and(|before| before.asks()) {
-                before
-            } else {
-                0.0
-            };
-            let said = share(Some(at)) + NEAR * near + ANSWER * answer;
-            if let Some(score) = scores.get_mut(nth).filter(|_| said > 0.0) {
-                *score = said + of_session;
+impl Session<'_> {
+    /// The next document that has a term.
+    fn next(&self) -> Option<usize> {
+        let places = self.lists.iter().filter_map(|(cursor, _)| cursor.place);
+        places.map(|place| place.nth as usize).min()
+    }
+
+    /// No document of a session that ends before `end` scores more: not if each of its turns had all terms of the session
+    /// as often as can be.
+    fn bound(&self, end: usize, extra: f64) -> f64 {
+        let there = self.lists.iter().filter(|(cursor, _)| cursor.is_before(end));
+        let share: f64 = there.map(|(_, weight)| weight).sum();
+        // Sums of other orders differ in their last bits.
+        (share * SAID + extra) / MOST * (1.0 + 1e-9)
+    }
+
+    /// Passes over a session.
+    fn pass(&mut self, end: usize) {
+        for (cursor, _) in &mut self.lists {
+            while cursor.is_before(end) {
+                cursor.advance();
             }
         }
     }
 
-    /// The share that a session has as one text. Those before it are over.
-    fn share(&mut self, documents: &[Shape], session: &[usize], nths: RangeInclusive<usize>) -> f64 {
-        let lengths = session
-            .iter()
-            .filter_map(|&nth| documents.get(nth))
-            .map(|document| document.length());
-        let long = lengths.map(f64::from).sum::<f64>() / self.counts.mean_session;
-        let mut share = 0.0;
-        for (places, idf) in &mut self.lists {
+    /// Scores the documents of a session, by `nth`. Those before it are over.
+    fn score(&mut self, documents: &[Shape], nths: Range<usize>, mut found: impl FnMut(usize, f64)) {
+        let of_session = documents.get(nths.clone()).unwrap_or_default();
+        let there = || {
+            (nths.start..)
+                .zip(of_session)
+                .filter(|(_, document)| document.is_document())
+        };
+        let per_document = 1.0 / self.counts.mean_length;
+        let per_session = 1.0 / self.counts.mean_session;
+        let length: f64 = there().map(|(_, document)| f64::from(document.length())).sum();
+        self.shares.clear();
+        self.shares.resize(nths.len(), 0.0);
+        let mut whole = 0.0;
+        for (cursor, weight) in &mut self.lists {
             let mut times = 0.0;
-            while let Some((place, rest)) = places.split_first()
-                && place.nth as usize <= *nths.end()
-            {
-                if place.nth as usize >= *nths.start() {
-                    times += f64::from(place.times);
+            while let Some(place) = cursor.place.filter(|place| (place.nth as usize) < nths.end) {
+                let at = (place.nth as usize).wrapping_sub(nths.start);
+                if let (Some(document), Some(share)) = (of_session.get(at), self.shares.get_mut(at)) {
+                    let of_place = f64::from(place.times);
+                    *share += *weight * saturated(of_place, f64::from(document.length()) * per_document);
+                    times += of_place;
                 }
-                *places = rest;
+                cursor.advance();
             }
             if times > 0.0 {
-                share += *idf * saturated(times, long) / self.whole;
+                whole += *weight * saturated(times, length * per_session);
             }
         }
-        share
+        self.turns.clear();
+        self.turns.extend([0.0; 2]);
+        let shares = self.shares.iter().zip(of_session);
+        self.turns.extend(
+            shares
+                .filter(|(_, document)| document.is_document())
+                .map(|(share, _)| share),
+        );
+        if let [_, _, alone] = self.turns[..] {
+            if let Some((nth, _)) = there().next().filter(|_| alone > 0.0) {
+                found(nth, alone * (1.0 + ALONE));
+            }
+            return;
+        }
+        self.turns.extend([0.0; 2]);
+        let mut asked = false;
+        for ((nth, document), around) in there().zip(self.turns.windows(5)) {
+            let &[second, before, own, after, next] = around else {
+                continue;
+            };
+            let answer = if asked { before } else { 0.0 };
+            let said = own + NEAR * (second + before + after + next) + ANSWER * answer;
+            if said > 0.0 {
+                found(nth, said + SESSION * whole);
+            }
+            asked = document.asks();
+        }
     }
 }
 
@@ -196,6 +225,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::packing::{Place, put_place};
 
     /// A document: its words, whether it asks, and whether it goes on with a conversation.
     type Plain = (Vec<u8>, bool, bool);
@@ -274,6 +304,7 @@ mod tests {
                 prop::option::weighted(0.8, (prop::collection::vec(0_u8..12, 0..20), any::<bool>(), any::<bool>())), 0..30
             ),
             query in prop::collection::btree_set(0_u8..14, 1..6),
+            block in 0_u32..40,
         ) {
             let (mut documents, query) = (documents, query.into_iter().collect::<Vec<_>>());
             // There is nothing that the first could go on with.
@@ -288,9 +319,28 @@ mod tests {
             let places = |word: &u8| {
                 let times = |d: &Plain| d.0.iter().filter(|w| *w == word).count() as u16;
                 let all = documents.iter().enumerate().map(|(at, d)| (at, d.as_ref().map_or(0, times)));
-                all.filter(|(_, times)| *times > 0).map(|(at, times)| Place { nth: at as u32, times }).collect()
+                let all = all.filter(|(_, times)| *times > 0).map(|(at, times)| Place { nth: at as u32, times });
+                // Those of the blocks packed, the others not.
+                let (in_block, behind): (Vec<_>, Vec<_>) = all.partition(|place| place.nth < block);
+                let (mut places, mut packed, mut next) = (Places::default(), Vec::new(), 0);
+                for place in &in_block {
+                    put_place(&mut packed, *place, next);
+                    next = place.nth + 1;
+                }
+                places.add_list(0, in_block.len() as u32, &packed);
+                behind.into_iter().for_each(|place| places.push(place));
+                places
             };
-            let ours = scores(&shapes, &query.iter().map(places).collect::<Vec<_>>(), |_| 0.0);
+            let terms: Vec<_> = query.iter().map(places).collect();
+            let mut ours = vec![0.0; documents.len()];
+            let least = Cell::new(0.0);
+            scores(&shapes, &terms, (|_| 0.0, 0.0), &least, |nth, score| ours[nth] = score).unwrap();
+            // What is passed over is what would not have counted.
+            let bound = ours.get(block as usize).copied().unwrap_or(0.3);
+            let (least, mut pruned) = (Cell::new(bound), ours.clone());
+            pruned.iter_mut().filter(|score| **score > 0.0 && **score >= bound).for_each(|score| *score = -1.0);
+            scores(&shapes, &terms, (|_| 0.0, 0.0), &least, |nth, score| pruned[nth] = score).unwrap();
+            prop_assert_eq!(&ours, &pruned);
             for (ours, naive) in ours.iter().zip(naive(&documents, &query)) {
                 prop_assert!((ours - naive).abs() < 1e-12 && (0.0..1.0).contains(ours), "{ours} {naive}");
             }
@@ -299,8 +349,17 @@ mod tests {
 
     #[test]
     fn nothing_to_rank_is_no_error() {
-        assert!(scores(&[], &[Vec::new()], |_| 0.0).is_empty());
-        assert_eq!(scores(&[Shape::new(0, false)], &[], |_| 0.0), [0.0]);
+        let mut found = Vec::new();
+        let least = Cell::new(0.0);
+        scores(&[], &[Places::default()], (|_| 0.0, 0.0), &least, |nth, _| {
+            found.push(nth)
+        })
+        .unwrap();
+        scores(&[Shape::new(0, false)], &[], (|_| 0.0, 0.0), &least, |nth, _| {
+            found.push(nth)
+        })
+        .unwrap();
+        assert!(found.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -29,19 +29,19 @@ pub(crate) const EVIDENCE: i64 = 0;
 /// `link.relation`.
 pub(crate) const SUPERSEDES: i64 = 1;
 
-/// - `meta`: the ledger, the `seq` up to which it is folded, and how many erasures were.
+/// - `meta`: the ledger, the `seq` up to which it is folded, and the one behind the last erasure.
 /// - `scope`: `entries` is the `nth` that its next entry will have.
 /// - `actor`: numbers for actors, as they come in the log.
 /// - `entry`: every entry; `hash` shows whether the log is still the one that was folded, `retracts` whether its kind is
 ///   `memory.retract`, `states` whether events of its kind state facts, `reserved` whether it is the host's own.
 /// - `missing`: entries that are not in `entry`, for they could not be read.
 /// - `link`: `later` names `earlier`.
-/// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made.
+/// - `doc`: what can be searched. `terms` are its words and labels while it is in no block: the documents after the last
+///   block are searched through them, so that one event costs one row.
 /// - `block`, `posting`: `size` documents from `first` on, and those of them that have a term. Of its first and last
-///   document, `block` has thread and time, and when the first of them expires. Rows of a block are beside each other, so
-///   that making one appends. Places come in parts, and `block` has row ids: SQLite reads all of a long row of a table
-///   without to compare its key. The documents after the last block are searched through `doc.terms`, so that one event
-///   costs one row.
+///   document, `block` has thread and time, and when the first of them expires. A `page` has many terms, or a part of one's
+///   places; `term` and `nth` are what it begins with. Both tables have row ids: SQLite reads all of a long row of a table
+///   without to compare its key.
 /// - `saying`: statements (they have a `fact`), and the events that statements go back to.
 /// - `statement`: the statements of each fact beside each other. `voices`: who is heard through it, nobody where it is empty;
 ///   `decided`: the last entry that has a say in that; `more`: entries of other scopes would have one.
@@ -72,7 +72,7 @@ CREATE TABLE link (
 CREATE INDEX link_back ON link (earlier, relation, later);
 CREATE TABLE doc (
     scope INTEGER NOT NULL, nth INTEGER NOT NULL, seq INTEGER NOT NULL, run BLOB, time_ms INTEGER NOT NULL,
-    expires_ms INTEGER, confidence INTEGER, thread INTEGER NOT NULL, asks INTEGER NOT NULL, length INTEGER NOT NULL, terms BLOB NOT NULL,
+    expires_ms INTEGER, confidence INTEGER, thread INTEGER NOT NULL, asks INTEGER NOT NULL, length INTEGER NOT NULL, terms BLOB,
     PRIMARY KEY (scope, nth)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE block (
@@ -81,9 +81,9 @@ CREATE TABLE block (
     PRIMARY KEY (scope, first)
 ) STRICT;
 CREATE TABLE posting (
-    scope INTEGER NOT NULL, first INTEGER NOT NULL, term BLOB NOT NULL, part INTEGER NOT NULL, places BLOB NOT NULL,
-    PRIMARY KEY (scope, first, term, part)
-) STRICT, WITHOUT ROWID;
+    scope INTEGER NOT NULL, first INTEGER NOT NULL, term BLOB NOT NULL, nth INTEGER NOT NULL, page BLOB NOT NULL,
+    PRIMARY KEY (scope, first, term, nth)
+) STRICT;
 CREATE TABLE saying (
     seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, fact BLOB,
     text BLOB
@@ -140,7 +140,7 @@ const ROWS: [(&str, &str); 18] = [
     ("link", "SELECT * FROM link ORDER BY later, relation, earlier"),
     ("doc", "SELECT * FROM doc ORDER BY scope, nth"),
     ("block", "SELECT * FROM block ORDER BY scope, first"),
-    ("posting", "SELECT * FROM posting ORDER BY scope, first, term, part"),
+    ("posting", "SELECT * FROM posting ORDER BY scope, first, term, nth"),
     ("saying", "SELECT * FROM saying ORDER BY seq"),
     ("statement", "SELECT * FROM statement ORDER BY scope, fact, seq"),
     ("fact", "SELECT * FROM fact ORDER BY scope, fact"),
@@ -161,7 +161,7 @@ pub(crate) struct Meta {
     pub(crate) as_of: u64,
     /// Digest of the rules that noise was found by; `None` before the first fold.
     pub(crate) rules: Option<Hash>,
-    /// Erasures among them.
+    /// The `seq` behind the last erasure among them; 0: there is none.
     pub(crate) erasures: u64,
 }
 

@@ -4,7 +4,7 @@
 
 use std::{
     cell::Cell,
-    cmp::Ordering,
+    cmp::{Ordering, Reverse},
     collections::{BinaryHeap, VecDeque},
     ops::Range,
     slice,
@@ -17,10 +17,11 @@ use crate::{
     around,
     context::Answer,
     dates::Dates,
-    document::{actor_label, kind_label, millionths, speaker_label, tag_label},
+    document::{STATES, actor_label, kind_label, millionths, speaker_label, tag_label},
     error::{Cause, Result},
     limits,
-    packing::{Bounds, Place},
+    packing::Bounds,
+    places::Marks,
     rank,
     retract::Fates,
     schema::position,
@@ -106,8 +107,23 @@ pub(crate) fn search(
     query: &Query,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<SearchAnswer> {
-    let (found, as_of) = find(tx, folded, view, query, event, |_, hit, _| Ok(hit))?;
+    let question = Question::new(query)?;
+    let (found, as_of) = find(tx, folded, view, query, &question, event, |_, hit, _| Ok(hit))?;
     Ok(SearchAnswer { hits: found, as_of })
+}
+
+/// The same among what facts are made of: events that state some, and those that rules make signals of.
+pub(crate) fn search_facts(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    query: &Query,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<Vec<Hit>> {
+    let mut question = Question::new(query)?;
+    question.stated = Some(question.terms.len());
+    question.terms.push(STATES.to_owned());
+    Ok(find(tx, folded, view, query, &question, event, |_, hit, _| Ok(hit))?.0)
 }
 
 /// The same, each hit with the turns of its conversation right before and after it, whatever their kind, tags and actor.
@@ -119,7 +135,8 @@ pub(crate) fn answers(
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<(Vec<Answer>, u64)> {
     let around_bytes = Cell::new(0);
-    let (mut answers, as_of) = find(tx, folded, view, query, &event, |found, hit, best| {
+    let question = Question::new(query)?;
+    let (mut answers, as_of) = find(tx, folded, view, query, &question, &event, |found, hit, best| {
         let mut around = Vec::new();
         if around_bytes.get() >= PAGE_BYTES {
             return Ok(Answer {
@@ -173,10 +190,10 @@ fn find<T>(
     folded: u64,
     view: &View,
     query: &Query,
+    question: &Question,
     event: impl Fn(u64) -> Result<Option<Event>>,
     make: impl Fn(&Finding<'_>, Hit, &Best) -> Result<T>,
 ) -> Result<(Vec<T>, u64)> {
-    let question = Question::new(query)?;
     let end = query.as_of.unwrap_or(u64::MAX).min(folded);
     let sight = view.sight(tx, end)?;
     // An event that was erased since it was folded has no body any more. That the view shows it is asked once more of
@@ -185,25 +202,26 @@ fn find<T>(
     let event = |seq| Ok(read(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope)));
     let fates = Fates::load(tx, &sight)?;
     let finding = Finding {
-        question: &question,
+        question,
         sight: &sight,
         fates: &fates,
         event: &event,
         read,
     };
-    let mut answers = Answers::default();
+    let wanted = query.limit.clamp(1, limits::HITS);
+    let mut answers = Answers::new(tx, question);
     for (scope, shown) in sight.scopes() {
-        answers.add(tx, scope, question.candidates(tx, scope, shown)?)?;
+        answers.add(scope, shown, wanted)?;
     }
     // The rest is asked of the best alone, one by one, until there are enough.
     let (mut found, mut bytes) = (Vec::new(), 0);
-    let (limit, mut later) = (query.limit.clamp(1, limits::HITS), VecDeque::new());
-    while found.len() < limit && bytes < PAGE_BYTES {
-        let best = match answers.next(tx)? {
+    let mut later = VecDeque::new();
+    while found.len() < wanted && bytes < PAGE_BYTES {
+        let best = match answers.next()? {
             Some(best) if fates.of(best.seq)?.is_withdrawn() => continue,
             Some(best) => match finding.tiers(tx).turn(best.seq, query.tier)? {
                 Turn::Now => best,
-                Turn::Later if later.len() < limit => {
+                Turn::Later if later.len() < wanted => {
                     later.push_back(best);
                     continue;
                 }
@@ -231,6 +249,8 @@ struct Question {
     speakers: Range<usize>,
     /// Ranges of `terms`: a document must have one of each. An empty range asks for what cannot be.
     one_of: Vec<Range<usize>>,
+    /// Only what facts are made of: the place of its label among `terms`.
+    stated: Option<usize>,
     /// The query has no text: all match.
     all: bool,
     since_ms: u64,
@@ -267,6 +287,7 @@ impl Question {
             words,
             terms,
             one_of: Vec::new(),
+            stated: None,
             all: query.text.trim().is_empty(),
             since_ms: query.since.unwrap_or(Timestamp::FIRST).as_ms(),
             until_ms: query.until.map_or(u64::MAX, Timestamp::as_ms),
@@ -292,8 +313,8 @@ impl Question {
         }
     }
 
-    /// The documents of a scope that match and pass the bounds.
-    fn candidates(&self, tx: &Transaction<'_>, scope: i64, shown: &ScopeSight) -> Result<BinaryHeap<Candidate>> {
+    /// The best of the documents of a scope that match and pass the bounds, so many at most.
+    fn candidates(&self, tx: &Transaction<'_>, scope: i64, shown: &ScopeSight, most: usize) -> Result<Top> {
         let asked = Asked {
             terms: &self.terms,
             judge: |bounds: &Bounds| self.judge(bounds),
@@ -302,43 +323,47 @@ impl Question {
         };
         let shelf = Shelf::load(tx, scope, shown, &asked)?;
         let places = |range: &Range<usize>| shelf.places.get(range.clone()).unwrap_or_default();
-        let mut named = Vec::new();
-        if places(&self.speakers).iter().any(|places| !places.is_empty()) {
-            named.resize(shelf.shapes.len(), false);
-            mark(places(&self.speakers), &mut named);
+        let documents = shelf.shapes.len();
+        let named = Marks::of(places(&self.speakers), documents)?;
+        let lets_through = self.one_of.iter().map(|range| Marks::of(places(range), documents));
+        let mut lets_through = lets_through.collect::<Result<Vec<_>>>()?;
+        if let Some(at) = self.stated {
+            let mut marks = Marks::of(places(&(at..at + 1)), documents)?;
+            let mut select = tx.prepare_cached("SELECT nth FROM noise WHERE scope = ?1")?;
+            for nth in select.query_map([scope], |row| row.get(0))? {
+                marks.mark(nth?, documents);
+            }
+            lets_through.push(marks);
         }
         let judged = |nth: usize| shelf.judged.get(nth).copied().unwrap_or(Judged::Fits);
-        let scores = rank::scores(&shelf.shapes, places(&self.words), |nth| {
-            let speaker = named
-                .get(nth)
-                .map_or(0.0, |named| if *named { rank::SPEAKER } else { 0.0 });
+        let (mut top, least) = (Top::new(most), Cell::new(0.0));
+        let mut offer = |nth: usize, score| {
+            if judged(nth) != Judged::Barred && lets_through.iter().all(|marks| marks.has(nth)) {
+                top.offer(Candidate { score, nth: nth as u32 });
+                least.set(top.least());
+            }
+        };
+        if self.all {
+            let documents = shelf.shapes.iter().enumerate();
+            documents
+                .filter(|(_, shape)| shape.is_document())
+                .for_each(|(nth, _)| offer(nth, 0.0));
+            return Ok(top);
+        }
+        let extra = |nth| {
+            let speaker = if named.has(nth) { rank::SPEAKER } else { 0.0 };
             match judged(nth) {
                 Judged::Month => speaker + rank::DATE,
                 Judged::Day => speaker + 2.0 * rank::DATE,
                 Judged::Fits | Judged::Barred => speaker,
             }
-        });
-        // What the labels do not let through; empty where all may pass.
-        let mut barred = Vec::new();
-        for range in &self.one_of {
-            let mut has_one = vec![false; shelf.shapes.len()];
-            mark(places(range), &mut has_one);
-            barred.resize(shelf.shapes.len(), false);
-            barred
-                .iter_mut()
-                .zip(has_one)
-                .for_each(|(barred, has_one)| *barred |= !has_one);
-        }
-        let documents = shelf.shapes.iter().zip(scores).zip(0..);
-        let matching = documents.filter_map(|((shape, score), nth)| {
-            let at = nth as usize;
-            let matches = shape.is_document()
-                && (self.all || score > 0.0)
-                && !barred.get(at).is_some_and(|barred| *barred)
-                && judged(at) != Judged::Barred;
-            matches.then_some(Candidate { score, nth })
-        });
-        Ok(matching.collect())
+        };
+        let of_date = if self.dates.is_none() { 0.0 } else { 2.0 * rank::DATE };
+        let most_extra = of_date + if named.is_empty() { 0.0 } else { rank::SPEAKER };
+        let extra = (extra, most_extra);
+        let passed = rank::scores(&shelf.shapes, places(&self.words), extra, &least, offer)?;
+        top.more |= passed;
+        Ok(top)
     }
 
     fn judge(&self, bounds: &Bounds) -> Judged {
@@ -350,15 +375,6 @@ impl Question {
         match passes {
             true => self.dates.judge(bounds.time_ms),
             false => Judged::Barred,
-        }
-    }
-}
-
-/// Marks the documents of all places.
-fn mark(places: &[Vec<Place>], marks: &mut [bool]) {
-    for place in places.iter().flatten() {
-        if let Some(mark) = marks.get_mut(place.nth as usize) {
-            *mark = true;
         }
     }
 }
@@ -384,12 +400,83 @@ impl PartialOrd for Candidate {
     }
 }
 
+/// The best candidates so far.
+struct Top {
+    most: usize,
+    /// The least on top.
+    heap: BinaryHeap<Reverse<Candidate>>,
+    /// There are others.
+    more: bool,
+}
+
+impl Top {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            heap: BinaryHeap::new(),
+            more: false,
+        }
+    }
+
+    fn offer(&mut self, candidate: Candidate) {
+        if self.heap.len() < self.most {
+            self.heap.push(Reverse(candidate));
+            return;
+        }
+        self.more = true;
+        if let Some(mut least) = self.heap.peek_mut()
+            && candidate > least.0
+        {
+            *least = Reverse(candidate);
+        }
+    }
+
+    /// What scores less is not kept.
+    fn least(&self) -> f64 {
+        let full = self.heap.len() == self.most;
+        self.heap.peek().filter(|_| full).map_or(0.0, |least| least.0.score)
+    }
+}
+
 /// The candidates of all scopes, the best first.
-#[derive(Default)]
-struct Answers {
-    scopes: Vec<(i64, BinaryHeap<Candidate>)>,
+struct Answers<'a> {
+    tx: &'a Transaction<'a>,
+    question: &'a Question,
+    scopes: Vec<Ranked<'a>>,
     /// The best of each scope.
     best: BinaryHeap<Best>,
+}
+
+/// The candidates of a scope.
+struct Ranked<'a> {
+    scope: i64,
+    shown: &'a ScopeSight,
+    /// The best last.
+    left: Vec<Candidate>,
+    /// How many have been asked for, and whether there are more.
+    most: usize,
+    more: bool,
+}
+
+/// Candidates of a scope that are kept besides as many as are wanted: some are withdrawn. Where that is not enough, all
+/// of it is done again for so many times as many.
+const SPARE: usize = 16;
+const TIMES_MORE: usize = 16;
+
+impl<'a> Ranked<'a> {
+    fn load(answers: &Answers<'a>, scope: i64, shown: &'a ScopeSight, most: usize, skip: usize) -> Result<Self> {
+        let top = answers.question.candidates(answers.tx, scope, shown, most)?;
+        let mut left: Vec<_> = top.heap.into_iter().map(|Reverse(candidate)| candidate).collect();
+        left.sort_unstable();
+        left.truncate(left.len().saturating_sub(skip));
+        Ok(Self {
+            scope,
+            shown,
+            left,
+            most,
+            more: top.more,
+        })
+    }
 }
 
 /// The best candidate of a scope. The greatest is the best of all; of equal ones the newer.
@@ -417,33 +504,61 @@ impl PartialOrd for Best {
     }
 }
 
-impl Answers {
-    fn add(&mut self, tx: &Transaction<'_>, scope: i64, candidates: BinaryHeap<Candidate>) -> Result<()> {
-        self.scopes.push((scope, candidates));
-        self.advance(tx, self.scopes.len() - 1)
+impl<'a> Answers<'a> {
+    fn new(tx: &'a Transaction<'a>, question: &'a Question) -> Self {
+        Self {
+            tx,
+            question,
+            scopes: Vec::new(),
+            best: BinaryHeap::new(),
+        }
     }
 
-    fn next(&mut self, tx: &Transaction<'_>) -> Result<Option<Best>> {
+    fn add(&mut self, scope: i64, shown: &'a ScopeSight, wanted: usize) -> Result<()> {
+        let ranked = Ranked::load(self, scope, shown, wanted + SPARE, 0)?;
+        self.scopes.push(ranked);
+        self.advance(self.scopes.len() - 1)
+    }
+
+    fn next(&mut self) -> Result<Option<Best>> {
         let Some(best) = self.best.pop() else { return Ok(None) };
-        self.advance(tx, best.at)?;
+        self.advance(best.at)?;
         Ok(Some(best))
     }
 
     /// Takes the next of a scope. Only then it is asked for its `seq`, which tells which of two scopes is newer.
-    fn advance(&mut self, tx: &Transaction<'_>, at: usize) -> Result<()> {
-        let Some((scope, candidates)) = self.scopes.get_mut(at) else {
+    fn advance(&mut self, at: usize) -> Result<()> {
+        if let Some(ranked) = self.scopes.get(at)
+            && ranked.left.is_empty()
+            && ranked.more
+        {
+            let more = Ranked::load(
+                self,
+                ranked.scope,
+                ranked.shown,
+                ranked.most.saturating_mul(TIMES_MORE),
+                ranked.most,
+            )?;
+            if let Some(ranked) = self.scopes.get_mut(at) {
+                *ranked = more;
+            }
+        }
+        let Some(ranked) = self.scopes.get_mut(at) else {
             return Ok(());
         };
-        let Some(Candidate { score, nth }) = candidates.pop() else {
+        let Some(Candidate { score, nth }) = ranked.left.pop() else {
             return Ok(());
         };
-        let mut select = tx.prepare_cached("SELECT seq FROM doc WHERE scope = ?1 AND nth = ?2")?;
-        let seq = select.query_row(params![*scope, nth], |row| row.get(0)).optional()?;
+        let scope = ranked.scope;
+        let mut select = self
+            .tx
+            .prepare_cached("SELECT seq FROM doc WHERE scope = ?1 AND nth = ?2")?;
+        let seq = select.query_row(params![scope, nth], |row| row.get(0)).optional()?;
         let seq = seq.ok_or_else(|| Cause::Damaged("a block names a document that is not there".into()))?;
         self.best.push(Best {
             score,
             seq: position(seq)?,
-            scope: *scope,
+            scope,
             nth,
             at,
         });

@@ -1,10 +1,12 @@
 //! What the tables hold of one scope, as far as a view shows it.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params, types::ValueRef};
 
 use crate::{
     error::{Cause, Result},
     packing::{Bounds, Place, Shape, bounds, places, shapes, terms},
+    pages,
+    places::Places,
     schema::{OUTLINE, Outline, Turn, number, position},
     view::ScopeSight,
 };
@@ -14,8 +16,8 @@ use crate::{
 pub(crate) struct Shelf {
     /// By `nth`; [`Shape::NONE`] where there is no document, or the view does not show it.
     pub(crate) shapes: Vec<Shape>,
-    /// For each term, in the order in which they were asked for, by rising `nth`.
-    pub(crate) places: Vec<Vec<Place>>,
+    /// For each term, in the order in which they were asked for.
+    pub(crate) places: Vec<Places>,
     /// What was judged of the documents, by `nth`; the rest is [`Judged::Fits`].
     pub(crate) judged: Vec<Judged>,
     /// The last document so far.
@@ -54,41 +56,52 @@ impl Shelf {
     ) -> Result<Self> {
         let mut shelf = Self {
             shapes: Vec::new(),
-            places: vec![Vec::new(); asked.terms.len()],
+            places: asked.terms.iter().map(|_| Places::default()).collect(),
             judged: Vec::new(),
             last: None,
         };
         // `nth` rises with `seq`, so that what the view shows to all is what comes before one of them.
         let cut = cut(tx, scope, sight.head)?;
-        let firsts = shelf.load_blocks(tx, scope, cut, asked)?;
+        let blocks = shelf.load_blocks(tx, scope, cut, asked)?;
         for (term, into) in asked.terms.iter().zip(&mut shelf.places) {
-            load_places(tx, scope, term, &firsts, cut, into)?;
+            for &(first, size) in &blocks {
+                pages::find(tx, scope, first, term.as_bytes(), |count, packed| {
+                    if first.saturating_add(size) <= cut {
+                        into.add_list(first, count, packed);
+                        return Ok(());
+                    }
+                    push_if(into, first, packed, |nth| nth < cut)
+                })?;
+            }
         }
-        shelf.load_rest(tx, scope, sight, cut, asked)?;
+        shelf.load_rest(tx, scope, cut, asked)?;
+        if !sight.runs.is_empty() && sight.head < sight.end {
+            shelf.load_own(tx, scope, sight, cut, asked)?;
+        }
         Ok(shelf)
     }
 
-    /// Takes the blocks of documents before `cut`, and returns where they begin.
+    /// Takes the blocks of documents before `cut`, and returns where they begin and how large they are.
     fn load_blocks(
         &mut self,
         tx: &Transaction<'_>,
         scope: i64,
         cut: u32,
         asked: &Asked<'_, impl Fn(&Bounds) -> Judged>,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Vec<(u32, u32)>> {
         let mut select = tx.prepare_cached(
             "SELECT first, size, first_thread, first_ms, last_thread, last_ms, expires_ms, shapes, bounds FROM block
              WHERE scope = ?1 AND first < ?2 ORDER BY first",
         )?;
         let mut rows = select.query(params![scope, cut])?;
-        let mut firsts = Vec::new();
+        let mut blocks = Vec::new();
         while let Some(row) = rows.next()? {
             let (first, size): (u32, u32) = (row.get(0)?, row.get(1)?);
             let start = self.shapes.len();
             if first as usize != start {
                 return Err(Cause::Damaged("the blocks of a scope are out of order".into()));
             }
-            firsts.push(first);
+            blocks.push((first, size));
             self.shapes.extend(shapes(row.get_ref(7)?.as_blob()?, size)?);
             if let Some(turn) = turn(row, 2)? {
                 let goes_on = self.last.is_some_and(|last| last.leads_to(&turn));
@@ -113,11 +126,30 @@ impl Shelf {
         }
         self.shapes.truncate(cut as usize);
         self.judged.truncate(cut as usize);
-        Ok(firsts)
+        Ok(blocks)
     }
 
-    /// Takes the documents after the last block, and those past the cut that runs of the view appended themselves.
+    /// Takes the documents after the last block.
     fn load_rest(
+        &mut self,
+        tx: &Transaction<'_>,
+        scope: i64,
+        cut: u32,
+        asked: &Asked<'_, impl Fn(&Bounds) -> Judged>,
+    ) -> Result<()> {
+        let sorted = sorted(asked.terms);
+        let sql = format!("SELECT {OUTLINE}, terms FROM doc WHERE scope = ?1 AND nth >= ?2 AND nth < ?3 ORDER BY nth");
+        let mut select = tx.prepare_cached(&sql)?;
+        let mut rows = select.query(params![scope, self.shapes.len() as i64, cut])?;
+        while let Some(row) = rows.next()? {
+            self.put(&Outline::of(row)?, asked)?;
+            self.put_terms(row, &sorted)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the documents past the cut that runs of the view appended themselves.
+    fn load_own(
         &mut self,
         tx: &Transaction<'_>,
         scope: i64,
@@ -125,63 +157,56 @@ impl Shelf {
         cut: u32,
         asked: &Asked<'_, impl Fn(&Bounds) -> Judged>,
     ) -> Result<()> {
-        let mut sorted: Vec<_> = asked
-            .terms
-            .iter()
-            .enumerate()
-            .map(|(at, term)| (term.as_bytes(), at))
-            .collect();
-        sorted.sort_unstable();
-        let sql = format!("SELECT {OUTLINE}, terms FROM doc WHERE scope = ?1 AND nth >= ?2 AND nth < ?3 ORDER BY nth");
+        let sorted = sorted(asked.terms);
+        let sql = format!(
+            "SELECT {OUTLINE}, terms, run FROM doc
+             WHERE scope = ?1 AND nth >= ?2 AND seq < ?3 AND run IS NOT NULL ORDER BY nth"
+        );
         let mut select = tx.prepare_cached(&sql)?;
-        let mut rows = select.query(params![scope, self.shapes.len() as i64, cut])?;
+        let mut rows = select.query(params![scope, cut, number(sight.end)])?;
+        let mut in_blocks = Vec::new();
         while let Some(row) = rows.next()? {
-            self.put(row, &sorted, asked)?;
+            if !sight.runs.contains(&row.get(8)?) {
+                continue;
+            }
+            let outline = Outline::of(row)?;
+            self.put(&outline, asked)?;
+            if row.get_ref(7)? == ValueRef::Null {
+                in_blocks.push(outline.nth);
+                continue;
+            }
+            // Those that are in no block come last.
+            self.put_blocks(tx, scope, &std::mem::take(&mut in_blocks), asked.terms)?;
+            self.put_terms(row, &sorted)?;
         }
-        if !sight.runs.is_empty() && sight.head < sight.end {
-            let sql = format!(
-                "SELECT {OUTLINE}, terms, run FROM doc
-                 WHERE scope = ?1 AND nth >= ?2 AND seq < ?3 AND run IS NOT NULL ORDER BY nth"
-            );
-            let mut select = tx.prepare_cached(&sql)?;
-            let mut rows = select.query(params![scope, cut, number(sight.end)])?;
-            while let Some(row) = rows.next()? {
-                if sight.runs.contains(&row.get(8)?) {
-                    self.put(row, &sorted, asked)?;
-                }
+        self.put_blocks(tx, scope, &in_blocks, asked.terms)
+    }
+
+    /// Takes where the terms are in documents that are in blocks.
+    fn put_blocks(&mut self, tx: &Transaction<'_>, scope: i64, nths: &[u32], terms: &[String]) -> Result<()> {
+        let (Some(least), Some(greatest)) = (nths.first(), nths.last()) else {
+            return Ok(());
+        };
+        let mut select = tx.prepare_cached(
+            "SELECT first FROM block WHERE scope = ?1 AND first + size > ?2 AND first <= ?3 ORDER BY first",
+        )?;
+        let firsts = select.query_map(params![scope, least, greatest], |row| row.get(0))?;
+        for first in firsts {
+            let first = first?;
+            for (term, into) in terms.iter().zip(&mut self.places) {
+                pages::find(tx, scope, first, term.as_bytes(), |_, packed| {
+                    push_if(into, first, packed, |nth| nths.binary_search(&nth).is_ok())
+                })?;
             }
         }
         Ok(())
     }
 
-    /// Takes a document from its row; `sorted` are the terms, each with its place among those that were asked for.
-    fn put(
-        &mut self,
-        row: &Row<'_>,
-        sorted: &[(&[u8], usize)],
-        asked: &Asked<'_, impl Fn(&Bounds) -> Judged>,
-    ) -> Result<()> {
-        let outline = Outline::of(row)?;
+    /// Takes a document.
+    fn put(&mut self, outline: &Outline, asked: &Asked<'_, impl Fn(&Bounds) -> Judged>) -> Result<()> {
         let at = outline.nth as usize;
         if at < self.shapes.len() {
             return Err(Cause::Damaged("the documents of a scope are out of order".into()));
-        }
-        // Both are sorted: one pass finds all.
-        let mut left = sorted.iter().peekable();
-        for found in terms(row.get_ref(7)?.as_blob()?) {
-            let (found, times) = found?;
-            while left.next_if(|(term, _)| *term < found).is_some() {}
-            while let Some((_, places)) = left.next_if(|(term, _)| *term == found) {
-                if let Some(places) = self.places.get_mut(*places) {
-                    places.push(Place {
-                        nth: outline.nth,
-                        times,
-                    });
-                }
-            }
-            if left.peek().is_none() {
-                break;
-            }
         }
         let goes_on = self.last.is_some_and(|last| last.leads_to(&outline.turn));
         self.shapes.resize(at, Shape::NONE);
@@ -194,6 +219,45 @@ impl Shelf {
         }
         Ok(())
     }
+
+    /// Takes what the terms of a row say of the document that was put last; `sorted` are those that are asked for, each
+    /// with its place among them.
+    fn put_terms(&mut self, row: &Row<'_>, sorted: &[(&[u8], usize)]) -> Result<()> {
+        let nth = row.get(0)?;
+        // Both are sorted: one pass finds all.
+        let mut left = sorted.iter().peekable();
+        for found in terms(row.get_ref(7)?.as_blob()?) {
+            let (found, times) = found?;
+            while left.next_if(|(term, _)| *term < found).is_some() {}
+            while let Some((_, at)) = left.next_if(|(term, _)| *term == found) {
+                if let Some(places) = self.places.get_mut(*at) {
+                    places.push(Place { nth, times });
+                }
+            }
+            if left.peek().is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Terms in order, each with its place.
+fn sorted(all: &[String]) -> Vec<(&[u8], usize)> {
+    let mut sorted: Vec<_> = all.iter().enumerate().map(|(at, term)| (term.as_bytes(), at)).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// Adds those of a list that are `wanted`.
+fn push_if(into: &mut Places, first: u32, packed: &[u8], wanted: impl Fn(u32) -> bool) -> Result<()> {
+    for place in places(packed, first) {
+        let place = place?;
+        if wanted(place.nth) {
+            into.push(place);
+        }
+    }
+    Ok(())
 }
 
 /// The `nth` that a scope's first entry at or past `head` has, or one of those before it that are no documents.
@@ -249,33 +313,4 @@ fn turn_of_last(
     let mut select = tx.prepare_cached(&sql)?;
     let mut rows = select.query(params![scope, cut])?;
     rows.next()?.map(|row| Ok(Outline::of(row)?.turn)).transpose()
-}
-
-/// The places of a term before `cut`, in the blocks that begin with `firsts`.
-fn load_places(
-    tx: &Transaction<'_>,
-    scope: i64,
-    term: &str,
-    firsts: &[u32],
-    cut: u32,
-    into: &mut Vec<Place>,
-) -> Result<()> {
-    let sql = "SELECT places FROM posting WHERE scope = ?1 AND first = ?2 AND term = ?3 ORDER BY part";
-    let mut select = tx.prepare_cached(sql)?;
-    let mut blob = Vec::new();
-    for &first in firsts {
-        blob.clear();
-        let mut rows = select.query(params![scope, first, term.as_bytes()])?;
-        while let Some(row) = rows.next()? {
-            blob.extend_from_slice(row.get_ref(0)?.as_blob()?);
-        }
-        for place in places(&blob, first) {
-            let place = place?;
-            if place.nth >= cut {
-                break;
-            }
-            into.push(place);
-        }
-    }
-    Ok(())
 }

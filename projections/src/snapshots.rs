@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
     Error, Projections,
-    error::Result,
+    error::{Cause, Result},
     schema::{self, number, position},
 };
 
@@ -34,13 +34,20 @@ impl Projections {
         })?)
     }
 
-    /// How many erasures have been folded: to be asked before a component is fed.
+    /// The `seq` behind the last erasure that has been folded, 0 if there is none: to be asked before a component is fed.
     pub fn erasures(&self) -> std::result::Result<u64, Error> {
         Ok(self.answer(|tx| schema::meta(tx).map(|meta| meta.map_or(0, |meta| meta.erasures)))?)
     }
 
+    /// Whether all erasures that have been folded are carried out. For a moment one may be in the log, and what it covers
+    /// still be read: what a component is fed then is not to be kept, or told.
+    pub fn is_all_erased(&self) -> std::result::Result<bool, Error> {
+        let folded = self.erasures()?;
+        Ok(self.ledger.erased_below().map_err(Cause::from)? >= folded)
+    }
+
     /// Keeps a state, in place of the one that was there. False: what it holds may have been erased since
-    /// [`erasures`](Self::erasures) said so, or it is ahead of what is folded; nothing was kept.
+    /// [`erasures`](Self::erasures) said so, or is to be, or it is ahead of what is folded; nothing was kept.
     pub fn keep_snapshot(
         &self,
         name: &ProjectionName,
@@ -50,7 +57,8 @@ impl Projections {
         Ok(self.store.write(|tx| {
             let folded = self.reached(tx)?;
             let same = schema::meta(tx)?.is_some_and(|meta| meta.erasures == erasures);
-            if !same || folded.is_none_or(|folded| folded < snapshot.as_of) {
+            let carried_out = self.ledger.erased_below()? >= erasures;
+            if !same || !carried_out || folded.is_none_or(|folded| folded < snapshot.as_of) {
                 return Ok(false);
             }
             tx.prepare_cached("INSERT OR REPLACE INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5)")?
@@ -97,9 +105,9 @@ fn load(tx: &Transaction<'_>, name: &ProjectionName) -> Result<Option<Snapshot>>
     }))
 }
 
-/// Drops all states, for they may hold what an erasure that is folded now erases.
-pub(crate) fn forget(tx: &Transaction<'_>) -> Result<()> {
+/// Drops all states, for they may hold what the erasure at `seq` erases, which is folded now.
+pub(crate) fn forget(tx: &Transaction<'_>, seq: u64) -> Result<()> {
     tx.execute("DELETE FROM snapshot", [])?;
-    tx.execute("UPDATE meta SET erasures = erasures + 1", [])?;
+    tx.execute("UPDATE meta SET erasures = ?1", [number(seq + 1)])?;
     Ok(())
 }

@@ -159,6 +159,8 @@ impl Store {
         db.set_prepared_statement_cache_capacity(256);
         // The last to close would delete the write-ahead file, and leave its bytes on the disk.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Otherwise a statement with a range is planned again for each value that it is given.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         db.pragma_update(None, "secure_delete", true)?;
         db.pragma_update(None, "trusted_schema", false)?;
         db.pragma_update(None, "cell_size_check", true)?;

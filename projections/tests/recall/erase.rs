@@ -2,7 +2,7 @@
 
 use quipu_format::Signer;
 use quipu_log::{CreateOptions, ErasurePlan, Ledger, Target};
-use quipu_projections::{Projections, Query, View};
+use quipu_projections::{Projections, Query, Snapshot, View};
 use serde_json::json;
 
 use crate::{
@@ -194,4 +194,38 @@ fn an_erasure_without_authority_is_passed_over() {
     let rows = dump(&projections);
     projections.rebuild().unwrap();
     assert_eq!((found(), dump(&projections)), (1, rows));
+}
+
+/// Between the moment in which an erasure is in the log and that in which its keys are gone, what it covers can be read.
+#[test]
+fn what_is_about_to_be_erased_is_not_kept_by_components() {
+    let (fixture, kim) = fixture();
+    let id = fixture.say("a", "the safe opens with 4711");
+    fixture.catch_up();
+    let name = "counter".parse().unwrap();
+    let keep = || {
+        let snapshot = Snapshot {
+            component: quipu_format::Hash([1; 32]),
+            setting: 1,
+            as_of: fixture.head(),
+            state: b"4711".to_vec(),
+        };
+        let erasures = fixture.projections.erasures().unwrap();
+        fixture.projections.keep_snapshot(&name, &snapshot, erasures).unwrap()
+    };
+    assert!(fixture.projections.is_all_erased().unwrap() && keep());
+    // Keys go when a checkpoint covers the erasure, and that cannot be written.
+    let in_the_way = fixture.folder.path().join("ledger/checkpoint.new/file");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    let reader = fixture.ledger.reader();
+    let act = ErasurePlan::new(reader, &Target::Events(vec![id]), None)
+        .unwrap()
+        .sign(reader, &kim, "")
+        .unwrap();
+    fixture.ledger.act_blocking(act).unwrap_err();
+    fixture.catch_up();
+    assert_eq!(fixture.projections.erasures().unwrap(), fixture.head());
+    assert_eq!(fixture.projections.snapshot(&name).unwrap(), None);
+    assert!(!fixture.projections.is_all_erased().unwrap() && !keep());
+    assert_eq!(fixture.projections.snapshot(&name).unwrap(), None);
 }

@@ -2,7 +2,7 @@ use quipu_format::Kind;
 use quipu_projections::{ErrorKind, Handle, View, limits};
 use serde_json::json;
 
-use crate::fixture::{Fixture, bits, ids, imported, instant, payload, query, run, say, scope, words};
+use crate::fixture::{Fixture, bits, ids, imported, instant, payload, query, run, say, scope, superseding, words};
 
 #[test]
 fn the_best_match_comes_first_and_ties_go_to_the_newer() {
@@ -347,4 +347,38 @@ fn no_handle_shows_nothing_and_a_scope_that_is_not_there_looks_empty() {
         1
     );
     assert_eq!(memory.find(&View::Everything { head: 0 }, &words("pdf")).len(), 0);
+}
+
+/// More of the best are withdrawn than are kept beside those that are wanted, several times over.
+#[test]
+fn what_is_withdrawn_makes_room_for_all_that_is_not() {
+    let memory = Fixture::new();
+    let worse = memory.say("a:1", "tea, and much else that makes it a worse answer to that");
+    let receipts = memory.append_all((0..600).map(|_| say("a:1", "tea")).collect());
+    let withdrawing = receipts.iter().map(|tea| superseding(say("a:1", "gone"), tea.id));
+    memory.append_all(withdrawing.collect());
+    assert_eq!(ids(&memory.search(&["a:1"], &query("tea", |q| q.limit = 1))), [worse]);
+    assert_eq!(ids(&memory.search(&["a:1"], &words("tea"))), [worse]);
+}
+
+/// However many turns that state nothing match better.
+#[test]
+fn facts_are_looked_for_among_what_states_them() {
+    let memory = Fixture::new();
+    let fact = memory.say("a:1", "tea is what she likes best of all that there is to drink");
+    for _ in 0..2 {
+        let turns = (0..600).map(|_| {
+            let mut turn = say("a:1", "tea");
+            turn.kind = Kind::new("message").unwrap();
+            turn
+        });
+        memory.append_all(turns.collect());
+    }
+    memory.catch_up();
+    let found = memory
+        .projections
+        .facts(&memory.pinned(&["a:1"]), &words("tea"))
+        .unwrap();
+    assert_eq!(found.facts.len(), 1);
+    assert_eq!(found.facts[0].evidence, [fact]);
 }
