@@ -1,8 +1,12 @@
 //! Who acts as an operator, on the command line.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    path::PathBuf,
+};
 
-use quipu_format::Signer;
+use quipu_format::{Signer, limits};
 use quipu_log::{Ledger, Ordered, Receipt, SignedAct};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -13,9 +17,6 @@ use crate::{
     render::{DIM, GOOD, ReceiptLine, json_line},
     terminal::{self, escaped},
 };
-
-/// Bytes of a file that may hold a key.
-const KEY_FILE_BYTES: u64 = 64 << 10;
 
 /// An operator and their key.
 #[derive(clap::Args)]
@@ -40,20 +41,27 @@ pub(crate) struct Acting {
 impl Operator {
     /// The operator's key, which must have the operator's name.
     pub(crate) fn signer(&self) -> Result<Signer, Failure> {
-        let file = self.key.display();
-        let cannot = |what: &dyn std::fmt::Display| Failure::cannot(format!("cannot read {file}: {what}"));
-        let size = fs::metadata(&self.key).map_err(|e| cannot(&e))?.len();
-        if size > KEY_FILE_BYTES {
-            return Err(cannot(&"it is no key's file, for it is too large"));
+        let path = self.key.display();
+        let cannot = |what: &dyn std::fmt::Display| Failure::cannot(format!("cannot read {path}: {what}"));
+        // One byte more tells, whatever the file is. Memory that does not grow leaves no copy behind.
+        let most = limits::KEY_FILE_BYTES + 1;
+        let mut text = Zeroizing::new(String::with_capacity(2 * most as usize));
+        let file = File::open(&self.key).map_err(|e| cannot(&e))?;
+        file.take(most).read_to_string(&mut text).map_err(|e| cannot(&e))?;
+        if text.len() as u64 == most {
+            let what = format!(
+                "it is no key's file, for it has more than {} bytes",
+                limits::KEY_FILE_BYTES
+            );
+            return Err(cannot(&what));
         }
-        let text = Zeroizing::new(fs::read_to_string(&self.key).map_err(|e| cannot(&e))?);
         let signer = Signer::parse(text.trim_end()).map_err(|e| cannot(&e))?;
         let name = full_name(&self.operator);
         let key = signer.verifier_key();
         match key.name() == name {
             true => Ok(signer),
             false => Err(Failure::cannot(format!(
-                "{file} holds the key of {}, not of {name}",
+                "{path} holds the key of {}, not of {name}",
                 key.name()
             ))),
         }

@@ -31,9 +31,10 @@ pub(crate) fn ask() -> Result<Passphrase, Failure> {
              QUIPU_PASSPHRASE_FILE, or run this on a terminal, which is asked",
         ));
     };
-    terminal.write_all(b"passphrase: ")?;
     let text = {
+        // Before it is asked, or what is typed at once is shown and lost.
         let _quiet = Quiet::new(&terminal)?;
+        (&terminal).write_all(b"passphrase: ")?;
         let mut lines = BufReader::with_capacity(1, (&terminal).take(MOST));
         taken(|text| lines.read_until(b'\n', text))?
     };

@@ -203,6 +203,12 @@ fn outcome(outcome: Option<RequestOutcome>) -> &'static str {
     }
 }
 
+/// A report in one of its formats.
+enum Reported {
+    Signed(String),
+    Read(Report),
+}
+
 fn report(args: &ReportOf, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
     let projections = Projections::open(&reader)?;
@@ -212,16 +218,22 @@ fn report(args: &ReportOf, ledger: &LedgerDir) -> Outcome {
         as_of,
     }];
     let mut progress = terminal::Progress::new("looking for erasures");
-    let report = reader.report(&args.id, derived, &mut |done, of| progress.show(done, of));
+    let mut show = |done, of| progress.show(done, of);
+    let reported = match args.format {
+        Format::Json => reader
+            .signed_report(&args.id, &derived, &mut show)
+            .map(Reported::Signed),
+        Format::Text => reader.report(&args.id, derived, &mut show).map(Reported::Read),
+    };
     drop(progress);
-    let report = report.map_err(|error| match error.kind() {
+    let reported = reported.map_err(|error| match error.kind() {
         quipu_log::ErrorKind::NotFound => Failure::no(error.to_string()),
         _ => error.into(),
     })?;
     let mut out = terminal::out();
-    match args.format {
-        Format::Json => write!(out, "{}", reader.sign_report(&report)?)?,
-        Format::Text => text(&mut out, &report, reader.origin())?,
+    match reported {
+        Reported::Signed(note) => write!(out, "{note}")?,
+        Reported::Read(report) => text(&mut out, &report, reader.origin())?,
     }
     out.flush()?;
     good()

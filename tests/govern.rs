@@ -5,7 +5,7 @@ mod driver;
 use std::{fs, path::PathBuf};
 
 use driver::{Ledger, Ran, guest, quipu, run};
-use quipu_format::{Actor, Body, Kind, RunId, Scope, Signer};
+use quipu_format::{Actor, Body, Kind, RunId, Scope, Signer, limits};
 use quipu_log::{Draft, OpenOptions};
 use serde_json::{Value, json};
 
@@ -61,6 +61,30 @@ fn says(ran: &Ran, parts: &[&str]) {
     for part in parts {
         assert!(ran.out.contains(part), "{part:?} is not in: {}", ran.out);
     }
+}
+
+#[test]
+fn an_operators_key_file_has_a_limit() {
+    let it = Governed::new();
+    let key = fs::read_to_string(&it.key).unwrap();
+    let most = usize::try_from(limits::KEY_FILE_BYTES).unwrap();
+    let add = ["hold", "add", "--scope", "a", "--reason", "litigation", "--name"];
+    for (bytes, name, code) in [(most + 1, "case-1", 2), (most, "case-2", 0)] {
+        fs::write(&it.key, format!("{key}{}", " ".repeat(bytes - key.len()))).unwrap();
+        let ran = it.kim(&[&add[..], &[name]].concat());
+        assert_eq!(ran.code, code, "{}", ran.err);
+        assert_eq!(ran.err.contains("no key's file"), code == 2, "{}", ran.err);
+    }
+    // A file that says that it has no bytes and never ends.
+    let endless = run(it
+        .ledger
+        .command(add)
+        .args(["case-3", "--operator", "kim", "--key", "/dev/zero"]));
+    assert!(
+        endless.code == 2 && endless.err.contains("no key's file"),
+        "{}",
+        endless.err
+    );
 }
 
 #[test]

@@ -4,8 +4,9 @@ mod driver;
 
 use std::{
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use driver::{Appender, Ledger, Ran, run};
@@ -51,7 +52,7 @@ impl Sealed {
                 None => command.env_remove(name),
             };
         }
-        command.stdin(std::process::Stdio::null());
+        command.stdin(Stdio::null());
         command
     }
 
@@ -80,6 +81,82 @@ impl Sealed {
         ];
         self.with(passphrase, &args)
     }
+}
+
+/// At a terminal, where somebody types when they are asked. Returns what it shows, and the exit code.
+fn at_terminal(sealed: &Sealed, args: &[&str], typed: &str) -> (String, i32) {
+    let quipu = sealed.ledger.command(args);
+    let words = std::iter::once(quipu.get_program()).chain(quipu.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut script = Command::new("script");
+    script.args(["--echo", "always", "-qec", &words.join(" "), "/dev/null"]);
+    script.env_remove("QUIPU_PASSPHRASE_FILE").env("NO_COLOR", "1");
+    script.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = script.spawn().unwrap();
+    let (mut keyboard, mut screen) = (running.stdin.take().unwrap(), running.stdout.take().unwrap());
+    let (mut shown, mut some) = (Vec::new(), [0; 4_096]);
+    let mut asked = 0;
+    loop {
+        let count = screen.read(&mut some).unwrap();
+        if count == 0 {
+            break;
+        }
+        shown.extend_from_slice(&some[..count]);
+        let asks = String::from_utf8_lossy(&shown).matches("passphrase: ").count();
+        while asked < asks {
+            writeln!(keyboard, "{typed}").unwrap();
+            asked += 1;
+        }
+    }
+    let code = running.wait().unwrap().code().unwrap();
+    (String::from_utf8_lossy(&shown).into_owned(), code)
+}
+
+/// With no file that holds it, whoever sits at the terminal is asked once, and what they type is not shown.
+#[test]
+fn a_passphrase_is_asked_for_at_a_terminal() {
+    if !can_be_tested() || !driver::has("script", "asking for a passphrase at a terminal") {
+        return;
+    }
+    let help = Command::new("script").arg("--help").output().unwrap();
+    if !String::from_utf8_lossy(&help.stdout).contains("--echo") {
+        eprintln!("skipped: asking for a passphrase at a terminal (this `script` cannot echo)");
+        return;
+    }
+    let sealed = Sealed::new();
+    let (right, wrong) = ("correct horse battery staple", "correct horse");
+    let append = [
+        "append",
+        "--scope",
+        "scope:a",
+        "--actor",
+        "operator:kim",
+        "--text",
+        "typed",
+    ];
+    for (args, says) in [
+        (&["log"][..], "prefers CSV exports"),
+        (&append, "evt_"),
+        (&["keys"], "scope:a"),
+    ] {
+        let (shown, code) = at_terminal(&sealed, args, right);
+        assert_eq!(
+            (shown.matches("passphrase: ").count(), code),
+            (1, 0),
+            "{args:?}: {shown}"
+        );
+        assert!(shown.contains(says) && !shown.contains("horse"), "{args:?}: {shown}");
+        let (shown, code) = at_terminal(&sealed, args, wrong);
+        assert_eq!(
+            (shown.matches("passphrase: ").count(), code),
+            (1, 2),
+            "{args:?}: {shown}"
+        );
+        assert!(shown.contains(GUESSED) && !shown.contains("horse"), "{args:?}: {shown}");
+    }
+    // Nobody is asked who can do without.
+    let (shown, code) = at_terminal(&sealed, &["verify"], right);
+    assert_eq!((shown.matches("passphrase: ").count(), code), (0, 0), "{shown}");
 }
 
 fn can_be_tested() -> bool {

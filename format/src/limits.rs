@@ -32,6 +32,8 @@ pub const RESERVE_BYTES: u64 = 1 << 20;
 pub const SCOPE_ENTRIES: u32 = u32::MAX;
 /// Nodes of one scope's key tree that remain after erasures.
 pub const KEY_NODES: usize = 100_000;
+/// Bytes of a file with an operator's key, which has one line.
+pub const KEY_FILE_BYTES: u64 = 64 << 10;
 /// Bytes of a passphrase.
 pub const PASSPHRASE_BYTES: usize = 1_024;
 /// KiB of memory that a key file may ask for to try one passphrase: 1 GiB.
@@ -54,6 +56,8 @@ pub const READ_RANGES: usize = 4_096;
 pub const PROJECTION_SCOPES: usize = 64;
 /// Bytes of the state that a projection component gives to be kept, and of its answer to a question.
 pub const SNAPSHOT_BYTES: usize = 16 << 20;
+/// Bytes of the payload of a summary that a compactor component proposes.
+pub const SUMMARY_BYTES: usize = 64 << 10;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.

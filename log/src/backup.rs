@@ -1,15 +1,18 @@
 //! Backups: copies of a live ledger that later ones go on from.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use crate::{
     CopyProgress, CopySummary, ErrorKind, LedgerAt, Result,
     copy::{Copy, Secrets},
+    lock::Lock,
     original::Original,
 };
 
-/// Times that a backup begins again because erasures were carried out meanwhile.
-const ATTEMPTS: u32 = 3;
+/// Times that a backup begins again because erasures were carried out meanwhile, or the key was rotated.
+const ATTEMPTS: u32 = 5;
+/// How long a rotation is given that is not finished.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Copies a ledger to a folder that is empty, does not exist, or holds an earlier backup of it, which is brought up to
 /// date: segments that it holds are read and compared with the ledger's tree, and copied only where they differ. Another
@@ -30,14 +33,19 @@ pub fn backup<'a>(
 ) -> Result<CopySummary> {
     let ledger = ledger.into();
     let secrets = if with_keys { Secrets::Original } else { Secrets::None };
-    let mut original = Original::open(ledger)?;
-    let copy = Copy::open(to, &original.manifest.verifier_key)?;
+    let mut attempt = || {
+        let original = Original::open(ledger)?;
+        let copy = Copy::open(to, &original.manifest.verifier_key)?;
+        copy.take(&original, &secrets, |original| original.note.clone(), progress)
+    };
     for _ in 1..ATTEMPTS {
-        match copy.take(&original, &secrets, |original| original.note.clone(), progress) {
+        match attempt() {
             // The key file went ahead of the checkpoint that the copy ends with; a newer one covers the erasure.
-            Err(e) if e.kind() == ErrorKind::LostEntries && with_keys => original = Original::open(ledger)?,
+            Err(e) if e.kind() == ErrorKind::LostEntries && with_keys => {}
+            // Whoever writes is about to finish a rotation of the key, or has finished one meanwhile.
+            Err(e) if e.kind() == ErrorKind::Unavailable && Lock::is_held(&ledger.folder()?)? => thread::sleep(PAUSE),
             outcome => return outcome,
         }
     }
-    copy.take(&original, &secrets, |original| original.note.clone(), progress)
+    attempt()
 }

@@ -13,6 +13,7 @@ use crate::{
     disk::{Access, Folder},
     edge::Edge,
     heads::Heads,
+    manifest::{Manifest, Manifests},
     merging::Merger,
     reader::ReadState,
     recent::Recent,
@@ -30,6 +31,13 @@ pub(crate) fn read(folder: &Folder, key: &VerifierKeys) -> Result<(String, Check
     let filed = read_filed(folder, key)?;
     let cover = cover::read(folder, key)?;
     Ok(cover.filter(|cover| cover.1.size > filed.1.size).unwrap_or(filed))
+}
+
+/// Which ledger a folder is, and its newest checkpoint: as they are in one moment, where its key is rotated meanwhile.
+pub(crate) fn read_with_manifest(folder: &Folder) -> Result<(Manifest, Result<(String, Checkpoint)>)> {
+    let manifests = Manifests::new(Manifest::read(folder)?);
+    let checkpoint = manifests.signed(folder, |manifest| read(folder, &manifest.verifier_key));
+    Ok((manifests.into_newest(), checkpoint))
 }
 
 fn read_filed(folder: &Folder, key: &VerifierKeys) -> Result<(String, Checkpoint)> {

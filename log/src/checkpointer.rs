@@ -27,7 +27,8 @@ const IDLE: Duration = Duration::from_millis(50);
 pub(crate) struct Checkpointer {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<Result<()>>>>,
-    rotating: Mutex<()>,
+    /// Whether an entry that names the next key may be in the log though nobody was told.
+    rotating: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -117,8 +118,9 @@ impl Checkpointer {
         self.shared.pending().succession = Some(seq);
     }
 
-    /// Held while the ledger gets another key.
-    pub(crate) fn rotating(&self) -> MutexGuard<'_, ()> {
+    /// Held while the ledger gets another key. It says whether an entry that names that key may be in the log though nobody
+    /// was told: then only the next open can tell.
+    pub(crate) fn rotating(&self) -> MutexGuard<'_, bool> {
         self.rotating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -40,7 +40,10 @@ fn tiles(reader: &LedgerReader, path: &Path, progress: &mut dyn FnMut(u64, u64))
     let folder = Folder::create(path)?;
     let names = folder.list()?;
     if names.iter().any(|name| name == manifest::FILE)
-        || !names.is_empty() && checkpoint::read(&folder, &reader.state.manifest().verifier_key).is_err()
+        || !names.is_empty()
+            && (reader.state)
+                .signed(|manifest| checkpoint::read(&folder, &manifest.verifier_key))
+                .is_err()
     {
         let message = format!(
             "the folder {} holds something else than an earlier export of this ledger: choose another one",

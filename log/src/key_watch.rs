@@ -56,7 +56,7 @@ impl KeyWatch {
         watched.read(state)
     }
 
-    /// Shows again what was hidden because of erasures that do not count. What cannot be judged stays hidden.
+    /// Shows again what was hidden because of erasures that do not count. What cannot be judged stays hidden, until it can.
     pub(crate) fn judge(&self, reader: &LedgerReader) -> Result<()> {
         let watched = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // To judge is to read, during which this is not locked.
@@ -69,6 +69,8 @@ impl KeyWatch {
             Ok(refused) => refused,
             Err(error) => {
                 tracing::warn!(%error, "whether erasures count that were not carried out yet is not known");
+                // The next look may tell.
+                watched().unjudged.extend(unjudged);
                 return Ok(());
             }
         };

@@ -13,8 +13,6 @@ pub(crate) const FORK: &str = "quipu.fork";
 pub(crate) struct Lineage {
     /// The keys since the ledger has its name, as far as they are known, and where the newest was named.
     keys: Option<(VerifierKeys, u64)>,
-    /// The same before the newest rotation.
-    before: Option<VerifierKeys>,
     /// Entries that may have named one could not be read.
     gap: bool,
 }
@@ -22,7 +20,7 @@ pub(crate) struct Lineage {
 impl Lineage {
     /// Passes over entries that cannot be read.
     pub(crate) fn pass(&mut self) {
-        (self.keys, self.before, self.gap) = (None, None, true);
+        (self.keys, self.gap) = (None, true);
     }
 
     /// Looks at the next entry; `before` is the tree of those before it. Returns what is wrong with it, if it names a key.
@@ -49,22 +47,21 @@ impl Lineage {
                 return Err("it goes on from a checkpoint that the entries before it do not give".into());
             }
             let key: Option<VerifierKey> = text(&fork["verifierKey"]).and_then(|key| key.parse().ok());
-            (self.keys, self.before) = (key.map(|key| (key.into(), envelope.seq)), None);
+            self.keys = key.map(|key| (key.into(), envelope.seq));
         } else if let Some(next) = rotation::successor(envelope, known.map(|known| &**known))? {
             let keys = known.map(|known| known.followed_by(next, envelope.seq));
             let keys = keys.map(|keys| keys.ok_or("it names a key that cannot come after the one before"));
-            self.before = known.cloned();
             self.keys = keys.transpose()?.map(|keys| (keys, envelope.seq));
         }
         Ok(())
     }
 
-    /// Where the last key was named, if the ledger's keys are others. A rotation that is not finished, of which no
-    /// checkpoint covers the entry, is none: the next open finishes it.
-    pub(crate) fn refuse(&self, keys: &VerifierKeys, covered: u64) -> Option<u64> {
+    /// Where the last key was named, if the ledger's keys are others. One rotation of which no checkpoint covers the entry
+    /// is not finished: the next open finishes it. `live`: there may have been several since the keys were read.
+    pub(crate) fn refuse(&self, keys: &VerifierKeys, covered: u64, live: bool) -> Option<u64> {
         match &self.keys {
             Some((named, _)) if named == keys => None,
-            Some((_, seq)) if covered <= *seq && self.before.as_ref() == Some(keys) => None,
+            Some((named, _)) if named.since(keys, covered).is_some_and(|later| live || later == 1) => None,
             None if self.gap => None,
             named => Some(named.as_ref().map_or(0, |(_, seq)| *seq)),
         }

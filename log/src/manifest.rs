@@ -84,6 +84,34 @@ impl Manifests {
         Ok(rotated)
     }
 
+    /// Reads what one of the ledger's keys signed: again where it turns out that the key was rotated meanwhile.
+    pub(crate) fn signed<T, E>(
+        &self,
+        folder: &Folder,
+        read: impl Fn(&Manifest) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        loop {
+            let known = self.newest();
+            let read = read(known);
+            if read.is_ok() {
+                return read;
+            }
+            // Where it cannot be read now, what was known holds. Another thread may have looked before this one.
+            let _ = self.look(folder);
+            if self.newest().verifier_key == known.verifier_key {
+                return read;
+            }
+        }
+    }
+
+    pub(crate) fn into_newest(self) -> Manifest {
+        let Self { this, next } = self;
+        match next.into_inner() {
+            Some(next) => next.into_newest(),
+            None => this,
+        }
+    }
+
     fn last(&self) -> &Self {
         let mut last = self;
         while let Some(next) = last.next.get() {
@@ -150,3 +178,7 @@ impl Manifest {
         folder.replace(FILE, format!("{text}\n").as_bytes(), Access::Usual)
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

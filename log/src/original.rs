@@ -29,8 +29,8 @@ impl Original {
     /// The ledger in a folder, as its newest checkpoint has it.
     pub(crate) fn open(at: LedgerAt<'_>) -> Result<Self> {
         let folder = at.folder()?;
-        let manifest = Manifest::read(&folder)?;
-        let (note, checkpoint) = checkpoint::read(&folder, &manifest.verifier_key)?;
+        let (manifest, checkpoint) = checkpoint::read_with_manifest(&folder)?;
+        let (note, checkpoint) = checkpoint?;
         let rotated = manifest.verifier_key.earlier().last();
         if rotated.is_some_and(|earlier| checkpoint.size <= earlier.until) {
             let message =
@@ -101,11 +101,18 @@ impl Original {
     }
 
     /// The key file, and the signer where it is.
+    ///
+    /// # Errors
+    /// `Unavailable` where the ledger has another signer by now: it is to be opened again.
     pub(crate) fn secrets(&self) -> Result<(Keys, Option<Signer>)> {
         let keys = Keys::read(&self.folder, self.origin())?;
         let signer = signer_file::current(&self.folder, &self.manifest);
         match signer {
             Ok(signer) => Ok((keys, Some(signer))),
+            Err(_) if Manifest::read(&self.folder)?.verifier_key != self.manifest.verifier_key => {
+                let message = "the ledger's key was rotated while it was copied: copy again";
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => Ok((keys, None)),
             Err(e) => Err(e),
         }

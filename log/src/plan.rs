@@ -8,7 +8,6 @@ use crate::{
     LedgerAt, Result, authority, checkpoint,
     keyfile::{self, Keys},
     lock::Lock,
-    manifest::Manifest,
     open_files::OpenFiles,
     recovery, restore, segment, signer_file,
 };
@@ -41,10 +40,10 @@ pub struct RecoveryPlan {
 pub fn plan_recovery<'a>(at: impl Into<LedgerAt<'a>>) -> Result<RecoveryPlan> {
     let at = at.into();
     let ledger = at.folder()?;
-    let manifest = Manifest::read(&ledger)?;
     let writer = Lock::is_held(&ledger)?;
+    let (manifest, checkpoint) = checkpoint::read_with_manifest(&ledger)?;
     let keys = Keys::read(&ledger, manifest.verifier_key.name())?;
-    let checkpoint = checkpoint::read(&ledger, &manifest.verifier_key).map(|(_, checkpoint)| checkpoint);
+    let checkpoint = checkpoint.map(|(_, checkpoint)| checkpoint);
     let log_folder = ledger.sub(segment::FOLDER)?;
     let files = Arc::new(OpenFiles::new(ledger.clone(), log_folder.clone()));
     let mut log = recovery::Log::read(&ledger, &files, &keys.secret, checkpoint, keys.applied)?;

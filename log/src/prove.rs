@@ -123,8 +123,14 @@ impl LedgerReader {
     /// `Invalid`: the note is not one that this ledger signed. `LostEntries`: it is newer than all that this ledger has.
     /// `Tampered`: this ledger has another history than the one that was signed then.
     pub fn prove_consistency(&self, old: &[u8]) -> Result<ConsistencyProof> {
-        let keys = &self.state.manifest().verifier_key;
-        let (then, old_key) = keys.open_with(old).map_err(|why| Error::new(ErrorKind::Invalid, why))?;
+        let opened = |note: &[u8]| {
+            let opened = self.state.signed(|manifest| {
+                let opened = manifest.verifier_key.open_with(note);
+                opened.map(|(checkpoint, key)| (checkpoint, key.clone()))
+            });
+            opened.map_err(|why| Error::new(ErrorKind::Invalid, why))
+        };
+        let (then, old_key) = opened(old)?;
         let (note, now) = self.checkpoint()?;
         if then.size > now.size {
             let message = format!(
@@ -152,7 +158,7 @@ impl LedgerReader {
             hashes: tree::consistency_proof(then.size, now.size, &hashes)?,
         };
         proof
-            .verify_with(old_key, self.verifier_key())
+            .verify_with(&old_key, &opened(proof.new.as_bytes())?.1)
             .map_err(|_| TreeFiles::stale())?;
         Ok(proof)
     }

@@ -72,12 +72,15 @@ impl ReadState {
             // Where it cannot be read now, what was known holds.
             let _ = self.manifests.look(&self.folder);
         }
-        match checkpoint::read(&self.folder, &self.manifest().verifier_key) {
-            Err(e) if e.kind() == ErrorKind::Tampered && self.manifests.look(&self.folder).unwrap_or(false) => {
-                checkpoint::read(&self.folder, &self.manifest().verifier_key)
-            }
-            read => read,
-        }
+        self.signed(|manifest| checkpoint::read(&self.folder, &manifest.verifier_key))
+    }
+
+    /// Reads what one of the ledger's keys signed: again where it turns out that the key was rotated meanwhile.
+    pub(crate) fn signed<T, E>(
+        &self,
+        read: impl Fn(&Manifest) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.manifests.signed(&self.folder, read)
     }
 
     /// What the files of secrets are sealed under, if they are.

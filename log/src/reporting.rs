@@ -1,6 +1,6 @@
 //! The completion report of a deletion request, from what is in the log.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use quipu_format::{
     Act, Envelope, Erasure, RequestId, Scope,
@@ -8,7 +8,11 @@ use quipu_format::{
 };
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, Governance, LedgerReader, Result, signer_file};
+use crate::{Error, ErrorKind, Governance, LedgerReader, Result, rotation, signer_file};
+
+/// Times that a report is collected because the key that would sign it is rotated meanwhile, and the pause between them.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl LedgerReader {
     /// What came of a request so far; `derived` says how far what is derived has come. `progress` is told how many entries
@@ -39,6 +43,7 @@ impl LedgerReader {
                 progress(seq - first, end - first);
             }
         }
+        progress(end - first, end - first);
         let of_request = state.request.scopes.iter();
         let scopes: BTreeSet<_> = of_request.chain(erased.iter().map(|erased| &erased.scope)).collect();
         let mut report = Report {
@@ -59,10 +64,46 @@ impl LedgerReader {
         Ok(report)
     }
 
-    /// The report as a note that the ledger's key signs: the one key with which everything else of the ledger is checked,
-    /// and which those who asked can know. Who ordered an erasure signed its entry.
-    pub fn sign_report(&self, report: &Report) -> Result<String> {
-        let signer = signer_file::current(&self.state.folder, self.state.manifest())?;
+    /// As [`report`](Self::report), as a note that the ledger's key signs: the one key with which everything else of the
+    /// ledger is checked, and which those who asked can know. Who ordered an erasure signed its entry. Where the ledger's
+    /// key is rotated meanwhile, the report is collected again.
+    ///
+    /// # Errors
+    /// As for `report`; `Unavailable` where the key is rotated again and again.
+    pub fn signed_report(
+        &self,
+        id: &RequestId,
+        derived: &[Derived],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<String> {
+        for _ in 1..ATTEMPTS {
+            let report = self.report(id, derived.to_vec(), progress)?;
+            match self.sign_report(&report) {
+                Err(e) if e.kind() == ErrorKind::Unavailable => thread::sleep(PAUSE),
+                signed => return signed,
+            }
+        }
+        self.sign_report(&self.report(id, derived.to_vec(), progress)?)
+    }
+
+    /// Signs a report with the key that is in force for it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the ledger's key was rotated after the report was collected: then no key may sign it any more.
+    fn sign_report(&self, report: &Report) -> Result<String> {
+        let state = &self.state;
+        let signer = state.signed(|manifest| signer_file::current(&state.folder, manifest))?;
+        // Whatever was rotated before is known after this.
+        let covered = self.checkpoint()?.1.size;
+        let keys = &state.manifest().verifier_key;
+        let until = keys.earlier().last().map_or(0, |earlier| earlier.until);
+        let is_rotated = **keys != signer.verifier_key()
+            || report.size <= until && until > 0
+            || rotation::is_named_in(self, covered..report.size)?;
+        if is_rotated {
+            let message = "the ledger's key was rotated after the report was collected: collect it again";
+            return Err(Error::new(ErrorKind::Unavailable, message));
+        }
         Ok(report.sign(&signer)?)
     }
 

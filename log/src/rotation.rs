@@ -2,7 +2,7 @@
 //! ledger for writing then finishes what the entry says, so that a crash after any step is finished by the next open.
 //! docs/FORMAT.md, "Rotation of keys".
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use quipu_format::{Actor, Body, Envelope, Kind, Scope, Signer, VerifierKey};
 use serde_json::json;
@@ -54,8 +54,14 @@ pub fn rotate_key<'a>(at: impl Into<LedgerAt<'a>>, wait: Duration) -> Result<Ver
 
 /// Rotates the key of a ledger that this process writes, beside its appends.
 pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<VerifierKey> {
-    let _one_at_a_time = checkpointer.rotating();
+    let mut unknown = checkpointer.rotating();
+    if *unknown {
+        let message =
+            "whether an earlier rotation of the ledger's key came into the log is unknown: open the ledger again";
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
     let state = &intake.reader.state;
+    clear(&intake.reader, checkpointer)?;
     let (next, draft) = prepare(state)?;
     let appended = intake
         .queue(vec![draft], Until::Durable, By::Caller)
@@ -70,7 +76,8 @@ pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<Ver
         },
         Err(e) => {
             // Where the entry may be in the log all the same, the next open needs the key.
-            if e.kind() != ErrorKind::Unavailable {
+            *unknown = e.kind() == ErrorKind::Unavailable;
+            if !*unknown {
                 wipe(&state.folder, NEXT)?;
             }
             Err(e)
@@ -78,22 +85,25 @@ pub(crate) fn rotate(intake: &Intake, checkpointer: &Checkpointer) -> Result<Ver
     }
 }
 
-/// Makes the new key, and the draft of the entry that names it. Once that is durable, nothing that includes it is signed
-/// with the old key.
-///
-/// # Errors
-/// `Unavailable` where an earlier one is not finished, whose key an entry may name.
-pub(crate) fn prepare(state: &ReadState) -> Result<(VerifierKey, Draft)> {
-    match state.folder.read_file(NEXT) {
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-        // Whole or not: it may be the old key, on its way out.
-        Ok(_) => {
-            let message =
-                "an earlier rotation of the ledger's key is not finished: ask again later, or open the ledger again";
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
+/// Finishes what an error left of an earlier rotation, or destroys it, where no entry names its key.
+fn clear(reader: &LedgerReader, checkpointer: &Checkpointer) -> Result<()> {
+    let folder = &reader.state.folder;
+    match folder.read_file(NEXT) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        there => drop(there?),
     }
+    // A checkpoint that covers an entry which names it is signed by it, and finishes the rotation.
+    if let Some(last) = reader.head().checked_sub(1) {
+        let covered = checkpointer.cover_blocking(last);
+        covered.map_err(|e| e.into_kind(ErrorKind::Unavailable))?;
+    }
+    signer_file::read(folder, FILE, reader.state.manifest())?;
+    wipe(folder, NEXT)
+}
+
+/// Makes the new key, and the draft of the entry that names it. Once that is durable, nothing that includes it is signed
+/// with the old key. No earlier rotation is unfinished.
+pub(crate) fn prepare(state: &ReadState) -> Result<(VerifierKey, Draft)> {
     let old = signer_file::read(&state.folder, FILE, state.manifest())?;
     let new = Signer::new(old.verifier_key().name(), *random::secret()?)?;
     let next = new.verifier_key();
@@ -190,6 +200,16 @@ pub(crate) fn check_named(reader: &LedgerReader, seq: u64, key: &VerifierKey) ->
          a copy, or go on under a new name with `quipu restore --fork`"
     );
     Err(Error::new(ErrorKind::Tampered, message))
+}
+
+/// Whether an entry in a range names a key.
+pub(crate) fn is_named_in(reader: &LedgerReader, range: Range<u64>) -> Result<bool> {
+    for seq in reader.positions(&Scope::ledger(), range, usize::MAX)? {
+        if reader.envelope(seq)?.as_ref().and_then(position).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Position of the entry that names `next` as the key after `key`, among those that no checkpoint covers.

@@ -69,6 +69,16 @@ impl VerifierKeys {
         Self::new(key, earlier)
     }
 
+    /// How many rotations made `keys` into these, where a checkpoint of `covered` entries precedes them all. None: others.
+    pub(crate) fn since(&self, keys: &Self, covered: u64) -> Option<usize> {
+        let later = self.earlier.strip_prefix(&*keys.earlier)?;
+        let goes_on = match later.first() {
+            Some(first) => first.key == keys.newest && covered <= first.until,
+            None => self.newest == keys.newest,
+        };
+        goes_on.then_some(later.len())
+    }
+
     /// Reads a checkpoint that is signed by the key which holds for its size.
     pub(crate) fn open(&self, note: &[u8]) -> Result<Checkpoint, String> {
         self.open_with(note).map(|(checkpoint, _)| checkpoint)
@@ -172,6 +182,26 @@ mod tests {
         }
         assert!(keys.open(note(&signer(9), 5).as_bytes()).is_err());
         assert!(keys.has(&signers[0].verifier_key()) && !keys.has(&signer(9).verifier_key()));
+    }
+
+    #[test]
+    fn rotations_since_are_those_that_the_checkpoint_precedes() {
+        let [first, second, third] = [1, 2, 3].map(|seed| signer(seed).verifier_key());
+        let none = VerifierKeys::from(first.clone());
+        let one = none.followed_by(second.clone(), 10).unwrap();
+        let two = one.followed_by(third.clone(), 20).unwrap();
+        for (keys, covered, later) in [
+            (&none, 10, Some(2)),
+            (&none, 11, None),
+            (&one, 20, Some(1)),
+            (&one, 21, None),
+            (&two, 99, Some(0)),
+            (&third.into(), 0, None),
+        ] {
+            assert_eq!(two.since(keys, covered), later, "{keys:?} at {covered}");
+        }
+        assert_eq!(one.since(&two, 0), None);
+        assert_eq!(one.since(&second.into(), 0), None);
     }
 
     #[test]

@@ -137,10 +137,9 @@ fn verify_all(
     since: Option<&Checkpoint>,
     progress: &mut dyn FnMut(VerifyProgress),
 ) -> Result<Verification> {
-    let manifest = Manifest::read(folder)?;
     // Before any segment: what the checkpoint covers is then in the bytes that are read after.
     let live = Lock::is_held(folder)?;
-    let checkpoint = checkpoint::read(folder, &manifest.verifier_key);
+    let (manifest, checkpoint) = checkpoint::read_with_manifest(folder)?;
     let log = folder.sub(segment::FOLDER)?;
     let mut files = Vec::new();
     let archive = Archive::read(folder)?;
@@ -385,7 +384,10 @@ impl<'a> Walk<'a> {
             let what = format!("the log ends with {next} entries where {floor} were acknowledged");
             return Err(fault(file, end as u64, Some(next), &what));
         }
-        if let Some(seq) = self.lineage.refuse(&self.manifest.verifier_key, self.checkpoint_size) {
+        if let Some(seq) = self
+            .lineage
+            .refuse(&self.manifest.verifier_key, self.checkpoint_size, live)
+        {
             let what = format!("it names another key than entry {seq}, which tells the ledger's");
             return Err(fault(manifest::FILE, 0, Some(seq), &what));
         }

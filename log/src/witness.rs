@@ -65,7 +65,8 @@ impl LedgerReader {
     /// Kind `Tampered` if the ledger did not sign it, if a cosignature is bad, or if it is not of this log: the log was
     /// rolled back or is another history.
     pub fn cosigned(&self, witnesses: &[WitnessKey]) -> Result<Cosigned> {
-        let Some((checkpoint, text, lines)) = read(&self.state.folder, &self.state.manifest().verifier_key)? else {
+        let (state, folder) = (&self.state, &self.state.folder);
+        let Some((checkpoint, text, lines)) = state.signed(|manifest| read(folder, &manifest.verifier_key))? else {
             let message = "no witness has signed a checkpoint of this ledger yet: `quipu witness` asks one to";
             return Err(Error::new(ErrorKind::NotFound, message));
         };
@@ -80,7 +81,7 @@ impl LedgerReader {
         if checkpoint.size > newest.size {
             return Err(another(&format!("the ledger's newest has {}", newest.size)));
         }
-        if tree::root(checkpoint.size, &TreeFiles::open(&self.state.folder)?)? != checkpoint.root {
+        if tree::root(checkpoint.size, &TreeFiles::open(folder)?)? != checkpoint.root {
             return Err(another("the log has another root there"));
         }
         let mut cosigned = Cosigned {

@@ -8,8 +8,11 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Actor, Body, Checkpoint, Kind, Scope, Signer};
-use quipu_log::{CreateOptions, Draft, ErrorKind, Ledger, OpenOptions, backup, rotate_key, verify};
+use quipu_format::{Actor, Body, Checkpoint, Given, Kind, RequestChange, RequestId, Scope, Signer, TrustedKeys, check};
+use quipu_log::{
+    CreateOptions, Draft, ErrorKind, Ledger, OpenOptions, RestoreOptions, SignedAct, backup, confirm, restore,
+    rotate_key, verify,
+};
 use serde_json::json;
 
 fn draft() -> Draft {
@@ -144,20 +147,171 @@ fn an_entry_that_names_a_key_needs_the_word_of_the_one_before() {
     assert_eq!(verify(folder.path(), &mut |_| {}).unwrap().fault, None);
 }
 
-/// The next key is the only one that may sign, once an entry names it: no other takes its place.
+/// A file that an error left there, whose key no entry names, kept the ledger from ever rotating its key until it was
+/// opened anew.
 #[test]
-fn a_rotation_that_is_not_finished_comes_first() {
+fn what_an_error_left_of_a_rotation_does_not_hold_up_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let ledger = Ledger::create(path, CreateOptions::new("example.com/twice")).unwrap();
-    let next = Signer::new("example.com/twice", [3; 32]).unwrap().to_text();
-    fs::write(path.join("signer.next"), &next).unwrap();
-    let refused = rotate_key(path, Duration::ZERO).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
-    assert_eq!(fs::read(path.join("signer.next")).unwrap(), next.as_bytes());
+    ledger.append_blocking(draft()).unwrap();
+    let left = Signer::new("example.com/twice", [3; 32]).unwrap();
+    for text in [&*left.to_text(), "half a k"] {
+        fs::write(path.join("signer.next"), text).unwrap();
+        let key = rotate_key(path, Duration::ZERO).unwrap();
+        assert_ne!(key, left.verifier_key());
+        assert!(!path.join("signer.next").exists());
+        Checkpoint::open(
+            ledger
+                .append_proved_blocking(draft())
+                .unwrap()
+                .proof
+                .checkpoint
+                .as_bytes(),
+            &key,
+        )
+        .unwrap();
+    }
+    // Where `signer` holds another key, the one beside it may be the only one that is left.
+    fs::write(path.join("signer.next"), fs::read(path.join("signer")).unwrap()).unwrap();
+    fs::write(path.join("signer"), &*left.to_text()).unwrap();
+    let kept = fs::read(path.join("signer.next")).unwrap();
+    assert_eq!(
+        rotate_key(path, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::Tampered
+    );
+    assert_eq!(fs::read(path.join("signer.next")).unwrap(), kept);
     ledger.close().unwrap();
-    rotate_key(path, Duration::ZERO).unwrap();
+    append(path).close().unwrap();
     assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+}
+
+/// The key that an entry names is the only one that may sign what includes it: another does not take its place.
+#[test]
+fn a_rotation_that_could_not_be_finished_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/first")).unwrap();
+    // `quipu.json` cannot be written, so that the new key does not come into use.
+    fs::create_dir(path.join("quipu.json.new")).unwrap();
+    assert_eq!(
+        rotate_key(path, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    let next = fs::read(path.join("signer.next")).unwrap();
+    assert_eq!(
+        rotate_key(path, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    assert_eq!(fs::read(path.join("signer.next")).unwrap(), next);
+    fs::remove_dir(path.join("quipu.json.new")).unwrap();
+    rotate_key(path, Duration::ZERO).unwrap();
+    assert_eq!(ledger.reader().verifier_keys().len(), 3);
+    ledger.close().unwrap();
+    assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+}
+
+/// A copy with keys failed at its end, for the file `signer` held another key than when it began.
+#[test]
+fn a_backup_with_keys_during_which_the_key_is_rotated_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("ledger"), folder.path().join("copy"));
+    let ledger = Ledger::create(&path, CreateOptions::new("example.com/copied")).unwrap();
+    ledger.append_proved_blocking(draft()).unwrap();
+    let mut key = None;
+    let mut rotate_once = |_| {
+        key.get_or_insert_with(|| rotate_key(&path, Duration::ZERO).unwrap());
+    };
+    backup(&path, &copy, true, &mut rotate_once).unwrap();
+    ledger.close().unwrap();
+    let manifest = fs::read_to_string(copy.join("quipu.json")).unwrap();
+    assert!(
+        manifest.contains(&format!("\"verifierKey\": \"{}\"", key.unwrap())),
+        "{manifest}"
+    );
+    assert_eq!(verify(&copy, &mut |_| {}).unwrap().fault, None);
+    let restored = folder.path().join("restored");
+    restore(&copy, &restored, &RestoreOptions::default(), &mut |_| {}).unwrap();
+    confirm(&restored, &note(&path)).unwrap();
+    append(&restored).close().unwrap();
+}
+
+/// Who verifies has read which keys there are before it reads the log, in which two rotations stand by then.
+#[test]
+fn a_live_ledger_verifies_while_its_key_is_rotated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/live")).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..40 {
+                ledger.append_blocking(draft()).unwrap();
+                rotate_key(path, Duration::ZERO).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        while !done.load(Ordering::Relaxed) {
+            let verified = verify(path, &mut |_| {}).unwrap();
+            assert_eq!(verified.fault, None);
+        }
+    });
+    ledger.close().unwrap();
+    assert_eq!(verify(path, &mut |_| {}).unwrap().fault, None);
+}
+
+/// What a reader is shown was signed by a key that it has not heard of.
+#[test]
+fn a_reader_learns_of_a_rotation_from_what_the_new_key_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = Ledger::create(path, CreateOptions::new("example.com/behind")).unwrap();
+    let behind = [(); 2].map(|()| Ledger::open_read_only(path).unwrap());
+    rotate_key(path, Duration::ZERO).unwrap();
+    behind[0].prove_consistency(&note(path)).unwrap();
+    Ledger::open_read_only(path)
+        .unwrap()
+        .submission()
+        .unwrap()
+        .keep()
+        .unwrap();
+    assert_eq!(behind[1].cosigned(&[]).unwrap().size, ledger.reader().head());
+}
+
+/// A report is signed by the key that is in force for it. It was collected under one key and signed by the next, which no
+/// list of the ledger's keys lets pass.
+#[test]
+fn a_report_during_which_the_key_is_rotated_can_be_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+    let options = CreateOptions::new("example.com/asked")
+        .operator(&kim.verifier_key())
+        .unwrap();
+    let ledger = Ledger::create(path, options).unwrap();
+    ledger.append_blocking(draft()).unwrap();
+    let open =
+        json!({"open": {"deadline": "2030-01-01T00:00:00.000Z", "id": "dsr-1", "scopes": ["a"], "subject": "p:1"}});
+    let size = ledger.reader().head();
+    let act = SignedAct::sign("example.com/asked", size, RequestChange::MEMBER, &open, &kim).unwrap();
+    ledger.act_blocking(vec![act]).unwrap();
+    let (id, before) = (RequestId::new("dsr-1").unwrap(), ledger.reader().head());
+    let reader = Ledger::open_read_only(path).unwrap();
+    for who in [ledger.reader(), &reader] {
+        let mut rotated = false;
+        let mut rotate_once = |_, _| {
+            if !rotated {
+                rotate_key(path, Duration::ZERO).unwrap();
+                rotated = true;
+            }
+        };
+        let note = who.signed_report(&id, &[], &mut rotate_once).unwrap();
+        let listed = ledger.reader().verifier_keys();
+        let listed: Vec<_> = listed.iter().map(|key| serde_json::to_string(key).unwrap()).collect();
+        let given = Given::with(TrustedKeys::parse(&listed.join("\n")).unwrap());
+        let finding = check(note.as_bytes(), &given).unwrap().unwrap();
+        assert!(finding.facts[0].1["size"].as_u64().unwrap() > before, "{finding:?}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use quipu_log::{CreateOptions, Draft, ErrorKind, Ledger, OpenOptions, Receipt, v
 use serde_json::{Value, json};
 
 /// The version byte, and an empty question.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const NOTHING: &[u8] = br#"{"append":[]}"#;
 
 fn shared(path: &Path) -> Ledger {
@@ -545,6 +545,7 @@ fn a_checkpoint_is_made_for_a_peer_and_none_is_waited_for_that_may_never_come() 
     peer.say(&message(question.to_string().as_bytes()));
     let said = peer.hear().unwrap();
     assert_eq!(said["appended"]["each"].as_array().unwrap().len(), 2, "{said}");
+    assert_eq!(peer.hear().unwrap(), "covered");
     let size = Ledger::open_read_only(test.path())
         .unwrap()
         .checkpoint()

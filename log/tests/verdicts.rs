@@ -191,6 +191,27 @@ fn an_erasure_without_authority_destroys_nothing_and_is_named() {
     }
 }
 
+/// Whether an erasure counts could not be told when it was met, for the entry that enrols its operator could not be read:
+/// what it covers was hidden until the key file was written anew, however often the log was looked at.
+#[test]
+fn a_reader_judges_an_erasure_again_that_it_could_not_judge() {
+    let test = Test::new();
+    let reader = Ledger::open_read_only(&test.file("")).unwrap();
+    test.forge(Forged::ByAStranger, [0, 2]);
+    let good = fs::read(test.segment()).unwrap();
+    let mut damaged = good.clone();
+    damaged[10] ^= 1;
+    fs::write(test.segment(), damaged).unwrap();
+    let open = || {
+        reader.refresh().unwrap();
+        let event = reader.event(test.receipts[1].seq).unwrap().unwrap();
+        matches!(event.content, Content::Open(_))
+    };
+    assert!(!open() && !open(), "what may be erased is not shown");
+    fs::write(test.segment(), good).unwrap();
+    assert!(open());
+}
+
 /// The host destroys the secrets as well: it is named all the same, and what is gone is not taken for erased.
 #[test]
 fn what_was_destroyed_without_authority_is_not_taken_for_erased() {

@@ -28,7 +28,7 @@ use crate::{
     saying::Saying,
     schema::{number, position},
     signals,
-    statements::{Digest, RETRACT, SUMMARY, Said, states, text_digest},
+    statements::{Digest, RETRACT, Said, states, text_digest},
     stating::{Stating, Unwritten, pack_tags},
     tally::{Tallied, load},
     touch::Touch,
@@ -94,11 +94,6 @@ impl<'t> FactFold<'t> {
         }
         if !envelope.supersedes.is_empty() {
             self.superseded(envelope.seq, envelope.kind.as_str() == RETRACT)?;
-        }
-        if envelope.kind.as_str() == SUMMARY {
-            self.tx
-                .prepare_cached("INSERT INTO summary VALUES (?1, ?2)")?
-                .execute(params![scope, number(envelope.seq)])?;
         }
         if states(&envelope.kind) && !envelope.evidence.is_empty() {
             self.keep_evidence(envelope.seq)?;

@@ -18,6 +18,7 @@ use crate::{
     schema::{self, EVIDENCE, SUPERSEDES, number},
     snapshots,
     statements::{RETRACT, states},
+    tiers,
 };
 
 /// Folds events into the tables of a transaction, which the caller commits after [`Fold::finish`].
@@ -116,12 +117,14 @@ impl<'t> Fold<'t> {
             self.insert(scope.id, envelope.nth, envelope.seq, run, document)?;
         }
         self.facts.event(scope.id, event, gist)?;
+        tiers::keep(self.tx, scope.id, event)?;
         // What no operator signed takes nothing back.
         if let Some(quarantine) = Quarantine::of(envelope)
             && counts(envelope)?
         {
             let lifted = quarantine.lifted().map_or(Ok(None), &find)?;
             self.facts.quarantine(envelope.seq, &quarantine, lifted)?;
+            tiers::quarantined(self.tx, envelope.seq)?;
         }
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
@@ -131,6 +134,7 @@ impl<'t> Fold<'t> {
             for range in erasure.ranges {
                 // By the documents facts know which entries these are.
                 self.facts.forget(scope.id, range)?;
+                tiers::forget(self.tx, scope.id, range, envelope.seq)?;
                 blocks::forget(self.tx, scope.id, range)?;
             }
             snapshots::forget(self.tx)?;

@@ -37,6 +37,7 @@ mod blocks;
 mod budget;
 mod building;
 mod changes;
+mod compact;
 mod confidence;
 mod context;
 mod dates;
@@ -67,6 +68,7 @@ mod stating;
 mod store;
 mod tally;
 mod text;
+mod tiers;
 mod touch;
 mod trail;
 mod view;
@@ -81,7 +83,7 @@ use std::{
 };
 
 use quipu_format::{Envelope, Event, EventId, RunId, Scope};
-use quipu_log::LedgerReader;
+use quipu_log::{Draft, LedgerReader};
 use rusqlite::Transaction;
 
 pub use crate::{
@@ -89,6 +91,7 @@ pub use crate::{
     budget::Budget,
     building::Lag,
     changes::FactChange,
+    compact::{Compaction, Covers, NewSummary, Summary, SummaryLine, TierPlan},
     context::Context,
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
@@ -97,7 +100,7 @@ pub use crate::{
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
     snapshots::Snapshot,
-    statements::RETRACT,
+    statements::{RETRACT, SUMMARY},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };
@@ -255,14 +258,54 @@ impl Projections {
         Ok(self.answer(|tx| runs::told_to(tx, &self.ledger, run))?)
     }
 
-    /// The newest `memory.summary` of a scope below `head` that stands. `None`: it has none.
-    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Event>, Error> {
-        Ok(
-            self.answer(|tx| match beliefs::summary(tx, self.folded(tx)?, scope, head)? {
-                Some(seq) => self.event(seq),
-                None => Ok(None),
-            })?,
-        )
+    /// The newest summary of a scope below `head` that stands and of which nothing that it covers was taken back. `None`: it
+    /// has none.
+    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Summary>, Error> {
+        Ok(self.answer(|tx| compact::summary(tx, self.folded(tx)?, scope, head, &|seq| self.event(seq)))?)
+    }
+
+    /// What is to be appended so that the summaries of a tier of the scope are as they should be. Catch up before: what is not
+    /// folded is not there.
+    pub fn compaction(&self, compaction: &Compaction, tier: u32) -> std::result::Result<TierPlan, Error> {
+        self.making(|maker| maker.plan(compaction, tier.clamp(1, limits::TIERS)))
+    }
+
+    /// The draft of a summary that a plan wants.
+    ///
+    /// # Errors
+    /// `Invalid` where something that it covers was erased since it was planned.
+    pub fn summarised(
+        &self,
+        compaction: &Compaction,
+        tier: u32,
+        new: &NewSummary,
+    ) -> std::result::Result<Draft, Error> {
+        self.making(|maker| maker.draft(compaction, tier, new))
+    }
+
+    /// The draft that takes obsolete summaries of a plan back, at most 256.
+    pub fn taken_back(&self, compaction: &Compaction, obsolete: &[EventId]) -> std::result::Result<Draft, Error> {
+        self.making(|maker| maker.retraction(compaction, obsolete))
+    }
+
+    /// How sure events together are, by the rule of facts: what rests on them is no surer.
+    pub fn supported(&self, view: &View, events: &[EventId]) -> std::result::Result<f64, Error> {
+        Ok(self.answer(|tx| {
+            let find = |id| unless_damaged(self.ledger.find(id));
+            beliefs::supported(tx, self.folded(tx)?, view, events, find, |seq| self.event(seq))
+        })?)
+    }
+
+    fn making<T>(&self, make: impl Fn(&compact::Maker<'_>) -> Result<T>) -> std::result::Result<T, Error> {
+        let rules = self.rules()?;
+        Ok(self.answer(|tx| {
+            make(&compact::Maker {
+                tx,
+                head: self.folded(tx)?,
+                rules: &rules,
+                event: &|seq| self.event(seq),
+            })
+        })?)
     }
 
     /// Text for a prompt: facts, what answers the query and the turns around it, fitted to a budget. They are found as by

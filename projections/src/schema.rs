@@ -49,7 +49,8 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `told`, `shown`: entries that tell what recall showed to a run, and the statements among that; the text of one that
 ///   is erased is all zeros, and so is that of an entry that told and is erased itself, in its own place.
 /// - `quarantine`: operators' quarantines, and what lifts them.
-/// - `summary`: entries of kind `memory.summary`.
+/// - `summary`: entries of kind `memory.summary`; `rule` is a digest of what the payload says made it, `crosses` whether it
+///   covers entries of other scopes. `undone`: entries that retract, quarantine or erase, by the scope in which they do; 0: in any.
 /// - `noise`: events that match a rule, by its number, and whether they count, as `statement` has it; `meta.rules` is the
 ///   digest of the rules.
 /// - `snapshot`: states of projection components, each as far as it happened to be kept: not part of the dump.
@@ -113,7 +114,11 @@ CREATE TABLE quarantine (
     seq INTEGER PRIMARY KEY, run BLOB, actor INTEGER, first INTEGER NOT NULL, end INTEGER NOT NULL, lifts INTEGER
 ) STRICT;
 CREATE TABLE missing (seq INTEGER PRIMARY KEY) STRICT;
-CREATE TABLE summary (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE summary (
+    scope INTEGER NOT NULL, seq INTEGER PRIMARY KEY, nth INTEGER NOT NULL, tier INTEGER NOT NULL, rule BLOB, crosses INTEGER NOT NULL
+) STRICT;
+CREATE INDEX summary_nth ON summary (scope, nth);
+CREATE TABLE undone (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE noise (
     scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL,
     id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, counts INTEGER NOT NULL, decided INTEGER NOT NULL,
@@ -126,7 +131,7 @@ CREATE TABLE snapshot (
 ";
 
 /// The rows of each table in an order that does not depend on how they came to be there.
-const ROWS: [(&str, &str); 17] = [
+const ROWS: [(&str, &str); 18] = [
     ("meta", "SELECT * FROM meta"),
     ("scope", "SELECT * FROM scope ORDER BY id"),
     ("actor", "SELECT * FROM actor ORDER BY id"),
@@ -142,7 +147,8 @@ const ROWS: [(&str, &str); 17] = [
     ("told", "SELECT * FROM told ORDER BY seq"),
     ("shown", "SELECT * FROM shown ORDER BY run, text, event, told"),
     ("quarantine", "SELECT * FROM quarantine ORDER BY seq"),
-    ("summary", "SELECT * FROM summary ORDER BY scope, seq"),
+    ("summary", "SELECT * FROM summary ORDER BY seq"),
+    ("undone", "SELECT * FROM undone ORDER BY scope, seq"),
     ("noise", "SELECT * FROM noise ORDER BY scope, rule, time_ms, seq"),
 ];
 

@@ -24,7 +24,7 @@ use crate::{
 /// Takes entries out of recall.
 pub const RETRACT: &str = "memory.retract";
 /// Holds a scope's summary.
-pub(crate) const SUMMARY: &str = "memory.summary";
+pub const SUMMARY: &str = "memory.summary";
 
 /// 16 bytes that stand for a text, a fact or a source.
 pub(crate) type Digest = [u8; 16];
@@ -121,6 +121,11 @@ impl Stated {
 /// A normal text.
 pub(crate) fn text_digest(text: &str) -> Digest {
     digest(&["text", text])
+}
+
+/// What a summary's payload says of the rule that made it; `None`: nothing.
+pub(crate) fn rule_digest(rule: &Value) -> Option<Digest> {
+    rule.is_object().then(|| digest(&["rule", &rule.to_string()]))
 }
 
 /// The signal of a rule in a scope.

@@ -73,7 +73,16 @@ impl Courier {
             if let Some(connection) = &mut self.connection {
                 match exchange(connection, &self.shared.reader, &mut batch) {
                     Ok(answers) => {
-                        answer(batch, answers);
+                        let asked = batch.iter().any(|pending| pending.covered.is_some());
+                        let waiting = answer(batch, answers);
+                        if asked && let Err(error) = covered(connection) {
+                            // It is durable: who waits asks whoever writes now for the checkpoint alone.
+                            tracing::debug!(%error, "the process that wrote has gone");
+                            self.connection = None;
+                        }
+                        waiting
+                            .into_iter()
+                            .for_each(|(pending, receipts)| pending.answer(Ok(receipts)));
                         return None;
                     }
                     Err(Failed::Refused(error)) => {
@@ -175,9 +184,20 @@ fn exchange(
     }
 }
 
-/// One answer for each that has drafts.
-fn answer(batch: Vec<Pending>, answers: Vec<Result<Vec<Receipt>, Refusal>>) {
+/// Waits for the second answer: that a checkpoint covers what was asked for.
+fn covered(connection: &mut Connection) -> Result<()> {
+    let length = connection.next(None)?.ok_or_else(closed)?;
+    match protocol::parse(&connection.rest(length)?)? {
+        Answer::Covered => Ok(()),
+        Answer::Refused(refusal) => Err(refusal.into()),
+        _ => Err(Error::new(ErrorKind::Io, "its answer is none to what was asked")),
+    }
+}
+
+/// One answer for each that has drafts. Gives back those that wait for a checkpoint too, and what they will be told.
+fn answer(batch: Vec<Pending>, answers: Vec<Result<Vec<Receipt>, Refusal>>) -> Vec<(Pending, Receipts)> {
     let mut answers = answers.into_iter();
+    let mut waiting = Vec::new();
     for pending in batch {
         let answer = match pending.drafts {
             None => Some(Ok(Receipts::new())),
@@ -185,8 +205,12 @@ fn answer(batch: Vec<Pending>, answers: Vec<Result<Vec<Receipt>, Refusal>>) {
                 .next()
                 .map(|answer| answer.map(Receipts::from).map_err(Error::from)),
         };
-        pending.answer(answer.unwrap_or_else(|| Err(closed())));
+        match answer.unwrap_or_else(|| Err(closed())) {
+            Ok(receipts) if pending.covered.is_some() => waiting.push((pending, receipts)),
+            answer => pending.answer(answer),
+        }
     }
+    waiting
 }
 
 /// Of what was sent and not answered nobody knows whether it was appended.

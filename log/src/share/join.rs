@@ -100,7 +100,7 @@ impl Join {
             Some(length) => match protocol::parse(&connection.rest(length)?)? {
                 Answer::Ready { head } => Ok((connection, head)),
                 Answer::Refused(refusal) => Err(refusal.into()),
-                Answer::Appended { .. } | Answer::Rotated { .. } => {
+                Answer::Appended { .. } | Answer::Covered | Answer::Rotated { .. } => {
                     Err(Error::new(ErrorKind::Locked, "it spoke out of turn"))
                 }
             },

@@ -7,6 +7,8 @@
 mod client;
 mod connection;
 mod courier;
+#[cfg(test)]
+mod courier_tests;
 mod join;
 mod protocol;
 mod server;

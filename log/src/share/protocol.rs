@@ -1,7 +1,7 @@
 //! What processes that share a ledger say to each other.
 //!
 //! A message is one byte, the version; its length in 4 bytes, big-endian; and that many bytes of JSON. Whoever is
-//! connected to is first to speak, and says [`Answer::Ready`]; then each [`Question`] has one [`Answer`]. Both ends
+//! connected to is first to speak, and says [`Answer::Ready`]; then each [`Question`] has its [`Answer`]. Both ends
 //! are of one machine and nearly always of one release: there is one version, and what is of another is refused.
 
 use quipu_format::{Actor, Body, EventId, Kind, RunId, Scope, Source, limits};
@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{Draft, Error, ErrorKind, Receipt, Result};
 
 /// Also to be raised when [`ErrorKind`] grows.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 /// Bytes before the JSON.
 pub(crate) const HEADER_BYTES: usize = 5;
 /// Characters of an error's message.
@@ -24,7 +24,8 @@ pub(crate) enum Question<'a> {
     /// Append these, each as [`encode`] makes it: all or none of it, apart from the others.
     #[serde(borrow)]
     Append(Vec<&'a RawValue>),
-    /// The same; the answer comes when a checkpoint covers what was appended and the first so many entries of the log.
+    /// The same; a second answer, [`Answer::Covered`], comes when a checkpoint covers what was appended and the first so
+    /// many entries of the log.
     Prove(#[serde(borrow)] Vec<&'a RawValue>, u64),
     /// Give the ledger another key to sign with.
     Rotate,
@@ -41,6 +42,8 @@ pub(crate) enum Answer {
         head: u64,
         each: Vec<std::result::Result<Vec<Receipt>, Refusal>>,
     },
+    /// A checkpoint covers that, or none could be signed: what was appended is durable all the same.
+    Covered,
     /// Its checkpoints are signed by the key that this verifies.
     Rotated { key: String },
     /// It will not, and closes the connection.

@@ -200,23 +200,19 @@ impl Served {
             let requests: Vec<_> = requests.into_iter().map(protocol::decode).collect();
             drop(message);
             check_total(&requests)?;
-            let each = match size {
-                None => self.append(requests, Until::Durable),
-                Some(size) => {
-                    self.check_size(size)?;
-                    let covered = size.checked_sub(1).map(|last| self.shared.checkpointer.cover(last));
-                    // Where no checkpoint could be signed there is none to be found: what was appended is durable.
-                    let each = self.append(requests, Until::Covered);
-                    if let Some(covered) = covered {
-                        let _ = wait::block_on(covered);
-                    }
-                    each
-                }
-            };
-            let Some(each) = each else { break };
+            self.check_size(size.unwrap_or(0))?;
+            let Some(each) = self.append(requests) else { break };
             drop(room);
+            let appended = each.iter().flatten().flatten().map(|receipt| receipt.seq + 1).max();
             let head = intake.reader.head();
             connection.send(&Answer::Appended { head, each })?;
+            if let Some(size) = size {
+                if let Some(last) = size.max(appended.unwrap_or(0)).checked_sub(1) {
+                    // Where no checkpoint could be signed there is none to be found.
+                    let _ = wait::block_on(self.shared.checkpointer.cover(last));
+                }
+                connection.send(&Answer::Covered)?;
+            }
         }
         Ok(())
     }
@@ -238,12 +234,12 @@ impl Served {
     }
 
     /// Appends each. None: the ledger has been closed meanwhile, and only who writes next can tell.
-    fn append(&self, requests: Vec<Result<Vec<Draft>>>, until: Until) -> Option<Vec<Result<Vec<Receipt>, Refusal>>> {
+    fn append(&self, requests: Vec<Result<Vec<Draft>>>) -> Option<Vec<Result<Vec<Receipt>, Refusal>>> {
         let last = requests.len().saturating_sub(1);
         let mut answers = Vec::with_capacity(requests.len());
         for (nth, request) in requests.into_iter().enumerate() {
             let by = if nth == last { By::Caller } else { By::Committer };
-            match request.and_then(|drafts| self.shared.intake.queue(drafts, until, by)) {
+            match request.and_then(|drafts| self.shared.intake.queue(drafts, Until::Durable, by)) {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return None,
                 answer => answers.push(answer),
             }

@@ -1,5 +1,5 @@
 use quipu_format::{EventId, Kind};
-use quipu_projections::{Because, ErrorKind};
+use quipu_projections::{Because, ErrorKind, limits::DESCENDANTS};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, payload, resting_on, run, say, superseding};
@@ -65,6 +65,36 @@ fn what_names_an_event_descends_and_what_names_that() {
         .descent(&[unknown], u64::MAX, &mut |_, _| {})
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn descendants_have_a_limit() {
+    let memory = Fixture::new();
+    let root = memory.say("a", "root");
+    let rests = |_| {
+        let mut draft = resting_on(say("a", "x"), &[root]);
+        draft.kind = Kind::new("note").unwrap();
+        draft
+    };
+    for batch in 0..DESCENDANTS / 1_000 {
+        assert_eq!(
+            memory.append_all((0..1_000).map(rests).collect()).len(),
+            1_000,
+            "{batch}"
+        );
+    }
+    assert_eq!(descent(&memory, &[root]).len(), DESCENDANTS);
+    memory.append(rests(0));
+    memory.catch_up();
+    let refused = memory
+        .projections
+        .descent(&[root], u64::MAX, &mut |_, _| {})
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert!(
+        refused.to_string().contains("erase the whole scope instead"),
+        "{refused}"
+    );
 }
 
 #[test]
