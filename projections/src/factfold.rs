@@ -1,3 +1,5 @@
+// Long because all that changes the rows of a batch is one type, whose state they share.
+
 //! Statements into facts, as each scope by itself makes them: of its own entries, all that are folded, before anything
 //! has expired. A new statement is added to its fact at once. Where an entry takes something back, the statements that it
 //! touches are heard anew when the batch ends, and their facts are added up again, so that the rows are the same however

@@ -1,3 +1,5 @@
+// Long because each rule by which statements become facts has its test here.
+
 //! Each rule by which statements become facts.
 
 use quipu_format::{EventId, Kind};
