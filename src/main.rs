@@ -7,6 +7,7 @@ mod backup;
 mod blame;
 mod cascade;
 mod check;
+mod compact;
 mod confirm;
 mod context;
 mod diff;
@@ -101,6 +102,7 @@ enum Command {
     Search(search::Args),
     Facts(facts::Args),
     Summary(summary::Args),
+    Compact(compact::Args),
     Context(context::Args),
     Why(why::Args),
     Impact(impact::Args),
@@ -152,6 +154,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Search(args) => search::execute(args, ledger),
         Command::Facts(args) => facts::execute(args, ledger),
         Command::Summary(args) => summary::execute(args, ledger),
+        Command::Compact(args) => compact::execute(args, ledger),
         Command::Context(args) => context::execute(args, ledger),
         Command::Why(args) => why::execute(args, ledger),
         Command::Impact(args) => impact::execute(args, ledger),

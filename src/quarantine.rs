@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, io::Write};
 
-use quipu_format::{Actor, RunId, Scope};
+use quipu_format::{Actor, EventId, RunId, Scope};
 use quipu_projections::{QUARANTINE, Quarantine};
 use serde_json::json;
 
@@ -16,20 +16,25 @@ use crate::{
 /// Take all that a run or an actor wrote out of what is recalled; it stays in the log
 ///
 /// One entry, signed by an operator, names the run, or the actor and an interval of positions. What they had replaced
-/// comes back, and what rests on them alone is believed no more. It is printed first; `--dry-run` ends there.
+/// comes back, and what rests on them alone is believed no more. It is printed first; `--dry-run` ends there. `--lift` takes
+/// a quarantine back, or what lifted one.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   quipu quarantine --run 01J9ZQ4V8T4W3E2R1M0N5B6C7D --dry-run --operator kim --key ~/kim.key --reason \"-\"
   quipu quarantine --actor tool:crm --since 2026-02-20 \\
-        --operator kim --key ~/kim.key --reason \"it answered with another customer's data\"")]
+        --operator kim --key ~/kim.key --reason \"it answered with another customer's data\"
+  quipu quarantine --lift evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D --operator kim --key ~/kim.key --reason \"it was right\"")]
 pub(crate) struct Args {
     /// All of this run's entries
-    #[arg(long, conflicts_with = "actor", required_unless_present = "actor")]
+    #[arg(long, conflicts_with = "actor", required_unless_present_any = ["actor", "lift"])]
     run: Option<RunId>,
     /// This actor's entries
     #[arg(long)]
     actor: Option<Actor>,
+    /// Take back this quarantine; what it covered is recalled again
+    #[arg(long, value_name = "EVT", conflicts_with_all = ["run", "actor"])]
+    lift: Option<EventId>,
     /// From this position on
     #[arg(long, value_name = "SEQ", requires = "actor")]
     from: Option<u64>,
@@ -59,7 +64,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let scene = Scene::whole(ledger)?;
     let what = what(&args, &scene)?;
     let covered = show(&args, &scene, &what)?;
-    if covered == 0 {
+    if covered == 0 && args.lift.is_none() {
         return Err(Failure::no("nothing in this ledger is of that run or actor"));
     }
     if args.dry_run {
@@ -68,12 +73,23 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let ledger = args.acting.open(ledger)?;
     let value = json!(what);
     let receipt = args.acting.act(&ledger, QUARANTINE, &value, Some(&args.reason))?;
-    let said = format!("quarantined {}", counted(covered, "event"));
+    let said = match args.lift {
+        Some(lifted) => format!("lifted the quarantine {lifted}"),
+        None => format!("quarantined {}", counted(covered, "event")),
+    };
     acting::done(ledger, &receipt, args.json, &said)
 }
 
 fn what(args: &Args, scene: &Scene) -> Result<Quarantine, Failure> {
     let head = scene.reader.head();
+    if let Some(id) = args.lift {
+        let seq = scene.reader.find(id)?;
+        let entry = seq.map(|seq| scene.reader.envelope(seq)).transpose()?.flatten();
+        return match entry.and_then(|entry| Quarantine::of(&entry)) {
+            Some(_) => Ok(Quarantine::Lift(id)),
+            None => Err(Failure::no(format!("there is no quarantine named {id} in this ledger"))),
+        };
+    }
     match (args.run, &args.actor) {
         (Some(run), _) => Ok(Quarantine::Run(run)),
         (None, Some(actor)) => {

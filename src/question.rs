@@ -32,6 +32,9 @@ pub(crate) struct Filter {
     /// Not what says of itself that it is less sure than this, 0 to 1
     #[arg(long, value_name = "CONFIDENCE", value_parser = confidence)]
     min_confidence: Option<f64>,
+    /// Only summaries of this tier; 0: only what is no summary [default: all, summaries last]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=16))]
+    tier: Option<u32>,
     /// As if the ledger ended before this position, or with the last entry before this time
     #[arg(long, value_name = "SEQ|TIME")]
     as_of: Option<Point>,
@@ -60,6 +63,7 @@ impl Filter {
         query.actors = self.actors.iter().map(Actor::to_string).collect();
         (query.since, query.until) = (self.since, self.until);
         query.min_confidence = self.min_confidence;
+        query.tier = self.tier;
         // What had not expired then is an answer.
         query.now = now;
         Ok(Question {

@@ -106,7 +106,11 @@ fn events(scene: &Scene, args: &Args) -> Result<Vec<Event>, Failure> {
         }
         let mut events = trail.events.into_iter();
         let first = events.next().filter(|event| !event.envelope.kind.is_reserved());
-        let first = first.ok_or_else(|| Failure::no(format!("{id} is the ledger's own, and is not recalled")))?;
+        let first = first.ok_or_else(|| {
+            Failure::no(format!(
+                "{id} is the ledger's own, and is not recalled; a quarantine is taken back by `quipu quarantine --lift {id}`"
+            ))
+        })?;
         found.insert(first.envelope.seq, first);
         // To retract what retracted something would bring that back.
         let is_taken_back =

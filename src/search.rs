@@ -1,20 +1,20 @@
 use std::io::Write;
 
-use quipu_projections::Hit;
+use quipu_projections::{Hit, SUMMARY};
 use serde::Serialize;
 
 use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     question::Filter,
-    render::{event_line, json_line},
-    terminal,
+    render::{DIM, event_line, json_line},
+    terminal::{self, counted},
 };
 
 /// Find events by what they say, best first
 ///
 /// A turn of a conversation is also found by what is said around it. Left out is what a later event supersedes, what has
-/// expired, and what was erased.
+/// expired, and what was erased. Summaries come after what they may cover; `quipu why` descends from one.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -52,6 +52,10 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
             json_line(&mut out, &HitLine { score: *score, event })?;
         } else {
             event_line(&mut out, event)?;
+            if event.envelope.kind.as_str() == SUMMARY {
+                let (id, covered) = (event.envelope.id, counted(event.envelope.evidence.len(), "event"));
+                writeln!(out, "{DIM}  └ covers {covered}: quipu why {id}{DIM:#}")?;
+            }
         }
     }
     out.flush()?;

@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 43] = [
     "init",
     "import",
     "append",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 42] = [
     "search",
     "facts",
     "summary",
+    "compact",
     "context",
     "why",
     "impact",

@@ -109,6 +109,7 @@ fn dependencies_point_one_way() {
         ("format", &[][..]),
         ("guest", &[]),
         ("guest/projection", &[]),
+        ("guest/compactor", &[]),
         ("log", &["quipu-format"]),
         ("projections", &["quipu-format", "quipu-log"]),
         ("host", &["quipu-format", "quipu-log", "quipu-projections"]),

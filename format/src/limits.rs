@@ -56,6 +56,8 @@ pub const READ_RANGES: usize = 4_096;
 pub const PROJECTION_SCOPES: usize = 64;
 /// Bytes of the state that a projection component gives to be kept, and of its answer to a question.
 pub const SNAPSHOT_BYTES: usize = 16 << 20;
+/// Bytes of the payload of a summary that a compactor component proposes.
+pub const SUMMARY_BYTES: usize = 64 << 10;
 /// Bytes of a ledger's origin.
 pub const ORIGIN_BYTES: usize = 255;
 /// Bytes of a signed note.

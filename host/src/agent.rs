@@ -48,7 +48,7 @@ impl<T: Send + 'static> AgentPre<T> {
     /// The same with a report. The error is a run that did not begin.
     pub async fn run(&self, store: &mut Store<T>, input: &str) -> Result<RunReport> {
         let (run, readers) = (self.view)(store.data_mut()).begin(&self.component, input).await?;
-        self.limit(store);
+        limit(store, self.view);
         let answer = match self.pre.instantiate_async(&mut *store).await {
             Ok(agent) => agent.call_handle(&mut *store, &run, &readers, input).await,
             Err(error) => Err(error),
@@ -60,23 +60,22 @@ impl<T: Send + 'static> AgentPre<T> {
         };
         Ok((self.view)(store.data_mut()).finish(outcome).await)
     }
+}
 
-    /// Within a tick of the deadline the guest is stopped; before it, it lets others have their turn at every tick.
-    fn limit(&self, store: &mut Store<T>) {
-        let view = self.view;
-        let ctx = view(store.data_mut()).ctx;
-        let (deadline, host_call_bytes, handles) = (ctx.deadline, ctx.limits.host_call_bytes, ctx.limits.handles);
-        store.limiter(move |data| &mut view(data).ctx.limiter);
-        store.set_hostcall_fuel(host_call_bytes);
-        // Each handle that a guest holds may be lent to the host in the same call.
-        store.set_max_component_handles(handles.saturating_mul(2));
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            if Instant::now() >= deadline {
-                return Err(Stop::Deadline.into());
-            }
-            // Tokio's own yield lets timers and disks have their turn too, and not only other tasks.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        });
-    }
+/// Within a tick of the deadline the guest is stopped; before it, it lets others have their turn at every tick.
+pub(crate) fn limit<T: Send + 'static>(store: &mut Store<T>, view: fn(&mut T) -> QuipuCtxView<'_>) {
+    let ctx = view(store.data_mut()).ctx;
+    let (deadline, host_call_bytes, handles) = (ctx.deadline, ctx.limits.host_call_bytes, ctx.limits.handles);
+    store.limiter(move |data| &mut view(data).ctx.limiter);
+    store.set_hostcall_fuel(host_call_bytes);
+    // Each handle that a guest holds may be lent to the host in the same call.
+    store.set_max_component_handles(handles.saturating_mul(2));
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        if Instant::now() >= deadline {
+            return Err(Stop::Deadline.into());
+        }
+        // Tokio's own yield lets timers and disks have their turn too, and not only other tasks.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
 }

@@ -42,7 +42,7 @@ impl QuipuCtx {
             .ok_or_else(|| Refusal::new(ErrorKind::Unavailable, "the ledger gave no receipt"))
     }
 
-    async fn append_batch(&mut self, drafts: Vec<types::Draft>) -> Result<Vec<Receipt>, Refusal> {
+    pub(crate) async fn append_batch(&mut self, drafts: Vec<types::Draft>) -> Result<Vec<Receipt>, Refusal> {
         if drafts.is_empty() {
             return Err(Refusal::new(ErrorKind::Invalid, "append-all needs at least one draft"));
         }

@@ -29,6 +29,21 @@ pub mod observer {
     });
 }
 
+/// World `compactor`: the types of `agent`, without `recall` and `append`.
+#[cfg(feature = "recall")]
+pub mod compactor {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "compactor",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "quipu:memory/types": super::agent::quipu::memory::types,
+            "quipu:memory/read": super::agent::quipu::memory::read,
+        },
+    });
+}
+
 /// World `projection`: the types of `agent`.
 #[cfg(feature = "recall")]
 pub mod projection {

@@ -21,6 +21,8 @@ struct Parts {
     exports: Vec<String>,
     /// It exports a function `handle`.
     handles: bool,
+    /// It exports a function `compact`.
+    compacts: bool,
     /// It exports the interface `fold`.
     #[cfg_attr(not(feature = "recall"), expect(dead_code, reason = "nothing is derived"))]
     folds: bool,
@@ -69,14 +71,58 @@ impl AgentComponent {
         &self.0.exports
     }
 
-    /// The narrowest world that it fits: `agent` if it imports `append`, else `observer`.
+    /// The narrowest world that it fits: `agent` if it imports `append`, else `observer`; `compactor` if that is all it
+    /// exports.
     pub fn world(&self) -> &'static str {
+        if self.0.compacts && !self.0.handles {
+            return "compactor";
+        }
         let appends = self
             .0
             .imports
             .iter()
             .any(|name| memory_interface(name) == Some("append"));
         if appends { "agent" } else { "observer" }
+    }
+}
+
+/// The bytes of a compactor component: it reads a scope and proposes summaries. Cheap to clone.
+#[cfg(feature = "recall")]
+#[derive(Clone)]
+pub struct CompactorComponent(pub(crate) AgentComponent);
+
+#[cfg(feature = "recall")]
+impl CompactorComponent {
+    /// Takes a component, or a core module with a component-type section, which it turns into a component.
+    ///
+    /// Refused is what exports no function `compact`, and what imports anything but the interfaces `types` and `read`.
+    pub fn new(wasm: &[u8]) -> Result<Self> {
+        let parts = Parts::of(wasm)?;
+        if !parts.compacts {
+            return Err(refused(
+                "the component exports no function `compact`: build it for world `compactor` of quipu:memory",
+            ));
+        }
+        let is_more = |name: &&String| name.contains(':') && !matches!(memory_interface(name), Some("types" | "read"));
+        let more: Vec<_> = parts
+            .imports
+            .iter()
+            .filter(is_more)
+            .chain(&parts.foreign_imports)
+            .cloned()
+            .collect();
+        match more.is_empty() {
+            true => Ok(Self(AgentComponent(Arc::new(parts)))),
+            false => Err(refused(format!(
+                "the component wants more than to read, and is not used: it imports {}",
+                more.join(", ")
+            ))),
+        }
+    }
+
+    /// SHA-256 of the component.
+    pub fn sha256(&self) -> Hash {
+        self.0.sha256()
     }
 }
 
@@ -139,7 +185,7 @@ impl Parts {
     /// WIT: what decodes WIT trusts the component to come of a toolchain, and this one may come from anybody.
     fn read(bytes: Vec<u8>) -> Result<Self, BinaryReaderError> {
         let (mut imports, mut foreign_imports, mut exports) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut handles, mut folds) = (false, false);
+        let (mut handles, mut compacts, mut folds) = (false, false, false);
         let mut validator = Validator::new();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(&bytes) {
@@ -168,6 +214,7 @@ impl Parts {
                         let export = export?;
                         let name = export.name.name;
                         handles |= name == "handle" && export.kind == ComponentExternalKind::Func;
+                        compacts |= name == "compact" && export.kind == ComponentExternalKind::Func;
                         folds |= interface(name) == Some("fold") && export.kind == ComponentExternalKind::Instance;
                         exports.push(name.to_owned());
                     }
@@ -183,6 +230,7 @@ impl Parts {
             foreign_imports,
             exports,
             handles,
+            compacts,
             folds,
         })
     }

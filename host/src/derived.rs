@@ -175,6 +175,12 @@ impl QuipuCtx {
         })
     }
 
+    /// How sure these events together are, as far as a reader sees what they rest on.
+    pub(crate) async fn supported(&self, reader: Reader, events: Vec<EventId>) -> Result<f64, Refusal> {
+        let view = self.view_of(&[reader])?;
+        self.ask(move |derived| derived.supported(&view, &events)).await
+    }
+
     /// What the readers see, taken together.
     fn view_of(&self, readers: &[Reader]) -> Result<projections::View, Refusal> {
         if readers.is_empty() {

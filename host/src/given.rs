@@ -51,6 +51,16 @@ impl Given {
     }
 }
 
+impl Given {
+    /// Whether an entry was in an answer; of a run that was given very many, also of some between them.
+    #[cfg(feature = "recall")]
+    pub(crate) fn has(&self, scope: &Scope, nth: u32) -> bool {
+        let ranges = self.scopes.get(scope).map(Vec::as_slice).unwrap_or_default();
+        let at = ranges.partition_point(|[_, last]| *last < nth);
+        ranges.get(at).is_some_and(|[first, _]| *first <= nth)
+    }
+}
+
 impl QuipuCtx {
     /// Takes note of what an answer gives to the run, and goes on with the answer.
     pub(crate) fn gives<T>(&mut self, scope: &Scope, answer: T, nths: &[u32]) -> T {

@@ -87,6 +87,8 @@
 mod agent;
 mod append;
 pub mod bindings;
+#[cfg(feature = "recall")]
+mod compactor;
 mod component;
 mod convert;
 mod ctx;
@@ -114,9 +116,11 @@ mod ticker;
 mod transcript;
 
 pub use agent::AgentPre;
+#[cfg(feature = "recall")]
+pub use compactor::{Compacted, Compactor};
 pub use component::AgentComponent;
 #[cfg(feature = "recall")]
-pub use component::ProjectionComponent;
+pub use component::{CompactorComponent, ProjectionComponent};
 pub use ctx::{QuipuCtx, QuipuCtxView, Reader};
 pub use engine::config;
 pub use error::{Error, ErrorKind, Result};

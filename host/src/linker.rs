@@ -23,9 +23,17 @@ pub fn add_observer_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> QuipuCtxView<'_>,
 ) -> wasmtime::Result<()> {
-    types::add_to_linker::<T, HasQuipu>(linker, view)?;
-    read::add_to_linker::<T, HasQuipu>(linker, view)?;
+    add_reading_to_linker(linker, view)?;
     recall::add_to_linker::<T, HasQuipu>(linker, view)
+}
+
+/// Adds the imports of world `compactor`: `types` and `read`.
+pub(crate) fn add_reading_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> QuipuCtxView<'_>,
+) -> wasmtime::Result<()> {
+    types::add_to_linker::<T, HasQuipu>(linker, view)?;
+    read::add_to_linker::<T, HasQuipu>(linker, view)
 }
 
 struct HasQuipu;

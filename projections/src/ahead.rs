@@ -5,12 +5,13 @@ use std::{ops::Range, sync::mpsc, thread};
 use quipu_format::Event;
 use quipu_log::LedgerReader;
 
-use crate::{document::Document, error::Result, text::Analyzer};
+use crate::{document::Document, error::Result, gist::Gist, noise::Rules, text::Analyzer};
 
-/// An event, and what of it can be searched.
+/// An event, what of it can be searched, and what of it facts are made of.
 pub(crate) struct Prepared {
     pub(crate) event: Event,
     pub(crate) document: Option<Document>,
+    pub(crate) gist: Gist,
 }
 
 /// Events that go from one thread to the other at a time.
@@ -22,6 +23,7 @@ const STEP_BYTES: usize = 1 << 20;
 pub(crate) fn for_each(
     ledger: &LedgerReader,
     range: Range<u64>,
+    rules: &Rules,
     mut each: impl FnMut(quipu_log::Result<Prepared>) -> Result<bool>,
 ) -> Result<()> {
     let short = range.end.saturating_sub(range.start) <= STEP as u64;
@@ -29,6 +31,7 @@ pub(crate) fn for_each(
     let mut events = ledger.events(range).map(|event| {
         event.map(|event| Prepared {
             document: Document::of(&event, &mut analyzer),
+            gist: Gist::of(&event, rules),
             event,
         })
     });

@@ -20,6 +20,7 @@ use crate::{
     search::{self, Query},
     signals::Signal,
     statements::Digest,
+    stating::Stating,
     tally::{Tallied, Tally, load, tally},
     view::{ScopeSight, Sight, View},
 };
@@ -50,9 +51,10 @@ pub(crate) struct Hits {
 
 /// A fact that is believed.
 pub(crate) struct Believed {
+    pub(crate) scope: i64,
     pub(crate) tally: Tally,
-    /// The statements that are heard, where the row does not say so.
-    pub(crate) sayings: Option<Vec<Saying>>,
+    /// The statements that are heard, the oldest first, where the row does not say so.
+    pub(crate) heard: Option<Vec<(u64, EventId)>>,
 }
 
 impl<'a> Asking<'a> {
@@ -127,13 +129,13 @@ impl<'a> Asking<'a> {
         // A fact has the tags of all its statements together.
         query.tags.clear();
         let mut hits = Hits::default();
-        let mut scope = self.tx.prepare_cached("SELECT scope FROM saying WHERE seq = ?1")?;
         for hit in search::search(self.tx, folded, view, &query, event)?.hits {
             let seq = hit.event.envelope.seq;
             hits.events.insert(seq, hit.score);
-            if let Some(states) = Saying::load(self.tx, seq)?.and_then(|saying| saying.states) {
-                let scope = scope.query_row([number(seq)], |row| row.get(0))?;
-                hits.facts.entry(states.fact).or_insert((scope, hit.score));
+            if let Some(saying) = Saying::load(self.tx, seq)?
+                && let Some(states) = saying.states
+            {
+                hits.facts.entry(states.fact).or_insert((saying.scope, hit.score));
             }
         }
         Ok(hits)
@@ -172,8 +174,8 @@ impl<'a> Asking<'a> {
     }
 
     pub(crate) fn believed(&self, place: &Place<'_>, fact: &Digest) -> Result<Option<Believed>> {
-        match load(self.tx, fact)? {
-            Some(tally) => self.believe(place, fact, tally),
+        match load(self.tx, place.scope, fact)? {
+            Some(row) => self.believe(place, fact, row.tally),
             None => Ok(None),
         }
     }
@@ -185,7 +187,7 @@ impl<'a> Asking<'a> {
         if tally.count == 0
             || place.collapsed.contains(&tally.newest)
             || !self.has_tags(tally)
-            || !self.passes(fact, &believed)?
+            || !self.passes(place.scope, fact, &believed)?
         {
             return Ok(None);
         }
@@ -211,28 +213,48 @@ impl<'a> Asking<'a> {
     fn made(&self, place: &Place<'_>, fact: &Digest, row: Tally) -> Result<Believed> {
         if self.is_right(place.shown, &row) && !self.has_changed(&row) {
             return Ok(Believed {
+                scope: place.scope,
                 tally: row,
-                sayings: None,
+                heard: None,
             });
         }
-        let sayings = Saying::of_fact(self.tx, fact)?;
-        let seen = sayings
-            .into_iter()
-            .filter(|saying| self.sight.sees(place.scope, saying.seq, saying.run.as_ref()));
-        let heard = seen.map(|saying| {
-            let heard = self.hearing.hear(&saying)?;
-            Ok((saying, heard))
-        });
-        let (made, _) = Tallied::of(heard.collect::<Result<Vec<_>>>()?, Some(self.now_ms));
+        let mut made = Tallied::new(row.slot);
+        let mut heard_of = Vec::new();
+        Stating::each(self.tx, place.scope, fact, |stating| {
+            let expired = stating.expires_ms.is_some_and(|expires| expires <= self.now_ms);
+            let saying = match expired {
+                true => None,
+                false => Saying::load(self.tx, stating.seq)?,
+            };
+            let seen = saying.filter(|saying| self.sight.sees(place.scope, saying.seq, saying.run.as_ref()));
+            if let Some(saying) = seen {
+                // What its scope alone makes of it is right where the sight shows all that has a say in that.
+                let right = self.is_shown(place.shown, stating.heard.decided, stating.heard.more);
+                let heard = match right {
+                    true => stating.heard.clone(),
+                    false => self.hearing.hear(&saying)?,
+                };
+                if made.add(&stating, &heard) {
+                    heard_of.push((stating.seq, stating.id));
+                }
+            }
+            Ok(())
+        })?;
         Ok(Believed {
-            tally: made.tally,
-            sayings: Some(made.sayings),
+            scope: place.scope,
+            tally: made.settled().tally,
+            heard: Some(heard_of),
         })
     }
 
     /// Whether the row says what this sight shows.
     fn is_right(&self, shown: &ScopeSight, row: &Tally) -> bool {
-        row.decided < shown.head && !(row.crosses && self.several)
+        self.is_shown(shown, row.decided, row.crosses)
+    }
+
+    /// Whether the sight shows all that had a say, the last of it at `decided`.
+    fn is_shown(&self, shown: &ScopeSight, decided: u64, crosses: bool) -> bool {
+        decided < shown.head && !(crosses && self.several)
     }
 
     /// Whether a statement has expired.
@@ -245,20 +267,20 @@ impl<'a> Asking<'a> {
     }
 
     /// Whether one of its statements passes the bounds on kind, actor and time.
-    fn passes(&self, fact: &Digest, believed: &Believed) -> Result<bool> {
+    fn passes(&self, scope: i64, fact: &Digest, believed: &Believed) -> Result<bool> {
         let query = self.query;
         if query.kinds.is_empty() && query.actors.is_empty() && query.since.is_none() && query.until.is_none() {
             return Ok(true);
         }
         let mut select = self.tx.prepare_cached(
-            "SELECT saying.seq, kind, name, speaker, time_ms FROM saying JOIN entry USING (seq) JOIN actor ON actor.id = actor
-             WHERE fact = ?1 AND (speaks OR ?2)",
+            "SELECT statement.seq, kind, name, speaker, time_ms FROM statement JOIN entry USING (seq)
+             JOIN actor ON actor.id = actor WHERE statement.scope = ?3 AND fact = ?1 AND (length(voices) > 0 OR ?2)",
         )?;
         let heard: Option<BTreeSet<u64>> = believed
-            .sayings
+            .heard
             .as_ref()
-            .map(|sayings| sayings.iter().map(|saying| saying.seq).collect());
-        let mut rows = select.query(params![fact, heard.is_some()])?;
+            .map(|heard| heard.iter().map(|(seq, _)| *seq).collect());
+        let mut rows = select.query(params![fact, heard.is_some(), scope])?;
         while let Some(row) = rows.next()? {
             let seq = position(row.get(0)?)?;
             let (kind, actor): (String, String) = (row.get(1)?, row.get(2)?);
@@ -285,20 +307,15 @@ impl<'a> Asking<'a> {
         view: &View,
         event: &impl Fn(u64) -> Result<Option<Event>>,
     ) -> Result<Option<Fact>> {
-        let Believed { tally, sayings } = believed;
+        let Believed { scope, tally, heard } = believed;
         // That the view shows it is asked once more of the log itself.
         let Some(newest) = event(tally.newest)?.filter(|event| view.sees(&event.envelope)) else {
             return Ok(None);
         };
         let Some(text) = text(&newest) else { return Ok(None) };
-        let mut evidence = match sayings {
-            Some(sayings) => sayings
-                .iter()
-                .rev()
-                .take(limits::EVIDENCE)
-                .map(|saying| saying.id)
-                .collect(),
-            None => self.evidence(fact)?,
+        let mut evidence = match heard {
+            Some(heard) => heard.iter().rev().take(limits::EVIDENCE).map(|(_, id)| *id).collect(),
+            None => self.evidence(scope, fact)?,
         };
         evidence.reverse();
         Ok(Some(Fact {
@@ -316,11 +333,12 @@ impl<'a> Asking<'a> {
     }
 
     /// The statements that are heard according to the tables, the newest first.
-    fn evidence(&self, fact: &Digest) -> Result<Vec<EventId>> {
-        let mut select = self
-            .tx
-            .prepare_cached("SELECT id FROM saying WHERE fact = ?1 AND speaks ORDER BY seq DESC LIMIT ?2")?;
-        let rows = select.query_map(params![fact, number(limits::EVIDENCE as u64)], |row| row.get(0))?;
+    fn evidence(&self, scope: i64, fact: &Digest) -> Result<Vec<EventId>> {
+        let mut select = self.tx.prepare_cached(
+            "SELECT id FROM statement WHERE scope = ?1 AND fact = ?2 AND length(voices) > 0 ORDER BY seq DESC LIMIT ?3",
+        )?;
+        let most = number(limits::EVIDENCE as u64);
+        let rows = select.query_map(params![scope, fact, most], |row| row.get(0))?;
         rows.map(|id| Ok(EventId(ulid::Ulid::from_bytes(id?)))).collect()
     }
 }

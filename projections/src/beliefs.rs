@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use quipu_format::{Event, Scope, limits::PAGE_EVENTS};
+use quipu_format::{Event, EventId, Scope, limits::PAGE_EVENTS};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
 use crate::{
+    confidence::{Voice, Voices},
     error::Result,
     hearing::Hearing,
     retract::{Fates, Quarantine},
     saying::Saying,
     schema::{SUPERSEDES, number, position},
-    statements::{normal, text_digest},
-    view::{Handle, View},
+    statements::{Said, normal, text_digest},
+    view::View,
 };
 
 /// A statement of a belief, and what has become of it.
@@ -56,7 +57,8 @@ pub(crate) fn statements(
     let sight = view.sight(tx, folded)?;
     let (hearing, fates) = (Hearing::new(tx, &sight)?, Fates::load(tx, &sight)?);
     let mut select = tx.prepare_cached(
-        "SELECT seq FROM saying JOIN scope ON scope.id = saying.scope WHERE name = ?1 AND text = ?2 ORDER BY seq",
+        "SELECT saying.seq FROM statement JOIN saying USING (seq)
+         WHERE statement.scope = (SELECT id FROM scope WHERE name = ?1) AND text = ?2 ORDER BY saying.seq",
     )?;
     let rows = select.query_map(params![scope.as_str(), text_digest(&normal(text))], |row| row.get(0))?;
     let mut statements = Vec::new();
@@ -124,6 +126,36 @@ pub(crate) fn history(
     Ok(Some(events))
 }
 
+/// The confidence of all who are heard through these events, each event that is no statement by itself.
+pub(crate) fn supported(
+    tx: &Transaction<'_>,
+    folded: u64,
+    view: &View,
+    events: &[EventId],
+    find: impl Fn(EventId) -> Result<Option<u64>>,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<f64> {
+    let sight = view.sight(tx, folded)?;
+    let hearing = Hearing::new(tx, &sight)?;
+    let mut voices = Voices::default();
+    for &id in events {
+        let Some(seq) = find(id)? else { continue };
+        let Some(event) = event(seq)?.filter(|event| view.sees(&event.envelope)) else {
+            continue;
+        };
+        match (Saying::load(tx, seq)?, Said::of(&event)) {
+            (Some(saying), _) => hearing
+                .hear(&saying)?
+                .voices
+                .iter()
+                .for_each(|voice| voices.hear(*voice)),
+            (None, Some(Said { source, confidence, .. })) => voices.hear(Voice { source, confidence }),
+            (None, None) => {}
+        }
+    }
+    Ok(voices.confidence())
+}
+
 /// Entries below `folded` that a quarantine covers, the oldest first; the host's own among them, which it does not touch.
 pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine) -> Result<Vec<u64>> {
     let collect = |mut select: rusqlite::CachedStatement<'_>, params: &[&dyn rusqlite::ToSql]| -> Result<Vec<u64>> {
@@ -131,6 +163,7 @@ pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine
         rows.map(|seq| position(seq?)).collect()
     };
     match quarantine {
+        Quarantine::Lift(_) => Ok(Vec::new()),
         Quarantine::Run(run) => {
             let select = tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1 AND seq < ?2 ORDER BY seq")?;
             collect(select, &[&run.0.to_bytes(), &number(folded)])
@@ -143,25 +176,4 @@ pub(crate) fn covered(tx: &Transaction<'_>, folded: u64, quarantine: &Quarantine
             collect(select, &[&name.as_str(), &number(*first), &number((*end).min(folded))])
         }
     }
-}
-
-/// The `seq` of a scope's newest summary that stands. `None`: it has none.
-pub(crate) fn summary(tx: &Transaction<'_>, folded: u64, scope: &Scope, head: u64) -> Result<Option<u64>> {
-    let view = View::Handles(vec![Handle {
-        scope: scope.clone(),
-        head,
-        run: None,
-    }]);
-    let sight = view.sight(tx, folded)?;
-    let fates = Fates::load(tx, &sight)?;
-    let mut select = tx.prepare_cached(
-        "SELECT seq FROM summary JOIN scope ON scope.id = summary.scope WHERE name = ?1 AND seq < ?2 ORDER BY seq DESC",
-    )?;
-    for seq in select.query_map(params![scope.as_str(), number(head.min(folded))], |row| row.get(0))? {
-        let seq = position(seq?)?;
-        if !fates.of(seq)?.is_withdrawn() {
-            return Ok(Some(seq));
-        }
-    }
-    Ok(None)
 }

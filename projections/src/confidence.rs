@@ -6,7 +6,11 @@
 //! that its evidence goes back to, each at the lesser of its own and the statement's confidence, so that what is
 //! derived is never surer than what it rests on by this same rule.
 
-use crate::{limits, statements::Digest};
+use crate::{
+    error::{Cause, Result},
+    limits,
+    statements::Digest,
+};
 
 /// Confidence of a statement that does not say how sure it is.
 pub(crate) const STATED: f64 = 0.8;
@@ -39,6 +43,70 @@ pub(crate) fn hear(voices: &mut Vec<Voice>, voice: Voice) {
         None => voices.push(voice),
     }
 }
+
+/// The voices of distinct sources that count for a fact, the surest first: of one source the greatest, of all of them the
+/// first 64. Which they are does not depend on the order in which they are heard: one that is crowded out comes back only
+/// by saying more than it had said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Voices(Vec<Voice>);
+
+impl Voices {
+    pub(crate) fn hear(&mut self, voice: Voice) {
+        if let Some(at) = self.0.iter().position(|known| known.source == voice.source) {
+            match self.0.get(at) {
+                Some(known) if known.confidence >= voice.confidence => return,
+                _ => drop(self.0.remove(at)),
+            }
+        }
+        let at = self.0.partition_point(|other| {
+            let order = voice.confidence.total_cmp(&other.confidence);
+            order.then(other.source.cmp(&voice.source)).is_lt()
+        });
+        self.0.insert(at, voice);
+        self.0.truncate(limits::VOICES);
+    }
+
+    pub(crate) fn confidence(&self) -> f64 {
+        together(self.0.iter().map(|voice| voice.confidence))
+    }
+
+    pub(crate) fn packed(&self) -> Vec<u8> {
+        pack(&self.0)
+    }
+
+    pub(crate) fn unpacked(bytes: &[u8]) -> Result<Self> {
+        Ok(Self(unpack(bytes)?))
+    }
+}
+
+/// Voices as a column has them: 16 bytes of source and 8 of confidence each.
+pub(crate) fn pack(voices: &[Voice]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(voices.len() * VOICE_BYTES);
+    for voice in voices {
+        bytes.extend(voice.source);
+        bytes.extend(voice.confidence.to_le_bytes());
+    }
+    bytes
+}
+
+pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<Voice>> {
+    let (voices, rest) = bytes.as_chunks::<VOICE_BYTES>();
+    if !rest.is_empty() {
+        return Err(Cause::Damaged("voices are cut off".into()));
+    }
+    let voice = |bytes: &[u8; VOICE_BYTES]| {
+        let (mut source, mut confidence) = ([0; 16], [0; 8]);
+        source.copy_from_slice(&bytes[..16]);
+        confidence.copy_from_slice(&bytes[16..]);
+        Voice {
+            source,
+            confidence: f64::from_le_bytes(confidence),
+        }
+    };
+    Ok(voices.iter().map(voice).collect())
+}
+
+const VOICE_BYTES: usize = 24;
 
 /// The confidence of distinct sources together, given the greatest first. The first 64 count, which is where it ends:
 /// so the result does not depend on the order in which they came.
@@ -81,5 +149,31 @@ mod tests {
         assert_eq!(voices, [voice(1, 0.6), voice(2, 0.3)]);
         assert_eq!(voices[0].through(0.4), voice(1, 0.4));
         assert_eq!(voices[0].through(0.9), voice(1, 0.6));
+    }
+
+    #[test]
+    fn the_surest_voices_are_kept_in_whatever_order_they_come() {
+        let said: Vec<Voice> = (0..3_000_u32)
+            .map(|n| Voice {
+                source: [(n * 7 % 97) as u8; 16],
+                confidence: f64::from(n * 31 % 1_000) / 1_000.0,
+            })
+            .collect();
+        let heard = |order: &[Voice]| {
+            let mut voices = Voices::default();
+            order.iter().for_each(|voice| voices.hear(*voice));
+            voices
+        };
+        let (forward, mut backward) = (heard(&said), said.clone());
+        backward.reverse();
+        assert_eq!(forward, heard(&backward));
+        assert_eq!(forward.0.len(), limits::VOICES);
+        let mut all = Vec::new();
+        said.iter().for_each(|voice| hear(&mut all, *voice));
+        assert!(all.len() > limits::VOICES);
+        all.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.source.cmp(&b.source)));
+        assert_eq!(forward.0, all[..limits::VOICES]);
+        assert_eq!(Voices::unpacked(&forward.packed()).unwrap(), forward);
+        assert!(Voices::unpacked(&[0; 25]).is_err());
     }
 }

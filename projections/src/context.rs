@@ -181,7 +181,9 @@ fn written(line: &Line) -> String {
 fn turn(event: &Event) -> Line {
     let time = event_time(event).to_string();
     let source = event.body().and_then(|body| body.source.as_ref());
+    // A run speaks for its own actor, whoever it says is speaking.
     let who = source
+        .filter(|_| event.envelope.run.is_none())
         .and_then(speaker)
         .or_else(|| original_actor(event))
         .unwrap_or(event.envelope.actor.as_str());

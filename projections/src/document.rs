@@ -38,8 +38,9 @@ impl Document {
         // Depth and size were bounded when it was appended; text that still does not parse cannot be searched.
         let payload: Map<String, Value> = serde_json::from_str(body.payload.get()).unwrap_or_default();
         let source = body.source.as_ref();
-        // What a run appends has no original: a guest must not back-date itself, nor lend itself another's name.
-        let original = source.filter(|_| envelope.run.is_none()).and_then(original);
+        // Who spoke, and when, is not for a run to say: a guest must not back-date itself, nor lend itself another's name.
+        let trusted = source.filter(|_| envelope.run.is_none());
+        let original = trusted.and_then(original);
         let original = |member| original?.get(member)?.as_str();
 
         let mut terms = Terms::default();
@@ -49,11 +50,11 @@ impl Document {
         tags(&payload)
             .take(limits::TAGS)
             .for_each(|tag| terms.label(tag_label(tag)));
-        if let Some(name) = source.and_then(speaker).and_then(Value::as_str) {
+        if let Some(name) = trusted.and_then(speaker).and_then(Value::as_str) {
             words(beginning(name, limits::LABEL_BYTES))
                 .for_each(|word| terms.label(speaker_label(&analyzer.stem(&word))));
         }
-        terms.words(source, &payload, analyzer);
+        terms.words(trusted, &payload, analyzer);
 
         let time = original("ts")
             .and_then(|ts| Timestamp::parse_rfc3339(ts).ok())

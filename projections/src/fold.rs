@@ -17,7 +17,8 @@ use crate::{
     retract::Quarantine,
     schema::{self, EVIDENCE, SUPERSEDES, number},
     snapshots,
-    statements::RETRACT,
+    statements::{RETRACT, states},
+    tiers,
 };
 
 /// Folds events into the tables of a transaction, which the caller commits after [`Fold::finish`].
@@ -48,7 +49,7 @@ impl<'t> Fold<'t> {
         Ok(Self {
             missed: !schema::missing(tx)?.is_empty(),
             tx,
-            facts: FactFold::new(tx, ledger, rules),
+            facts: FactFold::new(tx, ledger, rules)?,
             as_of,
             scopes: HashMap::new(),
             words: 0,
@@ -69,7 +70,7 @@ impl<'t> Fold<'t> {
     /// Folds the next event; `find` gives the `seq` of an earlier one, and `counts` says whether an operator's act is one.
     pub(crate) fn event(
         &mut self,
-        Prepared { event, document }: &Prepared,
+        Prepared { event, document, gist }: &Prepared,
         find: impl Fn(EventId) -> Result<Option<u64>>,
         mut counts: impl FnMut(&Envelope) -> Result<bool>,
     ) -> Result<()> {
@@ -91,7 +92,7 @@ impl<'t> Fold<'t> {
             envelope.run.map(|run| run.0.to_bytes()),
         );
         self.tx
-            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
             .execute(params![
                 number(envelope.seq),
                 scope.id,
@@ -99,6 +100,7 @@ impl<'t> Fold<'t> {
                 event.hash.as_bytes(),
                 actor,
                 envelope.kind.as_str() == RETRACT,
+                states(&envelope.kind),
                 envelope.kind.is_reserved(),
             ])?;
         for (relation, ids) in [(EVIDENCE, &envelope.evidence), (SUPERSEDES, &envelope.supersedes)] {
@@ -114,12 +116,15 @@ impl<'t> Fold<'t> {
             self.words += document.length as usize;
             self.insert(scope.id, envelope.nth, envelope.seq, run, document)?;
         }
-        self.facts.event(scope.id, event)?;
+        self.facts.event(scope.id, event, gist)?;
+        tiers::keep(self.tx, scope.id, event)?;
         // What no operator signed takes nothing back.
         if let Some(quarantine) = Quarantine::of(envelope)
             && counts(envelope)?
         {
-            self.facts.quarantine(envelope.seq, &quarantine)?;
+            let lifted = quarantine.lifted().map_or(Ok(None), &find)?;
+            self.facts.quarantine(envelope.seq, &quarantine, lifted)?;
+            tiers::quarantined(self.tx, envelope.seq)?;
         }
         if envelope.kind.as_str() == Erasure::KIND
             && let Some(erasure) = envelope.sys.as_ref().map(|sys| &sys[Erasure::MEMBER])
@@ -127,8 +132,10 @@ impl<'t> Fold<'t> {
             && counts(envelope)?
         {
             for range in erasure.ranges {
-                blocks::forget(self.tx, scope.id, range)?;
+                // By the documents facts know which entries these are.
                 self.facts.forget(scope.id, range)?;
+                tiers::forget(self.tx, scope.id, range, envelope.seq)?;
+                blocks::forget(self.tx, scope.id, range)?;
             }
             snapshots::forget(self.tx)?;
             self.forgot = true;

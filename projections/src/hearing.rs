@@ -1,6 +1,9 @@
 //! Who is heard through a statement: its own source, or those that its evidence goes back to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use rusqlite::{Transaction, params};
 
@@ -8,7 +11,7 @@ use crate::{
     confidence::{Voice, hear},
     error::Result,
     limits,
-    retract::{Fates, Sees},
+    retract::{Fates, Quarantines, Sees},
     saying::Saying,
     schema::{EVIDENCE, number, position},
     statements::Digest,
@@ -28,6 +31,27 @@ pub(crate) struct Heard {
     pub(crate) echo: bool,
 }
 
+/// Whether an event counts in a signal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) counts: bool,
+    /// The last entry that has a say in this.
+    pub(crate) decided: u64,
+    /// Entries that are not seen would have a say as well.
+    pub(crate) more: bool,
+}
+
+impl Counts {
+    /// Of a statement. What nobody trusts at all is no sign of anything.
+    pub(crate) fn of(heard: &Heard) -> Self {
+        Self {
+            counts: heard.voices.iter().any(|voice| voice.confidence > 0.0),
+            decided: heard.decided,
+            more: heard.more,
+        }
+    }
+}
+
 /// Listens to statements in a sight.
 pub(crate) struct Hearing<'a> {
     tx: &'a Transaction<'a>,
@@ -44,15 +68,49 @@ struct Node {
     /// Some of its evidence was retracted.
     lost: bool,
     echo: bool,
+    /// Some of what it rests on or may repeat is erased: how sure that was, nobody knows any more.
+    erased: bool,
 }
+
+/// What recall had shown to the run that then appended a statement.
+#[derive(Default)]
+struct Shown {
+    /// The same text.
+    same: bool,
+    /// What is erased, and may have been the same.
+    erased: bool,
+}
+
+/// The text of what recall showed and is erased.
+pub(crate) const ERASED: Digest = [0; 16];
 
 impl<'a> Hearing<'a> {
     pub(crate) fn new(tx: &'a Transaction<'a>, sees: &'a dyn Sees) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::under(tx, sees, Quarantines::load(tx)?))
+    }
+
+    /// Under quarantines that were loaded.
+    pub(crate) fn under(tx: &'a Transaction<'a>, sees: &'a dyn Sees, quarantines: Rc<Quarantines>) -> Self {
+        Self {
             tx,
             sees,
-            fates: Fates::load(tx, sees)?,
-        })
+            fates: Fates::under(tx, sees, quarantines),
+        }
+    }
+
+    /// Whether an event that matches a rule counts: a statement if somebody is heard through it.
+    pub(crate) fn counts(&self, seq: u64) -> Result<Counts> {
+        match Saying::load(self.tx, seq)?.filter(|saying| saying.states.is_some()) {
+            Some(saying) => Ok(Counts::of(&self.hear(&saying)?)),
+            None => {
+                let fate = self.fates.of(seq)?;
+                Ok(Counts {
+                    counts: !fate.is_withdrawn(),
+                    decided: seq.max(fate.decided),
+                    more: fate.more,
+                })
+            }
+        }
     }
 
     /// Listens to a statement that is seen.
@@ -80,19 +138,23 @@ impl<'a> Hearing<'a> {
                 true => Some(saying.clone()),
                 false => Saying::load(self.tx, seq)?,
             };
-            let echoed = said.as_ref().map_or(Ok(None), |said| self.echoed(said, heard))?;
+            let shown = said
+                .as_ref()
+                .map_or(Ok(Shown::default()), |said| self.shown(said, heard))?;
+            let repeats = said.as_ref().and_then(text).filter(|_| shown.same || shown.erased);
             let mut node = Node {
                 saying: said,
-                echo: echoed.is_some(),
+                echo: shown.same,
+                erased: shown.erased,
                 ..Node::default()
             };
-            for earlier in self
-                .evidence(seq, heard)?
-                .into_iter()
-                .filter(|seq| ancestry.contains(seq))
-            {
+            let evidence = self.evidence(seq, heard)?;
+            for (earlier, reserved) in evidence.into_iter().filter(|(seq, _)| ancestry.contains(seq)) {
+                let known = Saying::load(self.tx, earlier)?;
+                // The host's own entries say nothing.
+                node.erased |= known.is_none() && !reserved;
                 // What repeats a text is not supported by the text that it repeats.
-                if echoed.is_some() && self.text(earlier)? == echoed {
+                if repeats.is_some() && known.as_ref().and_then(text) == repeats {
                     continue;
                 }
                 let fate = self.fates.retraction(earlier)?;
@@ -108,16 +170,10 @@ impl<'a> Hearing<'a> {
         Ok(nodes)
     }
 
-    fn text(&self, seq: u64) -> Result<Option<Digest>> {
-        Ok(Saying::load(self.tx, seq)?
-            .and_then(|saying| saying.states)
-            .map(|states| states.text))
-    }
-
-    /// What an entry names as evidence, as far as it is seen.
-    fn evidence(&self, seq: u64, heard: &mut Heard) -> Result<Vec<u64>> {
+    /// What an entry names as evidence, as far as it is seen, and whether that is the host's own.
+    fn evidence(&self, seq: u64, heard: &mut Heard) -> Result<Vec<(u64, bool)>> {
         let mut select = self.tx.prepare_cached(
-            "SELECT earlier, scope, run FROM link JOIN entry ON entry.seq = earlier
+            "SELECT earlier, scope, run, reserved FROM link JOIN entry ON entry.seq = earlier
              WHERE later = ?1 AND relation = ?2 ORDER BY earlier",
         )?;
         let mut rows = select.query(params![number(seq), EVIDENCE])?;
@@ -128,35 +184,36 @@ impl<'a> Hearing<'a> {
                 .sees
                 .sees(row.get(1)?, earlier, row.get::<_, Option<[u8; 16]>>(2)?.as_ref())
             {
-                true => evidence.push(earlier),
+                true => evidence.push((earlier, row.get(3)?)),
                 false => heard.more = true,
             }
         }
         Ok(evidence)
     }
 
-    /// The text of a statement, if recall had shown it to the run that then appended it.
-    fn echoed(&self, saying: &Saying, heard: &mut Heard) -> Result<Option<Digest>> {
+    /// What recall had shown to the run that then appended a statement.
+    fn shown(&self, saying: &Saying, heard: &mut Heard) -> Result<Shown> {
         let (Some(run), Some(states)) = (saying.run, &saying.states) else {
-            return Ok(None);
+            return Ok(Shown::default());
         };
         let mut select = self.tx.prepare_cached(
-            "SELECT event, scope, entry.run FROM shown JOIN entry ON entry.seq = event
-             WHERE shown.run = ?1 AND text = ?2 AND told < ?3",
+            "SELECT event, scope, entry.run, text = ?2 FROM shown JOIN entry ON entry.seq = event
+             WHERE shown.run = ?1 AND text IN (?2, ?4) AND told < ?3",
         )?;
-        let mut rows = select.query(params![run, states.text, number(saying.seq)])?;
-        let mut echoed = None;
+        let mut rows = select.query(params![run, states.text, number(saying.seq), ERASED])?;
+        let mut shown = Shown::default();
         while let Some(row) = rows.next()? {
             let event = position(row.get(0)?)?;
             match self
                 .sees
                 .sees(row.get(1)?, event, row.get::<_, Option<[u8; 16]>>(2)?.as_ref())
             {
-                true => echoed = Some(states.text),
+                true if row.get(3)? => shown.same = true,
+                true => shown.erased = true,
                 false => heard.more = true,
             }
         }
-        Ok(echoed)
+        Ok(shown)
     }
 }
 
@@ -179,6 +236,10 @@ pub(crate) fn ancestry(tx: &Transaction<'_>, of: u64) -> Result<Vec<u64>> {
     Ok(order)
 }
 
+fn text(saying: &Saying) -> Option<Digest> {
+    saying.states.map(|states| states.text)
+}
+
 /// The voices of an event: of what it rests on, heard through it; where it names nothing that is known, its own.
 fn voices(nodes: &BTreeMap<u64, Node>, of: u64) -> Vec<Voice> {
     let mut all = HashMap::<u64, Vec<Voice>>::new();
@@ -198,7 +259,8 @@ fn voices(nodes: &BTreeMap<u64, Node>, of: u64) -> Vec<Voice> {
             if voices.is_empty() && !silent {
                 voices.push(Voice {
                     source: saying.source,
-                    confidence: saying.confidence,
+                    // It might have been anything, and what is erased must not make what is left surer.
+                    confidence: if node.erased { 0.0 } else { saying.confidence },
                 });
             }
         }

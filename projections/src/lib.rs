@@ -37,6 +37,7 @@ mod blocks;
 mod budget;
 mod building;
 mod changes;
+mod compact;
 mod confidence;
 mod context;
 mod dates;
@@ -46,6 +47,7 @@ mod error;
 mod factfold;
 mod facts;
 mod fold;
+mod gist;
 mod hearing;
 mod irregular;
 pub mod limits;
@@ -62,9 +64,11 @@ mod signals;
 mod snapshots;
 mod stated;
 mod statements;
+mod stating;
 mod store;
 mod tally;
 mod text;
+mod tiers;
 mod touch;
 mod trail;
 mod view;
@@ -79,7 +83,7 @@ use std::{
 };
 
 use quipu_format::{Envelope, Event, EventId, RunId, Scope};
-use quipu_log::LedgerReader;
+use quipu_log::{Draft, LedgerReader};
 use rusqlite::Transaction;
 
 pub use crate::{
@@ -87,6 +91,7 @@ pub use crate::{
     budget::Budget,
     building::Lag,
     changes::FactChange,
+    compact::{Compaction, Covers, NewSummary, Summary, SummaryLine, TierPlan},
     context::Context,
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
@@ -95,7 +100,7 @@ pub use crate::{
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
     snapshots::Snapshot,
-    statements::RETRACT,
+    statements::{RETRACT, SUMMARY},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
 };
@@ -253,14 +258,54 @@ impl Projections {
         Ok(self.answer(|tx| runs::told_to(tx, &self.ledger, run))?)
     }
 
-    /// The newest `memory.summary` of a scope below `head` that stands. `None`: it has none.
-    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Event>, Error> {
-        Ok(
-            self.answer(|tx| match beliefs::summary(tx, self.folded(tx)?, scope, head)? {
-                Some(seq) => self.event(seq),
-                None => Ok(None),
-            })?,
-        )
+    /// The newest summary of a scope below `head` that stands and of which nothing that it covers was taken back. `None`: it
+    /// has none.
+    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Summary>, Error> {
+        Ok(self.answer(|tx| compact::summary(tx, self.folded(tx)?, scope, head, &|seq| self.event(seq)))?)
+    }
+
+    /// What is to be appended so that the summaries of a tier of the scope are as they should be. Catch up before: what is not
+    /// folded is not there.
+    pub fn compaction(&self, compaction: &Compaction, tier: u32) -> std::result::Result<TierPlan, Error> {
+        self.making(|maker| maker.plan(compaction, tier.clamp(1, limits::TIERS)))
+    }
+
+    /// The draft of a summary that a plan wants.
+    ///
+    /// # Errors
+    /// `Invalid` where something that it covers was erased since it was planned.
+    pub fn summarised(
+        &self,
+        compaction: &Compaction,
+        tier: u32,
+        new: &NewSummary,
+    ) -> std::result::Result<Draft, Error> {
+        self.making(|maker| maker.draft(compaction, tier, new))
+    }
+
+    /// The draft that takes obsolete summaries of a plan back, at most 256.
+    pub fn taken_back(&self, compaction: &Compaction, obsolete: &[EventId]) -> std::result::Result<Draft, Error> {
+        self.making(|maker| maker.retraction(compaction, obsolete))
+    }
+
+    /// How sure events together are, by the rule of facts: what rests on them is no surer.
+    pub fn supported(&self, view: &View, events: &[EventId]) -> std::result::Result<f64, Error> {
+        Ok(self.answer(|tx| {
+            let find = |id| unless_damaged(self.ledger.find(id));
+            beliefs::supported(tx, self.folded(tx)?, view, events, find, |seq| self.event(seq))
+        })?)
+    }
+
+    fn making<T>(&self, make: impl Fn(&compact::Maker<'_>) -> Result<T>) -> std::result::Result<T, Error> {
+        let rules = self.rules()?;
+        Ok(self.answer(|tx| {
+            make(&compact::Maker {
+                tx,
+                head: self.folded(tx)?,
+                rules: &rules,
+                event: &|seq| self.event(seq),
+            })
+        })?)
     }
 
     /// Text for a prompt: facts, what answers the query and the turns around it, fitted to a budget. They are found as by
@@ -345,9 +390,13 @@ impl Projections {
         let mut reached = self.reached_so_far()?;
         if reached.is_none_or(|seq| seq < to) {
             while reached.is_none_or(|seq| seq < to) {
-                let seq = self.store.write(|tx| self.fold_batch(tx, to))?;
+                let (seq, forgot) = self.store.write(|tx| self.fold_batch(tx, to))?;
                 progress(seq, to);
                 reached = Some(seq);
+                // What was missing when it was to be folded may be what is erased, and be here by now.
+                if forgot && self.take_back()? {
+                    reached = None;
+                }
             }
             self.store.cut_wal(limits::WAL_BYTES)?;
         }
@@ -365,8 +414,8 @@ impl Projections {
         }
     }
 
-    /// Folds the next entries below `to`, and returns the `seq` reached.
-    fn fold_batch(&self, tx: &Transaction<'_>, to: u64) -> Result<u64> {
+    /// Folds the next entries below `to`, and returns the `seq` reached, and whether an erasure was among them.
+    fn fold_batch(&self, tx: &Transaction<'_>, to: u64) -> Result<(u64, bool)> {
         let as_of = match self.reached(tx)? {
             Some(as_of) => as_of,
             None => {
@@ -378,12 +427,13 @@ impl Projections {
             }
         };
         if as_of >= to {
-            return Ok(as_of);
+            return Ok((as_of, false));
         }
-        let mut fold = Fold::new(tx, &self.ledger, self.rules()?, as_of)?;
+        let rules = self.rules()?;
+        let mut fold = Fold::new(tx, &self.ledger, rules.clone(), as_of)?;
         let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
         let mut authority = self.ledger.authority();
-        ahead::for_each(&self.ledger, as_of..to, |prepared| {
+        ahead::for_each(&self.ledger, as_of..to, &rules, |prepared| {
             let counts = |act: &Envelope| match authority.refusal(act) {
                 // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
                 Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
@@ -395,23 +445,25 @@ impl Projections {
             }
             Ok(fold.words() < limits::BATCH_WORDS)
         })?;
-        if fold.forgot() {
+        let forgot = fold.forgot();
+        if forgot {
             self.uncut.store(true, Ordering::Release);
         }
-        fold.finish()
+        Ok((fold.finish()?, forgot))
     }
 
     /// Throws everything away if entries that could not be read when they were folded can be read now: the log was
-    /// mended, or an archive is back.
-    fn take_back(&self) -> Result<()> {
+    /// mended, or an archive is back. Returns whether it did.
+    fn take_back(&self) -> Result<bool> {
         let missing = match self.store.read(schema::missing) {
             Err(cause) if cause.is_damage() => Vec::new(),
             missing => missing?,
         };
-        if missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_)))) {
+        let is_back = missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_))));
+        if is_back {
             self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
         }
-        Ok(())
+        Ok(is_back)
     }
 
     /// The `seq` up to which the tables hold what this reader's ledger says; 0 if they are of another.

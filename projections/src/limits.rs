@@ -38,6 +38,15 @@ pub const EVIDENCE: usize = 256;
 /// Events that are named as evidence in one answer, all its facts together; facts behind that are left out.
 pub const ANSWER_EVIDENCE: usize = 8_192;
 
+/// Tiers of summaries.
+pub const TIERS: u32 = 16;
+/// Entries that one summary of the built-in compactor covers: as many as an entry may name.
+pub const COVERED: usize = quipu_format::limits::LINKS;
+/// Bytes of text of one of its summaries of tier 1; the tiers above may have four times as many.
+pub const SUMMARY_BYTES: usize = 4 << 10;
+/// Bytes of one line of it; what a longer one says is cut.
+pub const SUMMARY_LINE_BYTES: usize = 512;
+
 /// Bytes of `noise.toml`.
 pub const NOISE_BYTES: usize = 64 << 10;
 /// Rules in it.

@@ -14,13 +14,12 @@ use std::{
     time::SystemTime,
 };
 
-use quipu_format::{Event, Hash};
+use quipu_format::Hash;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use crate::{
     error::{Cause, Result},
-    facts::text,
     limits,
 };
 
@@ -111,21 +110,19 @@ impl Rules {
         })
     }
 
-    /// The numbers of the rules that an event matches.
-    pub(crate) fn matching(&self, event: &Event) -> Vec<usize> {
-        let kind = event.envelope.kind.as_str();
-        let of_kind = || {
-            self.rules
-                .iter()
-                .enumerate()
-                .filter(|(_, rule)| rule.kinds.contains(kind))
-        };
-        if of_kind().next().is_none() {
-            return Vec::new();
-        }
-        let Some(text) = text(event) else { return Vec::new() };
-        let text = crate::text::beginning(&text, limits::INDEXED_BYTES);
-        let matching = of_kind().filter(|(_, rule)| rule.pattern.is_match(text));
+    /// Whether a rule looks at events of this kind.
+    pub(crate) fn look_at(&self, kind: &str) -> bool {
+        self.rules.iter().any(|rule| rule.kinds.contains(kind))
+    }
+
+    /// The numbers of the rules that a text matches, said by an event of this kind.
+    pub(crate) fn matching(&self, kind: &str, text: &str) -> Vec<usize> {
+        let of_kind = self
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.kinds.contains(kind));
+        let matching = of_kind.filter(|(_, rule)| rule.pattern.is_match(text));
         matching.map(|(number, _)| number).collect()
     }
 }

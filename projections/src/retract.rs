@@ -3,14 +3,18 @@
 //! An entry of kind `memory.retract` *retracts* what it supersedes: it is gone from what is recalled, it no longer
 //! supports what rests on it, and what it had superseded or retracted itself comes back. An entry of any other kind
 //! *replaces* what it supersedes: that is out of recall, and goes on supporting what rests on it. A quarantine retracts
-//! all entries of a run, or of an actor in an interval of `seq`.
+//! all entries of a run, or of an actor in an interval of `seq`, until one that is signed like it *lifts* it; what lifts
+//! can be lifted too.
 //!
 //! Who may: what a run supersedes was checked against its grant when it was appended, and what no run appended is of
 //! an operator's command or of the host's own application. So every link that is in the log counts.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
+    rc::Rc,
+};
 
-use quipu_format::{Actor, Envelope, RunId};
+use quipu_format::{Actor, Envelope, EventId, RunId};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +45,8 @@ pub enum Quarantine {
         /// The `seq` behind their last.
         end: u64,
     },
+    /// None: takes back the quarantine that this entry is, or what lifted one.
+    Lift(EventId),
 }
 
 impl Quarantine {
@@ -49,8 +55,16 @@ impl Quarantine {
         Self::Actor { name, first, end }
     }
 
-    /// Of an entry of kind `quipu.quarantine`.
-    pub(crate) fn of(envelope: &Envelope) -> Option<Self> {
+    /// The entry that it lifts.
+    pub(crate) fn lifted(&self) -> Option<EventId> {
+        match self {
+            Self::Lift(id) => Some(*id),
+            Self::Run(_) | Self::Actor { .. } => None,
+        }
+    }
+
+    /// What an entry of kind `quipu.quarantine` says; `None` of any other.
+    pub fn of(envelope: &Envelope) -> Option<Self> {
         let sys = envelope.sys.as_ref().filter(|_| envelope.kind.as_str() == KIND)?;
         serde_json::from_value(sys[QUARANTINE].clone()).ok()
     }
@@ -61,6 +75,7 @@ impl Quarantine {
             && match self {
                 Self::Run(run) => entry.run == Some(*run),
                 Self::Actor { name, first, end } => entry.actor == *name && (*first..*end).contains(&entry.seq),
+                Self::Lift(_) => false,
             }
     }
 }
@@ -107,8 +122,11 @@ impl Fate {
 pub(crate) struct Fates<'a> {
     tx: &'a Transaction<'a>,
     sees: &'a dyn Sees,
-    quarantines: Vec<Confined>,
+    quarantines: Rc<Quarantines>,
 }
+
+/// Operators' quarantines and what lifts them, the oldest first.
+pub(crate) struct Quarantines(Vec<Confined>);
 
 /// A quarantine in the projection's own terms.
 struct Confined {
@@ -117,6 +135,58 @@ struct Confined {
     actor: Option<i64>,
     first: u64,
     end: u64,
+    /// The one that it lifts; it is none itself then.
+    lifts: Option<u64>,
+}
+
+impl Quarantines {
+    pub(crate) fn load(tx: &Transaction<'_>) -> Result<Rc<Self>> {
+        let mut select = tx.prepare_cached("SELECT seq, run, actor, first, end, lifts FROM quarantine ORDER BY seq")?;
+        let mut rows = select.query([])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(Confined {
+                seq: position(row.get(0)?)?,
+                run: row.get(1)?,
+                actor: row.get(2)?,
+                first: position(row.get(3)?)?,
+                end: position(row.get(4)?)?,
+                lifts: row.get::<_, Option<i64>>(5)?.map(position).transpose()?,
+            });
+        }
+        Ok(Rc::new(Self(all)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What quarantines say of an entry, those that `seen` shows.
+    fn fate(&self, seq: u64, node: &Node, seen: impl Fn(u64) -> bool) -> Fate {
+        let mut fate = Fate::default();
+        // What is lifted, and by which entries in the end. What lifts comes later.
+        let (mut void, mut by) = (HashSet::new(), HashMap::<u64, u64>::new());
+        for this in self.0.iter().rev().filter(|this| seen(this.seq)) {
+            let last = by.get(&this.seq).copied().unwrap_or(0).max(this.seq);
+            let stands = !void.contains(&this.seq);
+            if let Some(lifted) = this.lifts {
+                by.entry(lifted).and_modify(|by| *by = last.max(*by)).or_insert(last);
+                if stands {
+                    void.insert(lifted);
+                }
+                continue;
+            }
+            let covers = match (this.run, this.actor) {
+                (Some(run), _) => node.run == Some(run),
+                (None, actor) => actor == Some(node.actor) && (this.first..this.end).contains(&seq),
+            };
+            if covers && !node.reserved {
+                fate.retracted |= stands;
+                fate.decided = fate.decided.max(last);
+            }
+        }
+        fate
+    }
 }
 
 /// An entry on the way.
@@ -147,19 +217,12 @@ enum Asked {
 
 impl<'a> Fates<'a> {
     pub(crate) fn load(tx: &'a Transaction<'a>, sees: &'a dyn Sees) -> Result<Self> {
-        let mut select = tx.prepare_cached("SELECT seq, run, actor, first, end FROM quarantine ORDER BY seq")?;
-        let mut rows = select.query([])?;
-        let mut quarantines = Vec::new();
-        while let Some(row) = rows.next()? {
-            quarantines.push(Confined {
-                seq: position(row.get(0)?)?,
-                run: row.get(1)?,
-                actor: row.get(2)?,
-                first: position(row.get(3)?)?,
-                end: position(row.get(4)?)?,
-            });
-        }
-        Ok(Self { tx, sees, quarantines })
+        Ok(Self::under(tx, sees, Quarantines::load(tx)?))
+    }
+
+    /// Under quarantines that were loaded.
+    pub(crate) fn under(tx: &'a Transaction<'a>, sees: &'a dyn Sees, quarantines: Rc<Quarantines>) -> Self {
+        Self { tx, sees, quarantines }
     }
 
     /// What has become of an entry.
@@ -197,7 +260,10 @@ impl<'a> Fates<'a> {
         // Whatever has a say in an entry's fate comes later: so the last are told first.
         let mut fates = HashMap::<u64, Fate>::new();
         for (&seq, node) in nodes.iter().rev() {
-            let mut fate = self.quarantined(seq, node);
+            // It is the operator's word, which every handle sees that is pinned behind it.
+            let mut fate = self
+                .quarantines
+                .fate(seq, node, |by| self.sees.sees(node.scope, by, None));
             fate.more = node.laters.more;
             for &later in &node.laters.seqs {
                 let of_later = fates.get(&later).copied().unwrap_or_default();
@@ -210,22 +276,6 @@ impl<'a> Fates<'a> {
             fates.insert(seq, fate);
         }
         Ok(fates.remove(&seq).unwrap_or_default())
-    }
-
-    fn quarantined(&self, seq: u64, node: &Node) -> Fate {
-        let mut fate = Fate::default();
-        for by in &self.quarantines {
-            let covers = match (by.run, by.actor) {
-                (Some(run), _) => node.run == Some(run),
-                (None, actor) => actor == Some(node.actor) && (by.first..by.end).contains(&seq),
-            };
-            // It is the operator's word, which every handle sees that is pinned behind it.
-            if covers && !node.reserved && self.sees.sees(node.scope, by.seq, None) {
-                fate.retracted = true;
-                fate.decided = fate.decided.max(by.seq);
-            }
-        }
-        fate
     }
 
     fn node(&self, seq: u64, laters: Laters) -> Result<Option<Node>> {

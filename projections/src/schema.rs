@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -33,7 +33,7 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `scope`: `entries` is the `nth` that its next entry will have.
 /// - `actor`: numbers for actors, as they come in the log.
 /// - `entry`: every entry; `hash` shows whether the log is still the one that was folded, `retracts` whether its kind is
-///   `memory.retract`, `reserved` whether it is the host's own.
+///   `memory.retract`, `states` whether events of its kind state facts, `reserved` whether it is the host's own.
 /// - `missing`: entries that are not in `entry`, for they could not be read.
 /// - `link`: `later` names `earlier`.
 /// - `doc`: what can be searched. `terms` are its words and labels, from which blocks are made.
@@ -42,12 +42,17 @@ pub(crate) const SUPERSEDES: i64 = 1;
 ///   that making one appends. Places come in parts, and `block` has row ids: SQLite reads all of a long row of a table
 ///   without to compare its key. The documents after the last block are searched through `doc.terms`, so that one event
 ///   costs one row.
-/// - `saying`: statements (they have a `fact`), and the events that statements go back to. `speaks`: it is heard.
-/// - `fact`, `voice`: what the statements of a fact come to, and the sources that are heard, each scope by itself.
-/// - `told`, `shown`: entries that tell what recall showed to a run, and the statements among that.
-/// - `quarantine`: operators' quarantines.
-/// - `summary`: entries of kind `memory.summary`.
-/// - `noise`: events that match a rule, by its number; `meta.rules` is the digest of the rules.
+/// - `saying`: statements (they have a `fact`), and the events that statements go back to.
+/// - `statement`: the statements of each fact beside each other. `voices`: who is heard through it, nobody where it is empty;
+///   `decided`: the last entry that has a say in that; `more`: entries of other scopes would have one.
+/// - `fact`: what its statements come to, each scope by itself; `voices`: the surest sources that are heard.
+/// - `told`, `shown`: entries that tell what recall showed to a run, and the statements among that; the text of one that
+///   is erased is all zeros, and so is that of an entry that told and is erased itself, in its own place.
+/// - `quarantine`: operators' quarantines, and what lifts them.
+/// - `summary`: entries of kind `memory.summary`; `rule` is a digest of what the payload says made it, `crosses` whether it
+///   covers entries of other scopes. `undone`: entries that retract, quarantine or erase, by the scope in which they do; 0: in any.
+/// - `noise`: events that match a rule, by its number, and whether they count, as `statement` has it; `meta.rules` is the
+///   digest of the rules.
 /// - `snapshot`: states of projection components, each as far as it happened to be kept: not part of the dump.
 const TABLES: &str = "
 CREATE TABLE meta (
@@ -58,7 +63,7 @@ CREATE TABLE scope (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, entries I
 CREATE TABLE actor (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE entry (
     seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, hash BLOB NOT NULL, actor INTEGER NOT NULL,
-    retracts INTEGER NOT NULL, reserved INTEGER NOT NULL
+    retracts INTEGER NOT NULL, states INTEGER NOT NULL, reserved INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX entry_run ON entry (run, seq) WHERE run IS NOT NULL;
 CREATE TABLE link (
@@ -80,25 +85,23 @@ CREATE TABLE posting (
     PRIMARY KEY (scope, first, term, part)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE saying (
-    seq INTEGER PRIMARY KEY, id BLOB NOT NULL, scope INTEGER NOT NULL, nth INTEGER NOT NULL, run BLOB, source BLOB NOT NULL,
-    confidence REAL NOT NULL, time_ms INTEGER NOT NULL, expires_ms INTEGER, kind TEXT NOT NULL, speaker TEXT, fact BLOB, text BLOB, slot BLOB,
-    tags TEXT, speaks INTEGER NOT NULL
+    seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, fact BLOB,
+    text BLOB
 ) STRICT;
-CREATE INDEX saying_nth ON saying (scope, nth);
-CREATE INDEX saying_fact ON saying (fact, seq) WHERE fact IS NOT NULL;
-CREATE INDEX saying_run ON saying (run, text) WHERE run IS NOT NULL AND text IS NOT NULL;
+CREATE TABLE statement (
+    scope INTEGER NOT NULL, fact BLOB NOT NULL, seq INTEGER NOT NULL, id BLOB NOT NULL, time_ms INTEGER NOT NULL,
+    expires_ms INTEGER, kind TEXT NOT NULL, speaker TEXT, tags TEXT NOT NULL, decided INTEGER NOT NULL,
+    more INTEGER NOT NULL, voices BLOB NOT NULL, PRIMARY KEY (scope, fact, seq)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE fact (
-    fact BLOB PRIMARY KEY, scope INTEGER NOT NULL, slot BLOB, confidence REAL NOT NULL, count INTEGER NOT NULL,
+    scope INTEGER NOT NULL, fact BLOB NOT NULL, slot BLOB, confidence REAL NOT NULL, count INTEGER NOT NULL,
     first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, expires_ms INTEGER, changes_ms INTEGER, newest INTEGER NOT NULL,
-    decided INTEGER NOT NULL, crosses INTEGER NOT NULL, tags TEXT NOT NULL
+    decided INTEGER NOT NULL, crosses INTEGER NOT NULL, tags TEXT NOT NULL, voices BLOB NOT NULL, PRIMARY KEY (scope, fact)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX fact_best ON fact (scope, confidence DESC, last_ms DESC, newest DESC) WHERE count > 0;
 CREATE INDEX fact_decided ON fact (scope, decided);
 CREATE INDEX fact_slot ON fact (slot, decided) WHERE slot IS NOT NULL;
 CREATE INDEX fact_crosses ON fact (scope) WHERE crosses = 1;
-CREATE TABLE voice (fact BLOB NOT NULL, source BLOB NOT NULL, confidence REAL NOT NULL, PRIMARY KEY (fact, source))
-    STRICT, WITHOUT ROWID;
-CREATE INDEX voice_surest ON voice (fact, confidence DESC);
 CREATE TABLE told (seq INTEGER PRIMARY KEY, scope INTEGER NOT NULL, nth INTEGER NOT NULL) STRICT;
 CREATE INDEX told_nth ON told (scope, nth);
 CREATE TABLE shown (
@@ -108,22 +111,27 @@ CREATE TABLE shown (
 CREATE INDEX shown_event ON shown (event);
 CREATE INDEX shown_told ON shown (told);
 CREATE TABLE quarantine (
-    seq INTEGER PRIMARY KEY, run BLOB, actor INTEGER, first INTEGER NOT NULL, end INTEGER NOT NULL
+    seq INTEGER PRIMARY KEY, run BLOB, actor INTEGER, first INTEGER NOT NULL, end INTEGER NOT NULL, lifts INTEGER
 ) STRICT;
 CREATE TABLE missing (seq INTEGER PRIMARY KEY) STRICT;
-CREATE TABLE summary (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE summary (
+    scope INTEGER NOT NULL, seq INTEGER PRIMARY KEY, nth INTEGER NOT NULL, tier INTEGER NOT NULL, rule BLOB, crosses INTEGER NOT NULL
+) STRICT;
+CREATE INDEX summary_nth ON summary (scope, nth);
+CREATE TABLE undone (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE noise (
-    scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL, nth INTEGER NOT NULL,
-    id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
+    scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL,
+    id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, counts INTEGER NOT NULL, decided INTEGER NOT NULL,
+    more INTEGER NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX noise_nth ON noise (scope, nth);
+CREATE INDEX noise_seq ON noise (seq);
 CREATE TABLE snapshot (
     name TEXT PRIMARY KEY, component BLOB NOT NULL, setting INTEGER NOT NULL, as_of INTEGER NOT NULL, state BLOB NOT NULL
 ) STRICT;
 ";
 
 /// The rows of each table in an order that does not depend on how they came to be there.
-const ROWS: [(&str, &str); 17] = [
+const ROWS: [(&str, &str); 18] = [
     ("meta", "SELECT * FROM meta"),
     ("scope", "SELECT * FROM scope ORDER BY id"),
     ("actor", "SELECT * FROM actor ORDER BY id"),
@@ -134,12 +142,13 @@ const ROWS: [(&str, &str); 17] = [
     ("block", "SELECT * FROM block ORDER BY scope, first"),
     ("posting", "SELECT * FROM posting ORDER BY scope, first, term, part"),
     ("saying", "SELECT * FROM saying ORDER BY seq"),
-    ("fact", "SELECT * FROM fact ORDER BY fact"),
-    ("voice", "SELECT * FROM voice ORDER BY fact, source"),
+    ("statement", "SELECT * FROM statement ORDER BY scope, fact, seq"),
+    ("fact", "SELECT * FROM fact ORDER BY scope, fact"),
     ("told", "SELECT * FROM told ORDER BY seq"),
     ("shown", "SELECT * FROM shown ORDER BY run, text, event, told"),
     ("quarantine", "SELECT * FROM quarantine ORDER BY seq"),
-    ("summary", "SELECT * FROM summary ORDER BY scope, seq"),
+    ("summary", "SELECT * FROM summary ORDER BY seq"),
+    ("undone", "SELECT * FROM undone ORDER BY scope, seq"),
     ("noise", "SELECT * FROM noise ORDER BY scope, rule, time_ms, seq"),
 ];
 

@@ -2,7 +2,13 @@
 
 //! Events that match a query, the best first.
 
-use std::{cell::Cell, cmp::Ordering, collections::BinaryHeap, ops::Range, slice};
+use std::{
+    cell::Cell,
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque},
+    ops::Range,
+    slice,
+};
 
 use quipu_format::{Event, Timestamp, limits::PAGE_BYTES};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -20,6 +26,7 @@ use crate::{
     schema::position,
     shelf::{Asked, Judged, Shelf},
     text::{Analyzer, beginning},
+    tiers::{self, Tiers, Turn},
     trail::body_bytes,
     view::{ScopeSight, Sight, View},
 };
@@ -47,6 +54,8 @@ pub struct Query {
     pub min_confidence: Option<f64>,
     /// As if the ledger ended before this position.
     pub as_of: Option<u64>,
+    /// Only what is of this tier: 0 are events that summarise nothing. Without it, summaries come after what they cover.
+    pub tier: Option<u32>,
     /// The caller's present: what has expired by then is left out. With the default, 1970, nothing has.
     pub now: Timestamp,
 }
@@ -63,6 +72,7 @@ impl Default for Query {
             until: None,
             min_confidence: None,
             as_of: None,
+            tier: None,
             now: Timestamp::FIRST,
         }
     }
@@ -109,7 +119,7 @@ pub(crate) fn answers(
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<(Vec<Answer>, u64)> {
     let around_bytes = Cell::new(0);
-    find(tx, folded, view, query, event, |found, hit, best| {
+    let (mut answers, as_of) = find(tx, folded, view, query, &event, |found, hit, best| {
         let mut around = Vec::new();
         if around_bytes.get() >= PAGE_BYTES {
             return Ok(Answer {
@@ -130,7 +140,9 @@ pub(crate) fn answers(
             event: hit.event,
             around,
         })
-    })
+    })?;
+    tiers::stand_in(tx, as_of, view, &event, &mut answers)?;
+    Ok((answers, as_of))
 }
 
 /// What hits were found with.
@@ -140,6 +152,19 @@ struct Finding<'a> {
     fates: &'a Fates<'a>,
     /// Reads an event that may be shown.
     event: &'a dyn Fn(u64) -> Result<Option<Event>>,
+    /// Reads any event, erased ones among them.
+    read: &'a dyn Fn(u64) -> Result<Option<Event>>,
+}
+
+impl<'a> Finding<'a> {
+    fn tiers(&self, tx: &'a Transaction<'a>) -> Tiers<'a> {
+        Tiers {
+            tx,
+            sight: self.sight,
+            fates: self.fates,
+            event: self.read,
+        }
+    }
 }
 
 /// The hits, the best first, each made into something, and the position that they are of.
@@ -156,13 +181,15 @@ fn find<T>(
     let sight = view.sight(tx, end)?;
     // An event that was erased since it was folded has no body any more. That the view shows it is asked once more of
     // the log itself: no fault of a projection shows a guest what it may not see.
-    let event = |seq| Ok(event(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope)));
+    let read = &event;
+    let event = |seq| Ok(read(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope)));
     let fates = Fates::load(tx, &sight)?;
     let finding = Finding {
         question: &question,
         sight: &sight,
         fates: &fates,
         event: &event,
+        read,
     };
     let mut answers = Answers::default();
     for (scope, shown) in sight.scopes() {
@@ -170,11 +197,23 @@ fn find<T>(
     }
     // The rest is asked of the best alone, one by one, until there are enough.
     let (mut found, mut bytes) = (Vec::new(), 0);
-    while found.len() < query.limit.clamp(1, limits::HITS) && bytes < PAGE_BYTES {
-        let Some(best) = answers.next(tx)? else { break };
-        if fates.of(best.seq)?.is_withdrawn() {
-            continue;
-        }
+    let (limit, mut later) = (query.limit.clamp(1, limits::HITS), VecDeque::new());
+    while found.len() < limit && bytes < PAGE_BYTES {
+        let best = match answers.next(tx)? {
+            Some(best) if fates.of(best.seq)?.is_withdrawn() => continue,
+            Some(best) => match finding.tiers(tx).turn(best.seq, query.tier)? {
+                Turn::Now => best,
+                Turn::Later if later.len() < limit => {
+                    later.push_back(best);
+                    continue;
+                }
+                Turn::Later | Turn::Never => continue,
+            },
+            None => match later.pop_front() {
+                Some(best) => best,
+                None => break,
+            },
+        };
         if let Some(event) = event(best.seq)? {
             bytes += body_bytes(&event);
             let score = best.score;

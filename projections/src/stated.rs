@@ -80,10 +80,12 @@ fn stated(tx: &Transaction<'_>, seqs: &BTreeSet<u64>) -> Result<BTreeMap<i64, BT
 
 /// Whether one of the entries is heard to state the fact.
 fn has_part(tx: &Transaction<'_>, believed: &Believed, by: &[u64]) -> Result<bool> {
-    if let Some(sayings) = &believed.sayings {
-        return Ok(sayings.iter().any(|saying| by.contains(&saying.seq)));
+    if let Some(heard) = &believed.heard {
+        return Ok(heard.iter().any(|(seq, _)| by.contains(seq)));
     }
-    let mut select = tx.prepare_cached("SELECT 1 FROM saying WHERE seq = ?1 AND speaks")?;
+    let mut select = tx.prepare_cached(
+        "SELECT 1 FROM saying JOIN statement USING (scope, fact, seq) WHERE saying.seq = ?1 AND length(voices) > 0",
+    )?;
     for seq in by {
         if select.exists([number(*seq)])? {
             return Ok(true);

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use caseless::Caseless;
-use quipu_format::{Event, Hash, Kind, Source};
+use quipu_format::{Body, Event, Hash, Kind, Source};
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 
@@ -24,7 +24,7 @@ use crate::{
 /// Takes entries out of recall.
 pub const RETRACT: &str = "memory.retract";
 /// Holds a scope's summary.
-pub(crate) const SUMMARY: &str = "memory.summary";
+pub const SUMMARY: &str = "memory.summary";
 
 /// 16 bytes that stand for a text, a fact or a source.
 pub(crate) type Digest = [u8; 16];
@@ -35,7 +35,7 @@ pub(crate) fn states(kind: &Kind) -> bool {
 }
 
 /// What an event says, as far as facts go.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Said {
     /// Who is heard. Repeats from one source make nothing more certain.
     ///
@@ -66,9 +66,14 @@ pub(crate) struct Stated {
 impl Said {
     /// `None`: it is erased, or of the host's own kinds.
     pub(crate) fn of(event: &Event) -> Option<Self> {
-        let envelope = &event.envelope;
-        let body = event.body().filter(|_| !envelope.kind.is_reserved())?;
+        let body = event.body().filter(|_| !event.envelope.kind.is_reserved())?;
         let payload: Map<String, Value> = serde_json::from_str(body.payload.get()).unwrap_or_default();
+        Some(Self::of_body(event, body, &payload))
+    }
+
+    /// Of an event that is neither, whose payload was read.
+    pub(crate) fn of_body(event: &Event, body: &Body, payload: &Map<String, Value>) -> Self {
+        let envelope = &event.envelope;
         // What a run appends has no original: a guest must neither back-date itself nor lend itself another's name.
         let source = body.source.as_ref().filter(|_| envelope.run.is_none());
         let original = |member| source.and_then(original)?.get(member)?.as_str();
@@ -76,17 +81,17 @@ impl Said {
             .and_then(|ts| quipu_format::Timestamp::parse_rfc3339(ts).ok())
             .unwrap_or(envelope.ts);
         let speaker = original("actor");
-        let states = Stated::of(event, &payload);
+        let states = Stated::of(event, payload);
         let confidence = payload.get("confidence").and_then(Value::as_f64);
         let unsaid = if states.is_some() { STATED } else { WITNESSED };
-        Some(Self {
+        Self {
             source: source_of(speaker.unwrap_or(envelope.actor.as_str()), source),
             confidence: confidence.unwrap_or(unsaid).clamp(0.0, 1.0) + 0.0,
             time_ms: time.as_ms(),
-            expires_ms: expiry(time, &payload).map(|expires| expires.as_ms()),
+            expires_ms: expiry(time, payload).map(|expires| expires.as_ms()),
             speaker: speaker.map(str::to_owned),
             states,
-        })
+        }
     }
 }
 
@@ -118,6 +123,11 @@ pub(crate) fn text_digest(text: &str) -> Digest {
     digest(&["text", text])
 }
 
+/// What a summary's payload says of the rule that made it; `None`: nothing.
+pub(crate) fn rule_digest(rule: &Value) -> Option<Digest> {
+    rule.is_object().then(|| digest(&["rule", &rule.to_string()]))
+}
+
 /// The signal of a rule in a scope.
 pub(crate) fn signal_digest(scope: &str, rule: &str) -> Digest {
     digest(&["signal", scope, rule])
@@ -134,7 +144,11 @@ pub(crate) fn fact(scope: &str, key: Option<&str>, text: &str) -> Digest {
 /// A text as facts are compared: compatibility forms composed (NFKC), case folded, white space as one blank, and no
 /// punctuation at the end. Empty where there is no letter and no digit.
 pub(crate) fn normal(text: &str) -> String {
-    let folded: String = text.nfkc().default_case_fold().nfkc().collect();
+    let folded: String = match text.is_ascii() {
+        // The same, and most texts are.
+        true => text.to_ascii_lowercase(),
+        false => text.nfkc().default_case_fold().nfkc().collect(),
+    };
     let words: Vec<_> = folded.split_whitespace().collect();
     let mut normal = words.join(" ");
     if !normal.contains(char::is_alphanumeric) {

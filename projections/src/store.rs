@@ -155,7 +155,8 @@ impl Store {
 
     fn prepare(&self, db: &mut Connection) -> Result<()> {
         db.busy_timeout(limits::BUSY)?;
-        db.set_prepared_statement_cache_capacity(64);
+        // More than there are: none is prepared twice.
+        db.set_prepared_statement_cache_capacity(256);
         // The last to close would delete the write-ahead file, and leave its bytes on the disk.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         db.pragma_update(None, "secure_delete", true)?;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Row, Transaction};
+use rusqlite::{Row, Transaction, params};
 
 use crate::{
-    confidence::{Voice, hear, together},
+    confidence::Voices,
     error::Result,
     hearing::Heard,
     limits,
-    saying::{Saying, unpack_tags},
     schema::position,
     statements::Digest,
+    stating::{Stating, unpack_tags},
 };
 
 /// What the statements of one fact come to. The order in which they are added does not matter.
@@ -39,33 +39,31 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Adds a statement. True: it is heard.
-    pub(crate) fn add(&mut self, saying: &Saying, heard: &Heard) -> bool {
+    fn add(&mut self, stating: &Stating, heard: &Heard) -> bool {
         self.decided = self.decided.max(heard.decided);
         self.crosses |= heard.more;
-        let Some(states) = &saying.states else { return false };
-        self.slot = states.slot;
         if heard.voices.is_empty() {
             return false;
         }
         let first = self.count == 0;
         self.count += 1;
         self.first_ms = if first {
-            saying.time_ms
+            stating.time_ms
         } else {
-            self.first_ms.min(saying.time_ms)
+            self.first_ms.min(stating.time_ms)
         };
-        self.last_ms = self.last_ms.max(saying.time_ms);
-        self.expires_ms = match (first, self.expires_ms, saying.expires_ms) {
+        self.last_ms = self.last_ms.max(stating.time_ms);
+        self.expires_ms = match (first, self.expires_ms, stating.expires_ms) {
             (true, _, expires) => expires,
             (false, Some(a), Some(b)) => Some(a.max(b)),
             _ => None,
         };
-        self.changes_ms = match (self.changes_ms, saying.expires_ms) {
+        self.changes_ms = match (self.changes_ms, stating.expires_ms) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.newest = self.newest.max(saying.seq);
-        self.tags.extend(states.tags.iter().cloned());
+        self.newest = self.newest.max(stating.seq);
+        self.tags.extend(stating.tags.iter().cloned());
         // The first in their order, so that which ones are kept does not depend on when they came.
         while self.tags.len() > limits::TAGS {
             self.tags.pop_last();
@@ -74,66 +72,62 @@ impl Tally {
     }
 }
 
-/// The confidence of voices, each source once.
-pub(crate) fn confidence(voices: &[Voice]) -> f64 {
-    let mut confidences: Vec<_> = voices.iter().map(|voice| voice.confidence).collect();
-    confidences.sort_by(|a, b| b.total_cmp(a));
-    together(confidences)
-}
-
-/// A fact as the statements that are in sight make it, at an instant.
+/// A fact as statements make it, and who is heard in it.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Tallied {
     pub(crate) tally: Tally,
-    /// The statements that are heard, the oldest first.
-    pub(crate) sayings: Vec<Saying>,
+    pub(crate) voices: Voices,
 }
 
 impl Tallied {
-    /// Of statements and how each is heard, the oldest first; those that have expired by `now_ms` count for nothing.
-    pub(crate) fn of(statements: impl IntoIterator<Item = (Saying, Heard)>, now_ms: Option<u64>) -> (Self, Vec<Voice>) {
-        let mut tallied = Self {
-            tally: Tally::default(),
-            sayings: Vec::new(),
-        };
-        let mut voices = Vec::new();
-        for (saying, heard) in statements {
-            if saying
-                .expires_ms
-                .is_some_and(|expires| now_ms.is_some_and(|now| expires <= now))
-            {
-                continue;
-            }
-            if tallied.tally.add(&saying, &heard) {
-                heard.voices.iter().for_each(|voice| hear(&mut voices, *voice));
-                tallied.sayings.push(saying);
-            }
+    /// Of no statement yet. What a fact's key is its row says.
+    pub(crate) fn new(slot: Option<Digest>) -> Self {
+        let mut this = Self::default();
+        this.tally.slot = slot;
+        this
+    }
+
+    /// Adds a statement. True: it is heard.
+    pub(crate) fn add(&mut self, stating: &Stating, heard: &Heard) -> bool {
+        let is_heard = self.tally.add(stating, heard);
+        if is_heard {
+            heard.voices.iter().for_each(|voice| self.voices.hear(*voice));
         }
-        tallied.tally.confidence = confidence(&voices);
-        (tallied, voices)
+        is_heard
+    }
+
+    /// The same with the confidence that follows from the voices.
+    pub(crate) fn settled(mut self) -> Self {
+        self.tally.confidence = self.voices.confidence();
+        self
     }
 }
 
-/// The row of a fact.
-pub(crate) fn load(tx: &Transaction<'_>, fact: &Digest) -> Result<Option<Tally>> {
-    let mut select = tx.prepare_cached("SELECT * FROM fact WHERE fact = ?1")?;
-    let mut rows = select.query([fact])?;
-    rows.next()?.map(tally).transpose()
+/// The row of a fact of a scope.
+pub(crate) fn load(tx: &Transaction<'_>, scope: i64, fact: &Digest) -> Result<Option<Tallied>> {
+    let mut select = tx.prepare_cached("SELECT * FROM fact WHERE scope = ?1 AND fact = ?2")?;
+    let mut rows = select.query(params![scope, fact])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Tallied {
+        tally: tally(row)?,
+        voices: Voices::unpacked(row.get_ref(13)?.as_blob()?)?,
+    }))
 }
 
-/// A row of `fact`.
+/// A row of `fact`, all of its columns. They are asked for by number: by name costs more than the rest.
 pub(crate) fn tally(row: &Row<'_>) -> Result<Tally> {
-    let instant = |name| row.get::<_, Option<i64>>(name)?.map(position).transpose();
+    let instant = |column| row.get::<_, Option<i64>>(column)?.map(position).transpose();
     Ok(Tally {
-        slot: row.get("slot")?,
-        confidence: row.get("confidence")?,
-        count: position(row.get("count")?)?,
-        first_ms: position(row.get("first_ms")?)?,
-        last_ms: position(row.get("last_ms")?)?,
-        expires_ms: instant("expires_ms")?,
-        changes_ms: instant("changes_ms")?,
-        newest: position(row.get("newest")?)?,
-        decided: position(row.get("decided")?)?,
-        crosses: row.get("crosses")?,
-        tags: unpack_tags(&row.get::<_, String>("tags")?)?,
+        slot: row.get(2)?,
+        confidence: row.get(3)?,
+        count: position(row.get(4)?)?,
+        first_ms: position(row.get(5)?)?,
+        last_ms: position(row.get(6)?)?,
+        expires_ms: instant(7)?,
+        changes_ms: instant(8)?,
+        newest: position(row.get(9)?)?,
+        decided: position(row.get(10)?)?,
+        crosses: row.get(11)?,
+        tags: unpack_tags(row.get_ref(12)?.as_str()?)?,
     })
 }

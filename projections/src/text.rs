@@ -143,7 +143,7 @@ fn straight_apostrophes(word: &str) -> Cow<'_, str> {
     }
 }
 
-fn is_function_word(word: &str) -> bool {
+pub(crate) fn is_function_word(word: &str) -> bool {
     FUNCTION_WORDS.binary_search(&word).is_ok()
 }
 

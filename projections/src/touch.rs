@@ -1,4 +1,4 @@
-//! Which facts change where an entry takes something back.
+//! Which statements are heard otherwise where an entry takes something back.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,19 +7,55 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::{
     error::Result,
     factfold::FactFold,
-    retract::Quarantine,
+    retract::{Quarantine, Quarantines},
     schema::{EVIDENCE, SUPERSEDES, number, position},
 };
 
 impl FactFold<'_> {
-    pub(crate) fn quarantine(&mut self, seq: u64, quarantine: &Quarantine) -> Result<()> {
+    /// Folds a quarantine, and what lifts one: that is the entry at `lifted`.
+    pub(crate) fn quarantine(&mut self, seq: u64, quarantine: &Quarantine, lifted: Option<u64>) -> Result<()> {
         let (run, actor, first, end) = match quarantine {
             Quarantine::Run(run) => (Some(run.0.to_bytes()), None, 0, 0),
             Quarantine::Actor { name, first, end } => (None, Some(self.actor(name.as_str())?), *first, *end),
+            Quarantine::Lift(_) => (None, None, 0, 0),
         };
+        if quarantine.lifted().is_some() && lifted.is_none_or(|lifted| lifted >= seq) {
+            return Ok(());
+        }
         self.tx
-            .prepare_cached("INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![number(seq), run, actor, number(first), number(end)])?;
+            .prepare_cached("INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                number(seq),
+                run,
+                actor,
+                number(first),
+                number(end),
+                lifted.map(number)
+            ])?;
+        self.quarantines = Quarantines::load(self.tx)?;
+        self.touch_covered(seq)
+    }
+
+    /// Touches what a quarantine covers, or the one that is lifted in the end.
+    fn touch_covered(&mut self, mut seq: u64) -> Result<()> {
+        let mut select = self
+            .tx
+            .prepare_cached("SELECT lifts, run, actor, first, end FROM quarantine WHERE seq = ?1")?;
+        type Row = (Option<i64>, Option<[u8; 16]>, Option<i64>, i64, i64);
+        let (run, actor, first, end) = loop {
+            let row: Option<Row> = select
+                .query_row([number(seq)], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                })
+                .optional()?;
+            match row {
+                Some((Some(lifts), ..)) => seq = position(lifts)?,
+                Some((None, run, actor, first, end)) => break (run, actor, first, end),
+                // It is none, or nobody signed it.
+                None => return Ok(()),
+            }
+        };
+        drop(select);
         let mut select = match run {
             Some(_) => self.tx.prepare_cached("SELECT seq FROM entry WHERE run = ?1"),
             None => self
@@ -31,7 +67,7 @@ impl FactFold<'_> {
                 .query_map([run], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?,
             None => select
-                .query_map(params![actor, number(first), number(end)], |row| row.get(0))?
+                .query_map(params![actor, first, end], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?,
         };
         for seq in seqs {
@@ -48,16 +84,12 @@ impl FactFold<'_> {
         Ok(())
     }
 
-    /// The facts that change where something changes about an entry are to be made again.
+    /// Statements of which others are heard where something changes about an entry are to be heard anew.
     pub(crate) fn touch(&mut self, seq: u64, how: Touch) -> Result<()> {
         let mut seen = HashSet::from([(seq, how)]);
         let mut todo = VecDeque::from([(seq, how)]);
         while let Some((seq, how)) = todo.pop_front() {
-            let mut select = self
-                .tx
-                .prepare_cached("SELECT scope, fact FROM saying WHERE seq = ?1 AND fact IS NOT NULL")?;
-            let fact = select.query_row([number(seq)], |row| Ok((row.get(0)?, row.get(1)?)));
-            self.again.extend(fact.optional()?);
+            self.touched.insert(seq);
             let mut next = Vec::new();
             if how == Touch::Retracted {
                 let mut select = self.tx.prepare_cached("SELECT retracts FROM entry WHERE seq = ?1")?;

@@ -113,6 +113,11 @@ impl Sight {
         scopes
     }
 
+    /// All of a scope's entries below it are shown.
+    pub(crate) fn head(&self, scope: i64) -> u64 {
+        self.0.get(&scope).map_or(0, |scope| scope.head)
+    }
+
     /// Whether it shows the entry at `seq`, of this scope and run.
     pub(crate) fn sees(&self, scope: i64, seq: u64, run: Option<&[u8; 16]>) -> bool {
         self.0.get(&scope).is_some_and(|scope| {

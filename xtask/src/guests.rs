@@ -17,9 +17,10 @@ use crate::{Result, cargo, wasm::Toolchain};
 pub(crate) const AGENT: &str = "examples/agents/rust/Cargo.toml";
 
 /// Manifests of what is built, with the arguments that choose its targets.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 4] = [
     (AGENT, "--lib"),
     ("examples/projections/decisions/Cargo.toml", "--lib"),
+    ("examples/compactors/latest/Cargo.toml", "--lib"),
     ("tests/guests/Cargo.toml", "--examples"),
 ];
 

@@ -47,6 +47,9 @@ enum Step {
         actor: usize,
         back: usize,
     },
+    Lift {
+        quarantine: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -88,7 +91,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let erase = (0..100_usize).prop_map(|event| Step::Erase { event });
     let quarantine = (prop::option::of(0..RUNS.len()), 0..ACTORS.len(), 1..20_usize)
         .prop_map(|(run, actor, back)| Step::Quarantine { run, actor, back });
-    let step = prop_oneof![14 => say, 3 => tell, 1 => erase, 1 => quarantine];
+    let lift = (0..100_usize).prop_map(|quarantine| Step::Lift { quarantine });
+    let step = prop_oneof![28 => say, 6 => tell, 3 => erase, 2 => quarantine, 1 => lift];
     prop::collection::vec(step, 1..45)
 }
 
@@ -120,7 +124,7 @@ fn written(steps: &[Step], after_each: impl Fn(&Fixture)) -> Fixture {
     let rules = "[[rule]]\nname = \"pricing\"\npattern = \"pricing\"\nkinds = [\"memory.write\", \"message\"]\ncount = 2\n\
                  within = 3\nsignal = \"pricing-sensitive\"\ntags = [\"signal\"]\n";
     fs::write(memory.folder.path().join("ledger/noise.toml"), rules).unwrap();
-    let mut ids: Vec<EventId> = Vec::new();
+    let (mut ids, mut quarantines): (Vec<EventId>, Vec<EventId>) = Default::default();
     let pick = |ids: &[EventId], picks: &[usize]| -> Vec<EventId> {
         let picked = picks
             .iter()
@@ -209,7 +213,14 @@ fn written(steps: &[Step], after_each: impl Fn(&Fixture)) -> Fixture {
                     },
                 };
                 let act = SignedAct::sign(reader.origin(), head, QUARANTINE, &what, &kim).unwrap();
-                memory.ledger.act_blocking(vec![act]).unwrap();
+                quarantines.push(memory.ledger.act_blocking(vec![act]).unwrap()[0].id);
+            }
+            Step::Lift { quarantine } => {
+                for id in pick(&quarantines, &[*quarantine]) {
+                    let what = Quarantine::Lift(id);
+                    let act = SignedAct::sign(reader.origin(), reader.head(), QUARANTINE, &what, &kim).unwrap();
+                    quarantines.push(memory.ledger.act_blocking(vec![act]).unwrap()[0].id);
+                }
             }
         }
         after_each(&memory);
@@ -266,15 +277,21 @@ impl Model<'_> {
 
     fn retracted(&self, event: &Event) -> bool {
         let entry = &event.envelope;
-        let quarantined = self.events.iter().any(|by| {
+        let mut lifted = Vec::new();
+        let quarantined = self.events.iter().rev().any(|by| {
             let sys = by
                 .envelope
                 .sys
                 .as_ref()
                 .filter(|_| by.envelope.kind.as_str() == "quipu.quarantine");
-            sys.is_some_and(|sys| {
+            let seen = by.envelope.seq < self.head(entry.scope.as_str());
+            let stands = seen && !lifted.contains(&by.envelope.id);
+            sys.filter(|_| stands).is_some_and(|sys| {
                 let what: Quarantine = serde_json::from_value(sys[QUARANTINE].clone()).unwrap();
-                by.envelope.seq < self.head(entry.scope.as_str()) && what.covers(entry)
+                if let Quarantine::Lift(id) = what {
+                    lifted.push(id);
+                }
+                what.covers(entry)
             })
         });
         quarantined || self.superseded(event, true)
@@ -304,21 +321,35 @@ impl Model<'_> {
         said.unwrap_or(if Self::text(event).is_some() { 0.8 } else { 1.0 })
     }
 
-    fn echo(&self, event: &Event) -> bool {
-        let Some(of_run) = event.envelope.run else { return false };
-        let text = Self::text(event);
-        self.events.iter().any(|told| {
+    /// Whether it repeats what its run was shown, and whether it may, for that is erased.
+    fn echo(&self, event: &Event) -> (bool, bool) {
+        let (mut same, mut erased) = (false, false);
+        let (Some(of_run), Some(text)) = (event.envelope.run, Self::text(event)) else {
+            return (same, erased);
+        };
+        for told in self.events {
             let kind = told.envelope.kind.as_str() == "quipu.run.told";
             if !kind || told.envelope.run != Some(of_run) || told.envelope.seq > event.envelope.seq {
-                return false;
+                continue;
             }
-            let told: Value = serde_json::from_str(told.payload().unwrap_or("{}")).unwrap();
-            let hits = told["told"][0]["hits"]["hits"].as_array().cloned().unwrap_or_default();
-            hits.iter().any(|hit| {
+            let Some(payload) = told.payload() else {
+                erased |= self.sees(&told.envelope);
+                continue;
+            };
+            let payload: Value = serde_json::from_str(payload).unwrap();
+            let hits = payload["told"][0]["hits"]["hits"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            for hit in hits {
                 let shown = self.of(&hit[0].as_str().unwrap().parse().unwrap()).unwrap();
-                self.sees(&shown.envelope) && text.is_some() && Self::text(shown) == text
-            })
-        })
+                if self.sees(&shown.envelope) && shown.envelope.kind.as_str() == "memory.write" {
+                    same |= Self::text(shown).as_ref() == Some(&text);
+                    erased |= shown.body().is_none();
+                }
+            }
+        }
+        (same, erased)
     }
 
     /// Who is heard through an event, by actor and channel.
@@ -327,12 +358,14 @@ impl Model<'_> {
         if Self::payload(event).is_none() {
             return voices;
         }
-        let echo = self.echo(event);
-        let mut silent = echo;
+        let (echo, mut erased) = self.echo(event);
+        let (mut silent, repeats) = (echo, echo || erased);
         for id in &event.envelope.evidence {
             let evidence = self.of(id).unwrap();
-            let repeated = echo && Self::text(evidence).is_some() && Self::text(evidence) == Self::text(event);
-            if !self.sees(&evidence.envelope) || repeated {
+            let repeated = repeats && Self::text(evidence).is_some() && Self::text(evidence) == Self::text(event);
+            let seen = self.sees(&evidence.envelope);
+            erased |= seen && evidence.body().is_none() && !evidence.envelope.kind.is_reserved();
+            if !seen || repeated {
                 continue;
             }
             let theirs = match self.retracted(evidence) {
@@ -354,7 +387,8 @@ impl Model<'_> {
                 .as_ref()
                 .map_or("", |source| &source.channel);
             let channel = if event.envelope.run.is_some() { "" } else { channel };
-            voices.insert(format!("{} {channel}", event.envelope.actor), Self::confidence(event));
+            let confidence = if erased { 0.0 } else { Self::confidence(event) };
+            voices.insert(format!("{} {channel}", event.envelope.actor), confidence);
         }
         voices
     }
@@ -454,7 +488,7 @@ impl Model<'_> {
                 let entry = &event.envelope;
                 let kind = ["memory.write", "message"].contains(&entry.kind.as_str());
                 let text = Self::payload(event).is_some_and(|payload| payload["text"] == TEXTS[3]);
-                let silent = Self::text(event).is_some() && self.voices(event).is_empty();
+                let silent = Self::text(event).is_some() && self.voices(event).values().all(|sure| *sure == 0.0);
                 entry.scope.as_str() == scope && kind && text && self.sees(entry) && !silent
             })
             .filter(|event| !self.retracted(event) && !self.superseded(event, false))
@@ -581,6 +615,44 @@ proptest! {
         let rows = dump(&memory.projections);
         memory.projections.rebuild().unwrap();
         prop_assert_eq!(rows, dump(&memory.projections));
+    }
+
+    /// A batch of one, of a few, and of all.
+    #[test]
+    fn rows_are_the_same_in_batches_of_any_size(steps in steps()) {
+        let memory = ledger(&steps);
+        let mut rows = Vec::new();
+        for size in [1, 7, 1_000] {
+            fs::remove_dir_all(memory.folder.path().join("ledger/projections")).unwrap();
+            for to in (0..memory.head()).step_by(size).chain([u64::MAX]) {
+                memory.projections.catch_up(to).unwrap();
+            }
+            rows.push(dump(&memory.projections));
+        }
+        prop_assert_eq!(&rows[0], &rows[1]);
+        prop_assert_eq!(&rows[0], &rows[2]);
+    }
+
+    /// Whoever erases makes nobody surer of anything.
+    #[test]
+    fn no_erasure_makes_a_fact_surer(steps in steps(), event in 0..100_usize) {
+        let without_keys = steps.into_iter().filter(|step| !matches!(step, Step::Say { key: true, .. }));
+        let mut steps: Vec<_> = without_keys.collect();
+        let sure = |steps: &[Step]| {
+            let memory = ledger(steps);
+            memory.catch_up();
+            let view = View::Everything { head: memory.head() };
+            let facts = told(&memory.projections, &view, &query("", |q| q.limit = 1_000)).into_iter();
+            // A text that a signal stood for may come out again.
+            let facts = facts.filter(|fact| !fact.text.contains("pricing"));
+            facts.map(|fact| ((fact.scope, fact.text), fact.confidence)).collect::<BTreeMap<_, _>>()
+        };
+        let before = sure(&steps);
+        steps.push(Step::Erase { event });
+        for (fact, confidence) in sure(&steps) {
+            let was = before.get(&fact).copied().unwrap_or(0.0);
+            prop_assert!(confidence <= was, "{:?} was {} and is {}", fact, was, confidence);
+        }
     }
 
     /// As it is used: folded while it is written, so that what is erased was folded before.

@@ -86,7 +86,10 @@ fn descendants_have_a_limit() {
     assert_eq!(descent(&memory, &[root]).len(), DESCENDANTS);
     memory.append(rests(0));
     memory.catch_up();
-    let refused = memory.projections.descent(&[root], &mut |_, _| {}).unwrap_err();
+    let refused = memory
+        .projections
+        .descent(&[root], u64::MAX, &mut |_, _| {})
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
     assert!(
         refused.to_string().contains("erase the whole scope instead"),

@@ -393,3 +393,29 @@ fn another_scope_has_a_say_only_where_it_is_seen() {
     assert_eq!(seen(&["a"]), [fact("likes tea", 0.9), fact("likes cake", 0.7)]);
     assert_eq!(seen(&["a", "b"]), [fact("likes cake", 0.2)]);
 }
+
+/// Many sources are heard of which the first 64 count, and some of them say more later.
+#[test]
+fn a_fact_of_many_sources_is_the_same_however_it_was_folded() {
+    let memory = Fixture::new();
+    for n in 0..300_u32 {
+        let confidence = f64::from(n * 37 % 100) / 1_000.0;
+        memory.append(by(&format!("agent:n{}", n % 90), sure("likes tea", confidence)));
+        if n % 50 == 0 {
+            memory.catch_up();
+        }
+    }
+    let fact = only(facts(&memory, "a"));
+    let mut surest = std::collections::BTreeMap::<u32, f64>::new();
+    for n in 0..300_u32 {
+        let sure = surest.entry(n % 90).or_default();
+        *sure = sure.max(f64::from(n * 37 % 100) / 1_000.0);
+    }
+    let mut surest: Vec<f64> = surest.into_values().collect();
+    surest.sort_by(|a, b| b.total_cmp(a));
+    let doubt: f64 = surest.iter().take(64).map(|sure| 1.0 - sure).product();
+    assert!((fact.confidence - (1.0 - doubt).min(0.99)).abs() < 1e-12);
+    let rows = memory.dump();
+    memory.projections.rebuild().unwrap();
+    assert_eq!(memory.dump(), rows);
+}

@@ -1,0 +1,147 @@
+//! A summary as it is told: each line with the events that it goes back to.
+
+use std::collections::BTreeSet;
+
+use quipu_format::{Event, EventId, Scope};
+use rusqlite::{Transaction, params};
+use serde::Serialize;
+
+use crate::{
+    compact::lines::{self, Covers, Line},
+    error::Result,
+    limits,
+    retract::Fates,
+    schema::number,
+    statements::{SUMMARY, normal},
+    tiers::{self, Tiers},
+    view::{Handle, View},
+};
+
+/// A scope's summary.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Summary {
+    /// The entry that holds it.
+    pub event: Event,
+    /// Its tier, from 1.
+    pub tier: u32,
+    /// What it says, line by line.
+    pub lines: Vec<SummaryLine>,
+    /// What it covers, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Covers>,
+    /// It takes nothing into account that is at this position or behind it.
+    pub as_of: u64,
+    /// Events of the scope that came since then and can be recalled.
+    pub since: u64,
+}
+
+/// A line of a summary.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct SummaryLine {
+    /// What it says.
+    pub text: String,
+    /// How many events say it.
+    pub count: u64,
+    /// The events that it rests on, oldest first; at most 256.
+    pub events: Vec<EventId>,
+}
+
+/// The newest summary of a scope below `head` that stands and holds.
+pub(crate) fn summary(
+    tx: &Transaction<'_>,
+    folded: u64,
+    scope: &Scope,
+    head: u64,
+    event: &dyn Fn(u64) -> Result<Option<Event>>,
+) -> Result<Option<Summary>> {
+    let view = View::Handles(vec![Handle {
+        scope: scope.clone(),
+        head,
+        run: None,
+    }]);
+    let sight = view.sight(tx, folded)?;
+    let fates = Fates::load(tx, &sight)?;
+    let tiers = Tiers {
+        tx,
+        sight: &sight,
+        fates: &fates,
+        event,
+    };
+    for row in tiers::of_scope(tx, scope, head.min(folded))? {
+        if row.tier == 0 || fates.of(row.seq)?.is_withdrawn() || !tiers.holds(row.seq)? {
+            continue;
+        }
+        let Some(found) = event(row.seq)?.filter(|event| event.body().is_some()) else {
+            continue;
+        };
+        let mut told = Vec::new();
+        for line in lines::read(&found) {
+            let mut events = BTreeSet::new();
+            origins(tx, event, &found, &line, &mut events)?;
+            told.push(SummaryLine {
+                text: line.text,
+                count: line.count,
+                events: events.into_iter().collect(),
+            });
+        }
+        let covers = lines::covers(&found);
+        let as_of = covers.as_ref().map_or(row.seq, |covers| covers.last.saturating_add(1));
+        let mut select = tx.prepare_cached(
+            "SELECT count(*) FROM doc WHERE scope = (SELECT id FROM scope WHERE name = ?1) AND seq >= ?2 AND seq < ?3
+             AND NOT EXISTS (SELECT 1 FROM summary WHERE summary.seq = doc.seq)
+             AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.seq = doc.seq AND retracts)",
+        )?;
+        let since: i64 = select.query_row(
+            params![scope.as_str(), number(as_of), number(head.min(folded))],
+            |row| row.get(0),
+        )?;
+        return Ok(Some(Summary {
+            tier: lines::tier(&found),
+            event: found,
+            lines: told,
+            covers,
+            as_of,
+            since: crate::schema::position(since)?,
+        }));
+    }
+    Ok(None)
+}
+
+/// The originals that a line goes back to: through a summary that says the same, else the summary.
+fn origins(
+    tx: &Transaction<'_>,
+    event: &dyn Fn(u64) -> Result<Option<Event>>,
+    summary: &Event,
+    line: &Line,
+    found: &mut BTreeSet<EventId>,
+) -> Result<()> {
+    let covered = tiers::named(tx, summary.envelope.seq, crate::schema::EVIDENCE)?;
+    for &nth in &line.of {
+        if found.len() >= limits::EVIDENCE {
+            break;
+        }
+        // Evidence rises with `seq`, in the compactor's summaries; where it does not, its id is all there is to say.
+        let id = summary.envelope.evidence.get(nth).copied();
+        let below = match covered.get(nth) {
+            Some(&seq) => event(seq)?.filter(|below| Some(below.envelope.id) == id),
+            None => None,
+        };
+        let below = below.filter(|below| below.envelope.kind.as_str() == SUMMARY);
+        let same = below.and_then(|below| {
+            let said = normal(&line.text);
+            let same = lines::read(&below)
+                .into_iter()
+                .find(|line| normal(&line.text) == said)?;
+            Some((below, same))
+        });
+        match same {
+            Some((below, same)) => origins(tx, event, &below, &same, found)?,
+            None => found.extend(id),
+        }
+    }
+    Ok(())
+}
