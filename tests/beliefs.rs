@@ -222,13 +222,11 @@ fn eight_questions_are_one_signal_and_a_scope_has_its_newest_summary() {
         "A second summary",
         &["--kind", "memory.summary", "--supersedes", &first],
     );
-    assert_eq!(
-        ledger.run(["summary", "--scope", "acme"]).good().out.trim(),
-        "A second summary"
-    );
+    let told = ledger.run(["summary", "--scope", "acme"]).good().out;
+    assert!(told.starts_with("A second summary"), "{told}");
     ledger.run(["retract", &second, "--reason", "wrong"]).good();
     assert_eq!(
-        ledger.run(["summary", "--scope", "acme", "--json"]).good().json()["id"],
+        ledger.run(["summary", "--scope", "acme", "--json"]).good().json()["event"]["id"],
         json!(first)
     );
 }
