@@ -122,7 +122,7 @@ CREATE TABLE undone (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (
 CREATE TABLE noise (
     scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL,
     id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, counts INTEGER NOT NULL, decided INTEGER NOT NULL,
-    more INTEGER NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
+    more INTEGER NOT NULL, nth INTEGER NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX noise_seq ON noise (seq);
 CREATE TABLE snapshot (

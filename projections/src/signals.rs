@@ -35,7 +35,7 @@ pub(crate) fn keep(
     counts: Counts,
 ) -> Result<()> {
     for &rule in rules {
-        tx.prepare_cached("INSERT INTO noise VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
+        tx.prepare_cached("INSERT INTO noise VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?
             .execute(params![
                 scope,
                 rule as i64,
@@ -49,6 +49,7 @@ pub(crate) fn keep(
                 counts.counts,
                 number(counts.decided),
                 counts.more,
+                event.envelope.nth,
             ])?;
     }
     Ok(())
