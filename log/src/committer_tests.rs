@@ -152,7 +152,7 @@ fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_
 }
 
 /// Appends one after the other; whether each was durable when it was first polled, which it is where its own thread
-/// committed it.
+/// committed it, or where that was held up while the committing thread did.
 async fn in_place(ledger: &Ledger, count: usize) -> Vec<bool> {
     let mut seen = Vec::new();
     for i in 0..count {
@@ -166,6 +166,11 @@ async fn in_place(ledger: &Ledger, count: usize) -> Vec<bool> {
     seen
 }
 
+/// Not so that its own thread committed them.
+fn rarely(in_place: &[bool]) -> bool {
+    in_place.iter().filter(|in_place| **in_place).count() <= in_place.len() / 2
+}
+
 #[test]
 fn one_writer_on_tasks_commits_on_its_own_thread_where_that_may_block() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,26 +182,23 @@ fn one_writer_on_tasks_commits_on_its_own_thread_where_that_may_block() {
         block_on(several.spawn(async move { in_place(&ledger, count).await })).unwrap()
     };
     let seen = run(80);
-    assert!(
-        seen[..3].iter().all(|in_place| !in_place),
-        "it is not known yet: {seen:?}"
-    );
+    assert!(rarely(&seen[..3]), "it is not known yet: {seen:?}");
     assert!(seen.iter().filter(|in_place| **in_place).count() > 60, "{seen:?}");
     assert!(
         seen[10..].contains(&false),
         "nobody looks whether there are others: {seen:?}"
     );
     assert!(
-        !one.block_on(in_place(&ledger, 10)).contains(&true),
+        rarely(&one.block_on(in_place(&ledger, 10))),
         "the executor's only thread"
     );
     assert!(
-        !several.block_on(in_place(&ledger, 10)).contains(&true),
+        rarely(&several.block_on(in_place(&ledger, 10))),
         "a thread that is none of the executor's"
     );
     let local = tokio::task::LocalSet::new();
     assert!(
-        !local.block_on(&several, in_place(&ledger, 10)).contains(&true),
+        rarely(&local.block_on(&several, in_place(&ledger, 10))),
         "a task that stays on its thread"
     );
     assert!(run(10).contains(&true));

@@ -122,7 +122,7 @@ fn forget_a_prefix(entries: usize) -> Took {
 fn fill(fixture: &Fixture, entries: usize) -> Vec<EventId> {
     let text = |nth: usize| match nth {
         _ if nth == entries - 1 => "the zymologist stays".to_owned(),
-        _ if nth == entries - entries / 80 - 1 || nth % 5_000 == 0 && nth < entries / 2 => {
+        _ if nth == entries - entries / 80 - 1 || nth.is_multiple_of(5_000) && nth < entries / 2 => {
             format!("the xylographer came for the {nth}th time")
         }
         _ => format!(

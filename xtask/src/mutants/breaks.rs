@@ -84,9 +84,9 @@ pub(super) const BREAKS: &[Break] = &[
     },
     Break {
         name: "a scope with entries and without keys refuses writing",
-        file: RECOVERY,
-        from: "        if !keys.trees.contains_key(scope) {",
-        to: "        if false && !keys.trees.contains_key(scope) {",
+        file: KEYFILE,
+        from: "scopes.find(|scope| !self.trees.contains_key(*scope))",
+        to: "scopes.find(|_| false)",
         killed_in: "recovery",
     },
     Break {
