@@ -66,13 +66,6 @@ impl Operator {
             ))),
         }
     }
-}
-
-impl Acting {
-    /// Opens the ledger to act on it, alone or through the process that writes it.
-    pub(crate) fn open(&self, ledger: &LedgerDir) -> Result<Ledger, Failure> {
-        ledger.write(&self.wait)
-    }
 
     /// Signs what is done and does it, durably.
     pub(crate) fn act(
@@ -83,13 +76,7 @@ impl Acting {
         reason: Option<&str>,
     ) -> Result<Receipt, Failure> {
         let reader = ledger.reader();
-        let mut act = SignedAct::sign(
-            reader.origin(),
-            reader.refresh()?,
-            member,
-            value,
-            &self.operator.signer()?,
-        )?;
+        let mut act = SignedAct::sign(reader.origin(), reader.refresh()?, member, value, &self.signer()?)?;
         if let Some(reason) = reason {
             act = act.because(reason);
         }
@@ -97,6 +84,24 @@ impl Acting {
         receipts
             .pop()
             .ok_or_else(|| Failure::cannot("the ledger gave no receipt for the act"))
+    }
+}
+
+impl Acting {
+    /// Opens the ledger to act on it, alone or through the process that writes it.
+    pub(crate) fn open(&self, ledger: &LedgerDir) -> Result<Ledger, Failure> {
+        ledger.write(&self.wait)
+    }
+
+    /// See [`Operator::act`].
+    pub(crate) fn act(
+        &self,
+        ledger: &Ledger,
+        member: &str,
+        value: &impl Serialize,
+        reason: Option<&str>,
+    ) -> Result<Receipt, Failure> {
+        self.operator.act(ledger, member, value, reason)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::{
-    acting::{self, Acting},
+    acting::{self, Acting, Operator},
     failure::{Failure, Outcome, good},
     ledger::{LedgerDir, Wait},
     render::{DIM, json_line},
@@ -53,9 +53,11 @@ struct Add {
     #[command(flatten)]
     key: Key,
     #[command(flatten)]
-    acting: Option<Acting>,
+    operator: Option<Operator>,
+    #[command(flatten)]
+    wait: Wait,
     /// The ledger has never had an operator: nobody needs to sign
-    #[arg(long, conflicts_with = "Acting", required_unless_present = "Acting")]
+    #[arg(long, conflicts_with = "Operator", required_unless_present = "Operator")]
     first: bool,
     /// Print the receipt as one line of JSON
     #[arg(long)]
@@ -127,10 +129,7 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
 
 fn add(args: Add, dir: &LedgerDir) -> Outcome {
     let name = acting::full_name(&args.name);
-    let ledger = match &args.acting {
-        Some(acting) => acting.open(dir)?,
-        None => dir.write(&Wait::default())?,
-    };
+    let ledger = dir.write(&args.wait)?;
     let key = match (&args.key.new_key, args.key.verifier_key) {
         (Some(file), _) => make(&name, file)?,
         (None, Some(key)) if key.name() == name => key,
@@ -141,10 +140,10 @@ fn add(args: Add, dir: &LedgerDir) -> Outcome {
             )));
         }
     };
-    let receipt = match &args.acting {
-        Some(acting) => {
+    let receipt = match &args.operator {
+        Some(operator) => {
             let change = OperatorChange::Enrol(key.to_string());
-            acting.act(&ledger, OperatorChange::MEMBER, &change, None)?
+            operator.act(&ledger, OperatorChange::MEMBER, &change, None)?
         }
         None => ledger.found_operator(&key)?,
     };

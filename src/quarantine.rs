@@ -60,8 +60,9 @@ pub(crate) struct Args {
 /// Entries that are printed for people.
 const PRINTED: usize = 20;
 
-pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::whole(ledger)?;
+pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
+    let ledger = args.acting.open(dir)?;
+    let scene = Scene::whole(ledger.reader().clone())?;
     let what = what(&args, &scene)?;
     let covered = show(&args, &scene, &what)?;
     if covered == 0 && args.lift.is_none() {
@@ -70,7 +71,6 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     if args.dry_run {
         return good();
     }
-    let ledger = args.acting.open(ledger)?;
     let value = json!(what);
     let receipt = args.acting.act(&ledger, QUARANTINE, &value, Some(&args.reason))?;
     let said = match args.lift {

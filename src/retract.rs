@@ -46,8 +46,9 @@ pub(crate) struct Args {
     wait: Wait,
 }
 
-pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::whole(ledger)?;
+pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
+    let ledger = dir.write(&args.wait)?;
+    let scene = Scene::whole(ledger.reader().clone())?;
     let events = events(&scene, &args)?;
     let mut out = terminal::out();
     for event in &events {
@@ -73,7 +74,6 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
             retractions.push(draft(&args, scope, ids)?);
         }
     }
-    let ledger = ledger.write(&args.wait)?;
     let receipts = ledger.append_all_blocking(retractions)?;
     ledger.close()?;
     for receipt in &receipts {

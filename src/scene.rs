@@ -46,16 +46,17 @@ impl Scene {
     /// With all that is derived of the log so far. Where somebody else is deriving a long stretch of it, the user is told
     /// how far that has come, and the answer is as of there.
     pub(crate) fn open(ledger: &LedgerDir, wait_for: &WaitFor) -> Result<Self, Failure> {
-        let (scene, reached, head) = Self::look(ledger, wait_for)?;
+        let (scene, reached, head) = Self::look(ledger.read()?, wait_for)?;
         if reached < head {
             terminal::warn(&format!("true as of seq {reached} of {head}, still building"));
         }
         Ok(scene)
     }
 
-    /// The same for what acts on what it sees: that must be all.
-    pub(crate) fn whole(ledger: &LedgerDir) -> Result<Self, Failure> {
-        match Self::look(ledger, &WaitFor::default())? {
+    /// The same for what acts on what it sees, which must be all: through the ledger that it will write, for what another
+    /// process has just acknowledged is not shown to one that only reads.
+    pub(crate) fn whole(reader: LedgerReader) -> Result<Self, Failure> {
+        match Self::look(reader, &WaitFor::default())? {
             (scene, reached, head) if reached >= head => Ok(scene),
             (_, reached, head) => Err(Failure::cannot(format!(
                 "what is derived is still being built, to seq {reached} of {head}: repeat it when `quipu stats` says that \
@@ -65,8 +66,7 @@ impl Scene {
     }
 
     /// Also gives the position reached and the head.
-    fn look(ledger: &LedgerDir, wait_for: &WaitFor) -> Result<(Self, u64, u64), Failure> {
-        let reader = ledger.read()?;
+    fn look(reader: LedgerReader, wait_for: &WaitFor) -> Result<(Self, u64, u64), Failure> {
         let projections = Projections::open(&reader)?;
         wait_for.wait(&projections)?;
         let mut progress = terminal::Progress::new("deriving");

@@ -119,15 +119,17 @@ impl Projections {
                 .into());
             }
             let wanted = seq.saturating_add(1).min(head);
-            match self.store.building()? {
-                Some(_building) if wanted > reached => {
-                    let step = wanted.min(reached.saturating_add(BATCH_EVENTS as u64));
-                    match self.fold_up_to(step) {
-                        Err(cause) if cause.is_busy() => {}
-                        folded => drop(folded?),
-                    }
+            // The lock is not held while there is nothing to do but wait.
+            if wanted > reached
+                && let Some(_building) = self.store.building()?
+            {
+                let step = wanted.min(reached.saturating_add(BATCH_EVENTS as u64));
+                match self.fold_up_to(step) {
+                    Err(cause) if cause.is_busy() => {}
+                    folded => drop(folded?),
                 }
-                _ => thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed()))),
+            } else {
+                thread::sleep(LOOK.min(limit.saturating_sub(begun.elapsed())));
             }
         }
     }

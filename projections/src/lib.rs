@@ -353,7 +353,14 @@ impl Projections {
             from.push(seq.ok_or_else(|| Cause::Invalid(format!("there is no event named {id} in this ledger")))?);
         }
         let progress = std::cell::RefCell::new(progress);
-        Ok(self.answer(|tx| descent::descent(tx, &self.ledger, &from, end, &mut **progress.borrow_mut()))?)
+        let wanted = end.min(self.ledger.head());
+        Ok(self.answer(|tx| {
+            // Somebody may be making it anew: what is not there yet would be left out without a word.
+            if self.folded(tx)? < wanted {
+                return Err(Cause::Building);
+            }
+            descent::descent(tx, &self.ledger, &from, end, &mut **progress.borrow_mut())
+        })?)
     }
 
     fn trail(&self, view: &View, id: EventId, way: Way) -> std::result::Result<Option<Trail>, Error> {

@@ -248,6 +248,9 @@ impl Store {
     }
 }
 
+/// Bytes of one row that a write-ahead file is overwritten with.
+const BLANK_BYTES: usize = 16 << 20;
+
 /// Overwrites the `length` bytes of a write-ahead file, whoever writes to it meanwhile, and empties it. False: it is in use.
 fn overwrite_and_cut(db: &mut Connection, length: u64) -> Result<bool> {
     let checkpoint = |db: &Connection, how: &str| {
@@ -262,7 +265,11 @@ fn overwrite_and_cut(db: &mut Connection, length: u64) -> Result<bool> {
         // by a transaction that puts more pages into it than it had.
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch("CREATE TABLE IF NOT EXISTS blank (zeros BLOB NOT NULL) STRICT")?;
-        tx.execute("INSERT INTO blank VALUES (zeroblob(?1))", [schema::number(length)])?;
+        // In rows, for a blob has at most 10^9 bytes.
+        for start in (0..length).step_by(BLANK_BYTES) {
+            let bytes = (length - start).min(BLANK_BYTES as u64);
+            tx.execute("INSERT INTO blank VALUES (zeroblob(?1))", [schema::number(bytes)])?;
+        }
         tx.commit()?;
         db.execute_batch("DROP TABLE IF EXISTS blank")?;
         checkpoint(db, "TRUNCATE")

@@ -306,9 +306,9 @@ fn key_of(event: &Event) -> Option<String> {
     payload["key"].as_str().map(normal).filter(|key| !key.is_empty())
 }
 
-/// Who is said to have said it.
+/// Who is said to have said it, which is not for a run to say.
 fn speaker(event: &Event) -> Option<String> {
-    let source = event.body()?.source.as_ref()?;
+    let source = event.body()?.source.as_ref().filter(|_| event.envelope.run.is_none())?;
     let who = source.extra.get("speaker").and_then(Value::as_str);
     let who = who.or_else(|| quipu_log::import::original_actor(event))?;
     Some(one_line(beginning(who, limits::LABEL_BYTES)))

@@ -80,8 +80,7 @@ pub(crate) fn summary(
         };
         let mut told = Vec::new();
         for line in lines::read(&found) {
-            let mut events = BTreeSet::new();
-            origins(tx, event, &found, &line, &mut events)?;
+            let events = origins(tx, event, &found, &line)?;
             told.push(SummaryLine {
                 text: line.text,
                 count: line.count,
@@ -111,37 +110,45 @@ pub(crate) fn summary(
     Ok(None)
 }
 
-/// The originals that a line goes back to: through a summary that says the same, else the summary.
+/// The originals that a line goes back to: through summaries that say the same, else the last such summary's evidence.
 fn origins(
     tx: &Transaction<'_>,
     event: &dyn Fn(u64) -> Result<Option<Event>>,
     summary: &Event,
     line: &Line,
-    found: &mut BTreeSet<EventId>,
-) -> Result<()> {
-    let covered = tiers::named(tx, summary.envelope.seq, crate::schema::EVIDENCE)?;
-    for &nth in &line.of {
-        if found.len() >= limits::EVIDENCE {
-            break;
-        }
-        // Evidence rises with `seq`, in the compactor's summaries; where it does not, its id is all there is to say.
-        let id = summary.envelope.evidence.get(nth).copied();
-        let below = match covered.get(nth) {
-            Some(&seq) => event(seq)?.filter(|below| Some(below.envelope.id) == id),
-            None => None,
-        };
-        let below = below.filter(|below| below.envelope.kind.as_str() == SUMMARY);
-        let same = below.and_then(|below| {
-            let said = normal(&line.text);
-            let same = lines::read(&below)
-                .into_iter()
-                .find(|line| normal(&line.text) == said)?;
-            Some((below, same))
-        });
-        match same {
-            Some((below, same)) => origins(tx, event, &below, &same, found)?,
-            None => found.extend(id),
+) -> Result<BTreeSet<EventId>> {
+    let said = normal(&line.text);
+    let mut found = BTreeSet::new();
+    // Summaries may share what they cover: each is looked at once.
+    let mut seen = BTreeSet::from([summary.envelope.seq]);
+    let mut todo = vec![(summary.envelope.clone(), line.of.clone())];
+    while let Some((summary, of)) = todo.pop() {
+        let covered = tiers::named(tx, summary.seq, crate::schema::EVIDENCE)?;
+        for nth in of {
+            if found.len() >= limits::EVIDENCE {
+                return Ok(found);
+            }
+            // Evidence rises with `seq`, in the compactor's summaries; where it does not, its id is all there is to say.
+            let id = summary.evidence.get(nth).copied();
+            let below = match covered.get(nth) {
+                Some(&seq) if seen.contains(&seq) => continue,
+                Some(&seq) => event(seq)?.filter(|below| Some(below.envelope.id) == id),
+                None => None,
+            };
+            let below = below.filter(|below| below.envelope.kind.as_str() == SUMMARY);
+            let same = below.and_then(|below| {
+                let lines = lines::read(&below);
+                let same = lines.into_iter().find(|line| normal(&line.text) == said)?;
+                Some((below.envelope, same.of))
+            });
+            match same {
+                Some(same) => {
+                    seen.insert(same.0.seq);
+                    todo.push(same);
+                }
+                None => found.extend(id),
+            }
         }
     }
-    Ok(())
+    Ok(found)
 }

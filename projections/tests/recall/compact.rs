@@ -330,3 +330,29 @@ fn only_the_compactors_own_summaries_count_as_there() {
     it.append(forged);
     assert_eq!(compact(&it, &compaction("a"), usize::MAX), 1);
 }
+
+/// Layers of summaries, each of which says the same line of all those below: paths to the originals are 8^12.
+#[test]
+fn a_line_is_followed_through_each_summary_once() {
+    let it = Fixture::new();
+    let mut below: Vec<_> = (0..8)
+        .map(|nth| it.append(say("a", &format!("fact {nth}"))).id)
+        .collect();
+    let originals = below.clone();
+    for _ in 0..12 {
+        let layer = (0..8).map(|nth| {
+            let mut draft = payload("a", json!({ "text": "all is well", "tier": 1 }));
+            draft.kind = Kind::new("memory.summary").unwrap();
+            draft.key = Some(format!("{nth} over {}", below[0]));
+            draft.evidence.clone_from(&below);
+            draft
+        });
+        below = it
+            .append_all(layer.collect())
+            .iter()
+            .map(|receipt| receipt.id)
+            .collect();
+    }
+    let lines = summary(&it, "a").unwrap().lines;
+    assert_eq!((lines.len(), &lines[0].events), (1, &originals));
+}

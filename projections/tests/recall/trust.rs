@@ -5,9 +5,10 @@ use std::fs;
 use quipu_format::EventId;
 use quipu_log::{Draft, SignedAct, Target};
 use quipu_projections::{Fact, Projections, QUARANTINE, Quarantine, Query};
-use serde_json::json;
+use serde_json::{json, value::to_raw_value};
 
 use crate::{
+    compact::{compact, compaction, summary},
     erase::{erase, fixture},
     fixture::{Fixture, ids, payload, query, resting_on, run, superseding},
 };
@@ -196,6 +197,15 @@ fn a_run_does_not_say_who_speaks() {
             .unwrap()
             .text;
         assert!(text.contains("tea") && text.contains("Caroline") == named, "{text}");
+        // Nor in a summary, which is the compactor's word.
+        let mut turn = spoken(of_run);
+        turn.kind = "message".parse().unwrap();
+        turn.body.payload = to_raw_value(&json!({"text": "I drank 3 cups of green tea in Lisbon yesterday."})).unwrap();
+        memory.append(turn);
+        compact(&memory, &compaction("a"), usize::MAX);
+        let lines = summary(&memory, "a").unwrap().lines;
+        let told = lines.iter().map(|line| &*line.text).collect::<Vec<_>>().join("\n");
+        assert!(told.contains("Lisbon") && told.contains("Caroline") == named, "{told}");
     }
 }
 
