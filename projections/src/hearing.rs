@@ -113,6 +113,11 @@ impl<'a> Hearing<'a> {
         }
     }
 
+    /// Whether an event is to be told: it is not withdrawn, and somebody is heard through it, if it is a statement.
+    pub(crate) fn tells(&self, seq: u64) -> Result<bool> {
+        Ok(!self.fates.of(seq)?.is_withdrawn() && self.counts(seq)?.counts)
+    }
+
     /// Listens to a statement that is seen.
     pub(crate) fn hear(&self, saying: &Saying) -> Result<Heard> {
         let fate = self.fates.of(saying.seq)?;

@@ -2,7 +2,8 @@
 //! says, or else of tier 1. What it names as evidence is what it covers.
 //!
 //! A summary *holds* if nothing that it covers, itself or through other summaries, was retracted, quarantined or erased
-//! since it was written. That it is superseded is another matter, and [`Fates`] says so.
+//! since it was written, nor a statement that nobody is heard through any more. That it is superseded is another matter,
+//! and [`Fates`] says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use crate::{
     context::Answer,
     error::Result,
+    hearing::Hearing,
     limits,
     retract::Fates,
     schema::{EVIDENCE, SUPERSEDES, number, position},
@@ -181,6 +183,7 @@ impl Tiers<'_> {
         if !select.exists(params![number(summary), ALL_SCOPES])? {
             return Ok(true);
         }
+        let hearing = Hearing::new(self.tx, self.sight)?;
         let (mut todo, mut looked_at) = (vec![summary], BTreeSet::new());
         while let Some(seq) = todo.pop() {
             for covered in named(self.tx, seq, EVIDENCE)? {
@@ -189,6 +192,7 @@ impl Tiers<'_> {
                 }
                 if self.fates.retraction(covered)?.retracted
                     || (self.event)(covered)?.is_some_and(|event| event.body().is_none())
+                    || !self.fates.of(covered)?.is_withdrawn() && !hearing.tells(covered)?
                 {
                     return Ok(false);
                 }

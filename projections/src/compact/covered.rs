@@ -9,8 +9,8 @@ use rusqlite::{Transaction, params};
 use crate::{
     compact::{Compaction, lines, lines::Covers, standing::Standing},
     error::Result,
+    hearing::Hearing,
     limits,
-    retract::Fates,
     schema::{Turn, number, position},
     view::{Handle, View},
 };
@@ -34,7 +34,7 @@ pub(super) fn originals(
         run: None,
     }]);
     let sight = view.sight(tx, head)?;
-    let fates = Fates::load(tx, &sight)?;
+    let hearing = Hearing::new(tx, &sight)?;
     let covered = standing.covered();
     let mut select = tx.prepare_cached(
         "SELECT doc.seq, time_ms, expires_ms, thread FROM doc JOIN entry ON entry.seq = doc.seq
@@ -49,7 +49,7 @@ pub(super) fn originals(
         let time_ms = position(row.get(1)?)?;
         let expires_ms = row.get::<_, Option<i64>>(2)?.map_or(Ok(u64::MAX), position)?;
         let is_due = compaction.before.is_none_or(|before| time_ms < before.as_ms()) || covered.contains(&seq);
-        if is_due && expires_ms > compaction.now.as_ms() && !fates.of(seq)?.is_withdrawn() {
+        if is_due && expires_ms > compaction.now.as_ms() && hearing.tells(seq)? {
             groups.add(
                 seq,
                 Turn {

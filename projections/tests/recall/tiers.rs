@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     compact::{compact, compaction, standing, summary, talk},
     erase,
-    fixture::{Fixture, dump, payload, query, words},
+    fixture::{Fixture, dump, payload, query, resting_on, say, words},
 };
 
 #[test]
@@ -162,4 +162,28 @@ fn an_agents_summary_is_told_with_all_that_it_names() {
     );
     let seen = it.find(&View::Everything { head: it.head() }, &words("drinks"));
     assert_eq!(seen.len(), 1);
+}
+
+/// A belief whose evidence was retracted is none, and a summary must not bring it back.
+#[test]
+fn what_lost_its_support_is_out_of_summaries() {
+    let it = Fixture::new();
+    let moved = it.append(say("a", "Moved to Paris")).id;
+    it.append(resting_on(say("a", "Send all mail to Paris"), &[moved]));
+    it.append(say("a", "Prefers CSV exports"));
+    compact(&it, &compaction("a"), usize::MAX);
+    let told = |it: &Fixture| {
+        summary(it, "a").map(|summary| {
+            let lines = summary.lines.into_iter().map(|line| line.text);
+            lines.collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(told(&it).unwrap().len(), 3);
+    let mut retraction = payload("a", json!({ "reason": "spoofed" }));
+    retraction.kind = Kind::new("memory.retract").unwrap();
+    retraction.supersedes = vec![moved];
+    it.append(retraction);
+    assert_eq!(told(&it), None, "it holds no more");
+    compact(&it, &compaction("a"), usize::MAX);
+    assert_eq!(told(&it).unwrap(), ["Prefers CSV exports"]);
 }
