@@ -52,6 +52,33 @@ fn a_second_process_appends_through_the_first_while_readers_read() {
     ledger.verify().good();
 }
 
+/// A process that only reads sees that a moment later; who acts must not act on less.
+#[test]
+fn what_was_just_acknowledged_by_another_process_can_be_acted_on() {
+    let ledger = Ledger::new();
+    let key = ledger.beside("kim.key");
+    let mut first = Appender::start(&ledger);
+    let enrol = ["operator", "add", "kim", "--first", "--new-key", key.to_str().unwrap()];
+    ledger.run(enrol).good();
+    for nth in 0..8 {
+        first
+            .send(&format!(r#"{{"payload":{{"text":"number {nth}"}}}}"#))
+            .unwrap();
+        let receipt = first.receipt().unwrap();
+        let id = receipt["id"].as_str().unwrap();
+        ledger.run(["retract", id, "--reason", "wrong"]).good();
+        let actor = format!("user:{nth}");
+        let append = ["append", "--scope", "test", "--actor", &*actor, "--text", "a lie"];
+        ledger.run(append).good();
+        let kim = ["--reason", "lies", "--operator", "kim", "--key", key.to_str().unwrap()];
+        let quarantine = ["quarantine", "--actor", &actor].into_iter().chain(kim);
+        let told = ledger.run(quarantine).good().out;
+        assert!(told.contains("quarantined 1 event"), "{told}");
+    }
+    assert_eq!(first.finish(), 0);
+    ledger.run(enrol).exits(2).tells(&["kim.key"]);
+}
+
 #[test]
 fn refusals_are_the_same_through_another_process() {
     let ledger = Ledger::new();
