@@ -14,7 +14,7 @@ use crate::{
 /// Print a scope's summary, each line with the events that it goes back to
 ///
 /// It is the newest event of kind `memory.summary` that was not superseded and of which nothing that it covers was retracted,
-/// quarantined or erased since then. `quipu compact` writes it.
+/// quarantined or erased since then, or lost all that it rests on. `quipu compact` writes it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,7 +1,7 @@
 //! A ledger to run guests over.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -151,7 +151,13 @@ fn copy_files(from: &Path, to: &Path) {
             fs::create_dir(&copy).unwrap();
             copy_files(&entry.path(), &copy);
         } else if kind.is_file() {
-            fs::copy(entry.path(), copy).unwrap();
+            match fs::copy(entry.path(), copy) {
+                // A file that has been given its name meanwhile: the ledger is open, and signs a checkpoint when it is idle.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                copied => {
+                    copied.unwrap();
+                }
+            }
         }
     }
 }
