@@ -225,6 +225,11 @@ impl<'a> Fates<'a> {
         Self { tx, sees, quarantines }
     }
 
+    /// The quarantines that it looks under, for others to look under them too.
+    pub(crate) fn quarantines(&self) -> Rc<Quarantines> {
+        self.quarantines.clone()
+    }
+
     /// What has become of an entry.
     pub(crate) fn of(&self, seq: u64) -> Result<Fate> {
         self.fate(seq, Asked::Withdrawn)

@@ -183,7 +183,7 @@ impl Tiers<'_> {
         if !select.exists(params![number(summary), ALL_SCOPES])? {
             return Ok(true);
         }
-        let hearing = Hearing::new(self.tx, self.sight)?;
+        let hearing = Hearing::under(self.tx, self.sight, self.fates.quarantines());
         let (mut todo, mut looked_at) = (vec![summary], BTreeSet::new());
         while let Some(seq) = todo.pop() {
             for covered in named(self.tx, seq, EVIDENCE)? {
@@ -192,7 +192,7 @@ impl Tiers<'_> {
                 }
                 if self.fates.retraction(covered)?.retracted
                     || (self.event)(covered)?.is_some_and(|event| event.body().is_none())
-                    || !self.fates.of(covered)?.is_withdrawn() && !hearing.tells(covered)?
+                    || !self.fates.of(covered)?.is_withdrawn() && !hearing.counts(covered)?.counts
                 {
                     return Ok(false);
                 }
