@@ -92,17 +92,6 @@ impl Acting {
     pub(crate) fn open(&self, ledger: &LedgerDir) -> Result<Ledger, Failure> {
         ledger.write(&self.wait)
     }
-
-    /// See [`Operator::act`].
-    pub(crate) fn act(
-        &self,
-        ledger: &Ledger,
-        member: &str,
-        value: &impl Serialize,
-        reason: Option<&str>,
-    ) -> Result<Receipt, Failure> {
-        self.operator.act(ledger, member, value, reason)
-    }
 }
 
 /// Closes the ledger and tells that an act was done: its receipt as JSON, or `what` and the name of its entry.

@@ -118,7 +118,7 @@ fn built_in(args: &Args, ledger: &Ledger) -> Outcome {
         }
     }
     if !args.json {
-        let count = counted(appended, "summary").replace("summarys", "summaries");
+        let count = counted(appended, "summary");
         let kept = if kept == 0 {
             String::new()
         } else {

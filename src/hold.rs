@@ -102,7 +102,10 @@ fn add(args: Add, dir: &LedgerDir) -> Outcome {
     let ledger = args.acting.open(dir)?;
     let over = over(ledger.reader(), args.scopes, &args.events)?;
     let hold = Hold { id: args.name, over };
-    let receipt = args.acting.act(&ledger, Hold::MEMBER, &hold, Some(&args.reason))?;
+    let receipt = args
+        .acting
+        .operator
+        .act(&ledger, Hold::MEMBER, &hold, Some(&args.reason))?;
     acting::done(ledger, &receipt, args.json, &format!("hold {} is in force", hold.id))
 }
 
@@ -111,6 +114,7 @@ fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
     let release = Release { hold: args.name };
     let receipt = args
         .acting
+        .operator
         .act(&ledger, Release::MEMBER, &release, Some(&args.reason))?;
     acting::done(ledger, &receipt, args.json, &format!("hold {} is over", release.hold))
 }

@@ -115,7 +115,10 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
         What::Remove(args) => {
             let ledger = args.acting.open(dir)?;
             let change = OperatorChange::Remove(args.verifier_key.to_string());
-            let receipt = args.acting.act(&ledger, OperatorChange::MEMBER, &change, None)?;
+            let receipt = args
+                .acting
+                .operator
+                .act(&ledger, OperatorChange::MEMBER, &change, None)?;
             acting::done(
                 ledger,
                 &receipt,

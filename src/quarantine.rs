@@ -72,7 +72,10 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
         return good();
     }
     let value = json!(what);
-    let receipt = args.acting.act(&ledger, QUARANTINE, &value, Some(&args.reason))?;
+    let receipt = args
+        .acting
+        .operator
+        .act(&ledger, QUARANTINE, &value, Some(&args.reason))?;
     let said = match args.lift {
         Some(lifted) => format!("lifted the quarantine {lifted}"),
         None => format!("quarantined {}", counted(covered, "event")),

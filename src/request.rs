@@ -146,6 +146,7 @@ fn open(args: Open, dir: &LedgerDir) -> Outcome {
     });
     let receipt = args
         .acting
+        .operator
         .act(&ledger, RequestChange::MEMBER, &change, args.reason.as_deref())?;
     acting::done(ledger, &receipt, args.json, &what)
 }
@@ -160,6 +161,7 @@ fn close(args: Close, dir: &LedgerDir) -> Outcome {
     let ledger = args.acting.open(dir)?;
     let receipt = args
         .acting
+        .operator
         .act(&ledger, RequestChange::MEMBER, &change, args.reason.as_deref())?;
     acting::done(ledger, &receipt, args.json, &what)
 }

@@ -134,6 +134,7 @@ fn set(args: Set, dir: &LedgerDir) -> Outcome {
     let ledger = args.acting.open(dir)?;
     let receipt = args
         .acting
+        .operator
         .act(&ledger, RetentionChange::MEMBER, &change, Some(&args.basis))?;
     acting::done(ledger, &receipt, args.json, &what)
 }
@@ -144,6 +145,7 @@ fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
     let ledger = args.acting.open(dir)?;
     let receipt = args
         .acting
+        .operator
         .act(&ledger, RetentionChange::MEMBER, &change, Some(&args.reason))?;
     acting::done(ledger, &receipt, args.json, &what)
 }
