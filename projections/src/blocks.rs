@@ -192,7 +192,7 @@ type Lists = Vec<(Box<[u8]>, Vec<Place>)>;
 impl Source<'_> {
     /// The terms from `least` on, as many as so many bytes hold, and where they go on. Mostly that is all.
     fn lists(&self, least: &[u8], most: usize) -> Result<(Lists, Option<Box<[u8]>>)> {
-        let mut lists = HashMap::<Box<[u8]>, Vec<Place>>::new();
+        let mut lists = HashMap::<Box<[u8]>, Vec<Place>, foldhash::fast::RandomState>::default();
         let (mut end, mut held) = (None::<Box<[u8]>>, 0);
         self.for_each(|term, place| {
             if term < least || end.as_deref().is_some_and(|end| term >= end) {

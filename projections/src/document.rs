@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quipu_format::{Event, Source, Timestamp};
+use quipu_format::{Body, Event, Source, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -31,13 +31,26 @@ pub(crate) struct Document {
     pub(crate) terms: Vec<u8>,
 }
 
-impl Document {
+/// An event of which something can be recalled.
+pub(crate) struct Readable<'e> {
+    pub(crate) event: &'e Event,
+    pub(crate) body: &'e Body,
+    pub(crate) payload: Map<String, Value>,
+}
+
+impl<'e> Readable<'e> {
     /// `None` where there is nothing to recall: the event is erased, or its kind is the host's own.
-    pub(crate) fn of(event: &Event, analyzer: &mut Analyzer) -> Option<Self> {
-        let envelope = &event.envelope;
-        let body = event.body().filter(|_| !envelope.kind.is_reserved())?;
+    pub(crate) fn of(event: &'e Event) -> Option<Self> {
+        let body = event.body().filter(|_| !event.envelope.kind.is_reserved())?;
         // Depth and size were bounded when it was appended; text that still does not parse cannot be searched.
-        let payload: Map<String, Value> = serde_json::from_str(body.payload.get()).unwrap_or_default();
+        let payload = serde_json::from_str(body.payload.get()).unwrap_or_default();
+        Some(Self { event, body, payload })
+    }
+}
+
+impl Document {
+    pub(crate) fn of(Readable { event, body, payload }: &Readable<'_>, analyzer: &mut Analyzer) -> Self {
+        let envelope = &event.envelope;
         let source = body.source.as_ref();
         // Who spoke, and when, is not for a run to say: a guest must not back-date itself, nor lend itself another's name.
         let trusted = source.filter(|_| envelope.run.is_none());
@@ -49,27 +62,27 @@ impl Document {
         terms.label(states(&envelope.kind).then(|| STATES.to_owned()));
         terms.label(actor_label(envelope.actor.as_str()));
         terms.label(original("actor").and_then(actor_label));
-        tags(&payload)
+        tags(payload)
             .take(limits::TAGS)
             .for_each(|tag| terms.label(tag_label(tag)));
         if let Some(name) = trusted.and_then(speaker).and_then(Value::as_str) {
             words(beginning(name, limits::LABEL_BYTES))
                 .for_each(|word| terms.label(speaker_label(&analyzer.stem(&word))));
         }
-        terms.words(trusted, &payload, analyzer);
+        terms.words(trusted, payload, analyzer);
 
         let time = original("ts")
             .and_then(|ts| Timestamp::parse_rfc3339(ts).ok())
             .unwrap_or(envelope.ts);
-        Some(Self {
+        Self {
             time,
-            expires: expiry(time, &payload),
+            expires: expiry(time, payload),
             confidence: payload.get("confidence").and_then(Value::as_f64).map(millionths),
             thread: source.map_or(0, thread),
             asks: payload.get("text").and_then(Value::as_str).is_some_and(asks),
             length: terms.length,
             terms: terms.packed(),
-        })
+        }
     }
 }
 
@@ -78,7 +91,26 @@ impl Document {
 struct Terms {
     /// Words among them.
     length: u32,
-    all: Vec<Arc<str>>,
+    all: Vec<Term>,
+}
+
+/// A term, the faster told from others by its first eight bytes: that is what most are told by.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Term {
+    /// As a number that orders as they do.
+    head: u64,
+    term: Arc<str>,
+}
+
+impl Term {
+    fn new(term: Arc<str>) -> Self {
+        let mut head = [0; 8];
+        head.iter_mut().zip(term.bytes()).for_each(|(head, byte)| *head = byte);
+        Self {
+            head: u64::from_be_bytes(head),
+            term,
+        }
+    }
 }
 
 impl Terms {
@@ -86,7 +118,9 @@ impl Terms {
         self.all.sort_unstable();
         let mut blob = Vec::new();
         for same in self.all.chunk_by(|a, b| a == b) {
-            let Some(term) = same.first() else { continue };
+            let Some(Term { term, .. }) = same.first() else {
+                continue;
+            };
             // A label is there or not.
             let times = if is_label(term) { 1 } else { same.len() };
             put_term(&mut blob, term, u16::try_from(times).unwrap_or(u16::MAX));
@@ -95,7 +129,7 @@ impl Terms {
     }
 
     fn label(&mut self, label: Option<String>) {
-        self.all.extend(label.map(Arc::from));
+        self.all.extend(label.map(|label| Term::new(label.into())));
     }
 
     /// Indexes the payload's strings: `text` first, then the tags, then who is said to speak, then all others, until a
@@ -121,7 +155,7 @@ impl Terms {
                 bytes -= text.len();
                 for word in words(text).take(limits::INDEXED_WORDS.saturating_sub(self.length as usize)) {
                     self.length += 1;
-                    self.all.push(analyzer.stem(&word));
+                    self.all.push(Term::new(analyzer.stem(&word)));
                 }
                 bytes > 0 && (self.length as usize) < limits::INDEXED_WORDS
             });

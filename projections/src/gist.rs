@@ -1,9 +1,9 @@
 //! What of an event facts are made of, found where the event is read and not where the tables are written.
 
-use quipu_format::Event;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
+    document::Readable,
     limits,
     noise::Rules,
     statements::{Said, states},
@@ -20,22 +20,19 @@ pub(crate) struct Gist {
 }
 
 impl Gist {
-    pub(crate) fn of(event: &Event, rules: &Rules) -> Self {
+    pub(crate) fn of(readable: &Readable<'_>, rules: &Rules) -> Self {
+        let Readable { event, body, payload } = readable;
         let kind = &event.envelope.kind;
         let stating = states(kind);
-        if kind.is_reserved() || !(stating || rules.look_at(kind.as_str())) {
+        if !(stating || rules.look_at(kind.as_str())) {
             return Self::default();
         }
-        let Some(body) = event.body() else {
-            return Self::default();
-        };
-        let payload: Map<String, Value> = serde_json::from_str(body.payload.get()).unwrap_or_default();
         let rules = match payload.get("text").and_then(Value::as_str) {
             Some(text) => rules.matching(kind.as_str(), beginning(text.trim(), limits::INDEXED_BYTES)),
             None => Vec::new(),
         };
         Self {
-            said: (stating || !rules.is_empty()).then(|| Said::of_body(event, body, &payload)),
+            said: (stating || !rules.is_empty()).then(|| Said::of_body(event, body, payload)),
             rules,
         }
     }

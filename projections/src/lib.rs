@@ -76,6 +76,7 @@ mod trail;
 mod view;
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     io::Write,
     sync::{
@@ -88,6 +89,14 @@ use quipu_format::{Envelope, Event, EventId, RunId, Scope};
 use quipu_log::{Draft, LedgerReader};
 use rusqlite::Transaction;
 
+use crate::{
+    ahead::Ahead,
+    error::{Cause, Result, is_missing, unless_damaged},
+    fold::Fold,
+    noise::{Rules, Watched},
+    store::Store,
+    trail::Way,
+};
 pub use crate::{
     beliefs::{Standing, Statement},
     budget::Budget,
@@ -105,13 +114,6 @@ pub use crate::{
     statements::{RETRACT, SUMMARY},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
-};
-use crate::{
-    error::{Cause, Result, is_missing, unless_damaged},
-    fold::Fold,
-    noise::{Rules, Watched},
-    store::Store,
-    trail::Way,
 };
 
 /// What is derived from one ledger. Threads may share it, and processes may use the same file at once: each answer
@@ -398,8 +400,11 @@ impl Projections {
         // Mostly there is nothing to do, and that needs no lock.
         let mut reached = self.reached_so_far()?;
         if reached.is_none_or(|seq| seq < to) {
+            let ahead = RefCell::new(Ahead::new(&self.ledger, to));
             while reached.is_none_or(|seq| seq < to) {
-                let (seq, forgot) = self.store.write(|tx| self.fold_batch(tx, to))?;
+                let (seq, forgot) = self
+                    .store
+                    .write(|tx| self.fold_batch(tx, to, &mut ahead.borrow_mut()))?;
                 progress(seq, to);
                 reached = Some(seq);
                 // What was missing when it was to be folded may be what is erased, and be here by now.
@@ -424,7 +429,7 @@ impl Projections {
     }
 
     /// Folds the next entries below `to`, and returns the `seq` reached, and whether an erasure was among them.
-    fn fold_batch(&self, tx: &Transaction<'_>, to: u64) -> Result<(u64, bool)> {
+    fn fold_batch(&self, tx: &Transaction<'_>, to: u64, ahead: &mut Ahead<'_>) -> Result<(u64, bool)> {
         let as_of = match self.reached(tx)? {
             Some(as_of) => as_of,
             None => {
@@ -442,7 +447,8 @@ impl Projections {
         let mut fold = Fold::new(tx, &self.ledger, rules.clone(), as_of)?;
         let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
         let mut authority = self.ledger.authority();
-        ahead::for_each(&self.ledger, as_of..to, &rules, |prepared| {
+        for seq in as_of..to {
+            let Some(prepared) = ahead.take(seq, &rules) else { break };
             let counts = |act: &Envelope| match authority.refusal(act) {
                 // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
                 Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
@@ -452,8 +458,10 @@ impl Projections {
                 Err(error) if is_missing(&error) => fold.missing(&error)?,
                 prepared => fold.event(prepared?, |id| unless_damaged(self.ledger.find(id)), counts)?,
             }
-            Ok(fold.words() < limits::BATCH_WORDS)
-        })?;
+            if fold.words() >= limits::BATCH_WORDS {
+                break;
+            }
+        }
         let forgot = fold.forgot();
         if forgot {
             self.uncut.store(true, Ordering::Release);

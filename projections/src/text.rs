@@ -15,7 +15,7 @@ use crate::{irregular, limits};
 pub(crate) struct Analyzer {
     stemmer: Stemmer,
     /// Stems of words that have come up: people say the same ones over and over.
-    known: HashMap<Box<str>, Arc<str>>,
+    known: HashMap<Box<str>, Arc<str>, foldhash::fast::RandomState>,
 }
 
 /// Words whose stems are remembered.
@@ -25,7 +25,7 @@ impl Analyzer {
     pub(crate) fn new() -> Self {
         Self {
             stemmer: Stemmer::create(Algorithm::English),
-            known: HashMap::new(),
+            known: HashMap::default(),
         }
     }
 
@@ -97,10 +97,11 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
         .flatten()
         .chain(other.into_iter().flatten())
         .map(|word| {
-            let word = straight_apostrophes(beginning(word, limits::WORD_BYTES));
-            match word.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-                true => word.to_lowercase().into(),
-                false => word,
+            let word = beginning(word, limits::WORD_BYTES);
+            match word.is_ascii() {
+                true if word.bytes().any(|byte| byte.is_ascii_uppercase()) => word.to_ascii_lowercase().into(),
+                true => word.into(),
+                false => straight_apostrophes(word).to_lowercase().into(),
             }
         })
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     compact::extract,
+    document::Readable,
     facts::text,
     gist::Gist,
     limits,
@@ -179,7 +180,8 @@ fn signals(events: &[Event], rules: &Rules) -> (Vec<Line>, HashSet<usize>) {
     let mut matching = BTreeMap::<usize, Vec<(u64, usize)>>::new();
     for (nth, event) in events.iter().enumerate() {
         let time_ms = quipu_log::import::event_time(event).as_ms();
-        for rule in Gist::of(event, rules).rules {
+        let gist = Readable::of(event).map(|readable| Gist::of(&readable, rules));
+        for rule in gist.unwrap_or_default().rules {
             matching.entry(rule).or_default().push((time_ms, nth));
         }
     }
