@@ -52,7 +52,7 @@ impl Preparing {
         let readable = Readable::of(&event);
         let document = readable
             .as_ref()
-            .map(|readable| Document::of(readable, &mut self.analyzer));
+            .map(|readable| Document::of(readable, &mut self.analyzer, self.rules.vectors.as_ref()));
         let gist = readable.map_or_else(Gist::default, |readable| Gist::of(&readable, &self.rules));
         // Two threads that make and free memory at once wait for each other: what can is freed by the one that made it.
         if let Content::Open(body) = &mut event.content {

@@ -12,6 +12,7 @@ use std::{
 use rusqlite::{Transaction, params};
 
 use crate::{
+    dense,
     document::Document,
     error::Result,
     limits,
@@ -65,6 +66,7 @@ impl Changed {
     pub(crate) fn settle(&self, tx: &Transaction<'_>, scope: i64, before: u32, entries: u32) -> Result<()> {
         let blocks_end = BLOCKS.last().map_or(0, |size| entries / size * size);
         self.insert(tx, scope, blocks_end)?;
+        dense::keep(tx, scope, &self.fresh)?;
         let mut first = 0;
         for size in BLOCKS {
             let end = entries / size * size;
@@ -343,6 +345,7 @@ mod tests {
                 asks: false,
                 length: 40,
                 terms: packed,
+                meaning: None,
             }
         };
         let fresh = |nth| Fresh {

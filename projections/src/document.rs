@@ -10,6 +10,7 @@ use crate::{
     packing::put_term,
     statements::states,
     text::{Analyzer, beginning, words},
+    vectors::{Mean, Meaning, Vectors},
 };
 
 /// An event as search knows it.
@@ -29,6 +30,8 @@ pub(crate) struct Document {
     pub(crate) length: u32,
     /// Words and labels as [`put_term`] packs them: sorted, each once, and how often the event has it.
     pub(crate) terms: Vec<u8>,
+    /// By the operator's word vectors; `None` without.
+    pub(crate) meaning: Option<Meaning>,
 }
 
 /// An event of which something can be recalled.
@@ -49,7 +52,11 @@ impl<'e> Readable<'e> {
 }
 
 impl Document {
-    pub(crate) fn of(Readable { event, body, payload }: &Readable<'_>, analyzer: &mut Analyzer) -> Self {
+    pub(crate) fn of(
+        Readable { event, body, payload }: &Readable<'_>,
+        analyzer: &mut Analyzer,
+        vectors: Option<&Vectors>,
+    ) -> Self {
         let envelope = &event.envelope;
         let source = body.source.as_ref();
         // Who spoke, and when, is not for a run to say: a guest must not back-date itself, nor lend itself another's name.
@@ -69,7 +76,7 @@ impl Document {
             words(beginning(name, limits::LABEL_BYTES))
                 .for_each(|word| terms.label(speaker_label(&analyzer.stem(&word))));
         }
-        terms.words(trusted, payload, analyzer);
+        terms.words(trusted, payload, analyzer, vectors);
 
         let time = original("ts")
             .and_then(|ts| Timestamp::parse_rfc3339(ts).ok())
@@ -81,6 +88,7 @@ impl Document {
             thread: source.map_or(0, thread),
             asks: payload.get("text").and_then(Value::as_str).is_some_and(asks),
             length: terms.length,
+            meaning: terms.mean.meaning(),
             terms: terms.packed(),
         }
     }
@@ -92,6 +100,7 @@ struct Terms {
     /// Words among them.
     length: u32,
     all: Vec<Term>,
+    mean: Mean,
 }
 
 /// A term, the faster told from others by its first eight bytes: that is what most are told by.
@@ -134,7 +143,13 @@ impl Terms {
 
     /// Indexes the payload's strings: `text` first, then the tags, then who is said to speak, then all others, until a
     /// limit is reached.
-    fn words(&mut self, source: Option<&Source>, payload: &Map<String, Value>, analyzer: &mut Analyzer) {
+    fn words(
+        &mut self,
+        source: Option<&Source>,
+        payload: &Map<String, Value>,
+        analyzer: &mut Analyzer,
+        vectors: Option<&Vectors>,
+    ) {
         let (first, mut others): (Vec<_>, Vec<_>) =
             payload.iter().partition(|(name, _)| FIRST.contains(&name.as_str()));
         // The order must not depend on how the JSON library keeps an object's members.
@@ -156,6 +171,9 @@ impl Terms {
                 for word in words(text).take(limits::INDEXED_WORDS.saturating_sub(self.length as usize)) {
                     self.length += 1;
                     self.all.push(Term::new(analyzer.stem(&word)));
+                    if let Some(vectors) = vectors {
+                        self.mean.add(vectors, &word);
+                    }
                 }
                 bytes > 0 && (self.length as usize) < limits::INDEXED_WORDS
             });

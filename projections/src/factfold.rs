@@ -145,7 +145,7 @@ impl<'t> FactFold<'t> {
         }
         self.tx
             .prepare_cached("UPDATE meta SET rules = ?1")?
-            .execute([self.rules.digest.as_bytes()])?;
+            .execute([self.rules.folded_by().as_bytes()])?;
         Ok(())
     }
 

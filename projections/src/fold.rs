@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::{
     ahead::Prepared,
     blocks::{Changed, Fresh},
+    dense,
     error::{Cause, Result},
     factfold::FactFold,
     noise::Rules,
@@ -29,6 +30,8 @@ pub(crate) struct Fold<'t> {
     scopes: HashMap<Scope, Folded>,
     words: usize,
     forgot: bool,
+    /// There are tables of what documents mean.
+    dense: bool,
     /// Some entries could not be read.
     missed: bool,
 }
@@ -45,9 +48,13 @@ struct Folded {
 impl<'t> Fold<'t> {
     /// Goes on from `as_of`, the position that the tables have reached.
     pub(crate) fn new(tx: &'t Transaction<'t>, ledger: &LedgerReader, rules: Arc<Rules>, as_of: u64) -> Result<Self> {
+        if let Some(vectors) = &rules.vectors {
+            dense::prepare(tx, vectors)?;
+        }
         Ok(Self {
             missed: !schema::missing(tx)?.is_empty(),
             tx,
+            dense: rules.vectors.is_some(),
             facts: FactFold::new(tx, ledger, rules)?,
             as_of,
             scopes: HashMap::new(),
@@ -141,6 +148,9 @@ impl<'t> Fold<'t> {
             for range in erasure.ranges {
                 let tx = self.tx;
                 let forgotten = self.scope(&envelope.scope)?.changed.forget(tx, scope, range)?;
+                if self.dense {
+                    dense::forget(tx, scope, range)?;
+                }
                 self.facts.forget(scope, range, &forgotten)?;
                 tiers::forget(tx, scope, range, envelope.seq)?;
             }

@@ -41,6 +41,7 @@ mod compact;
 mod confidence;
 mod context;
 mod dates;
+mod dense;
 mod descent;
 mod document;
 mod error;
@@ -73,6 +74,7 @@ mod text;
 mod tiers;
 mod touch;
 mod trail;
+mod vectors;
 mod view;
 
 use std::{
@@ -189,7 +191,11 @@ impl Projections {
     ///
     /// Answers as of the `seq` reached: whoever must find what was just appended catches up first.
     pub fn search(&self, view: &View, query: &Query) -> std::result::Result<SearchAnswer, Error> {
-        Ok(self.answer(|tx| search::search(tx, self.folded(tx)?, view, query, |seq| self.event(seq)))?)
+        Ok(self.answer(|tx| {
+            search::search(tx, self.folded(tx)?, view, query, &*self.rules()?, |seq| {
+                self.event(seq)
+            })
+        })?)
     }
 
     /// What is believed, as far as the view shows what states it: each scope's facts by themselves, the surest first; with
@@ -317,8 +323,9 @@ impl Projections {
     pub fn compose(&self, view: &View, query: &Query, budget: Budget) -> std::result::Result<Context, Error> {
         Ok(self.answer(|tx| {
             let (folded, event) = (self.folded(tx)?, |seq| self.event(seq));
-            let (answers, as_of) = search::answers(tx, folded, view, query, event)?;
-            let mut facts = facts::facts(tx, folded, &*self.rules()?, view, query, event)?.facts;
+            let rules = self.rules()?;
+            let (answers, as_of) = search::answers(tx, folded, view, query, &*rules, event)?;
+            let mut facts = facts::facts(tx, folded, &rules, view, query, event)?.facts;
             facts.retain(|fact| query.min_confidence.is_none_or(|least| fact.confidence >= least));
             Ok(context::compose(&facts, &answers, budget, as_of))
         })?)
@@ -497,7 +504,7 @@ impl Projections {
             return Ok(None);
         };
         // What is derived by other rules is not what these would give.
-        let digest = self.rules()?.digest;
+        let digest = self.rules()?.folded_by();
         if meta.rules.is_some_and(|rules| rules != digest) {
             return Ok(None);
         }

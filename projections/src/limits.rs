@@ -58,6 +58,19 @@ pub const NOISE_COUNT: usize = 1_000;
 /// Events that one signal stands for, the newest.
 pub const NOISE_EVENTS: usize = 4_096;
 
+/// Bytes of `vectors.txt`.
+pub const VECTOR_FILE_BYTES: u64 = 2 << 30;
+/// Bytes of a line of it.
+pub const VECTOR_LINE_BYTES: usize = 32 << 10;
+/// Numbers of a line of it.
+pub const VECTOR_DIMENSIONS: usize = 1_024;
+/// Words of it that count, the first.
+pub const VECTOR_WORDS: usize = 500_000;
+/// Bytes of memory for their numbers, one each; what does not fit does not count.
+pub const VECTOR_BYTES: usize = 256 << 20;
+/// Documents of a scope that are looked at for what they mean, the newest.
+pub const MEANING_DOCUMENTS: usize = 1 << 18;
+
 /// Events folded in one transaction.
 pub(crate) const BATCH_EVENTS: usize = 32_768;
 /// Bytes of a page of terms: small enough that SQLite keeps two such rows on one of its own.

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::{
     error::{Cause, Result},
     limits,
+    vectors::{self, Vectors},
 };
 
 /// The rules of a ledger that brings none.
@@ -35,6 +36,8 @@ const DAY_MS: u64 = 86_400_000;
 pub(crate) struct Rules {
     pub(crate) rules: Vec<Rule>,
     pub(crate) digest: Hash,
+    /// What words mean, where the ledger brings such a table.
+    pub(crate) vectors: Option<Vectors>,
 }
 
 /// One rule.
@@ -72,10 +75,22 @@ struct Written {
 impl Rules {
     /// Those of the ledger in a folder, or else the default ones.
     pub(crate) fn load(folder: &Path) -> Result<Self> {
-        match fs::read_to_string(folder.join(FILE)) {
+        let rules = match fs::read_to_string(folder.join(FILE)) {
             Ok(text) => Self::parse(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::parse(DEFAULT),
             Err(error) => Err(Cause::Io("read noise.toml in the ledger's folder", error)),
+        }?;
+        Ok(Self {
+            vectors: Vectors::load(folder)?,
+            ..rules
+        })
+    }
+
+    /// Digest of all that rows depend on besides the log.
+    pub(crate) fn folded_by(&self) -> Hash {
+        match &self.vectors {
+            None => self.digest,
+            Some(vectors) => Hash::of(&[self.digest.as_bytes(), vectors.sha256.as_bytes()]),
         }
     }
 
@@ -107,6 +122,7 @@ impl Rules {
         Ok(Self {
             rules: rules.collect::<Result<_>>()?,
             digest: Hash::of(&[text.as_bytes()]),
+            vectors: None,
         })
     }
 
@@ -130,7 +146,7 @@ impl Rules {
 /// The rules of a ledger, read again when their file changes: all processes that use the projection then have the same.
 pub(crate) struct Watched {
     folder: PathBuf,
-    read: Mutex<Option<(Stamp, Arc<Rules>)>>,
+    read: Mutex<Option<([Stamp; 2], Arc<Rules>)>>,
 }
 
 /// When the file was written, and its length; `None`: there is none.
@@ -145,8 +161,10 @@ impl Watched {
     }
 
     pub(crate) fn now(&self) -> Result<Arc<Rules>> {
-        let metadata = fs::metadata(self.folder.join(FILE));
-        let stamp = metadata.ok().and_then(|file| Some((file.modified().ok()?, file.len())));
+        let stamp = [FILE, vectors::FILE].map(|name| {
+            let file = fs::metadata(self.folder.join(name)).ok()?;
+            Some((file.modified().ok()?, file.len()))
+        });
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, rules)) = read.as_ref().filter(|(of, _)| *of == stamp) {
             return Ok(rules.clone());

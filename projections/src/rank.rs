@@ -36,10 +36,12 @@ const ALONE: f64 = 2.0 * NEAR + SESSION;
 pub(crate) const SPEAKER: f64 = 0.2;
 /// For what is from the month that the query names, and again if it is from the day.
 pub(crate) const DATE: f64 = 0.2;
+/// For what means the same as the query.
+pub(crate) const MEANING: f64 = 0.5;
 /// The most that is said by a document and what is around it, of a share that all of it has.
 const SAID: f64 = 1.0 + 4.0 * NEAR + ANSWER + SESSION;
 /// The most that there can be. Scores are parts of it.
-const MOST: f64 = SAID + SPEAKER + 2.0 * DATE;
+pub(crate) const MOST: f64 = SAID + SPEAKER + 2.0 * DATE;
 
 /// Gives `found` the `nth` and the score of each document of which a turn, or one around it, has any of the terms, by
 /// rising `nth`. `extra` is added to what a document scores, `most_extra` at most. Sessions of which nothing can score as

@@ -6,6 +6,7 @@ use quipu_format::Hash;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, types::ValueRef};
 
 use crate::{
+    dense,
     error::{Cause, Result},
     limits,
     packing::{Bounds, Shape},
@@ -213,7 +214,11 @@ pub(crate) fn reset(tx: &Transaction<'_>, origin: &str) -> Result<()> {
 /// here, byte for byte.
 pub(crate) fn dump(db: &Connection, out: &mut dyn Write) -> Result<()> {
     let mut line = String::new();
-    for (table, rows) in ROWS {
+    let dense = match db.table_exists(None, "meaning")? {
+        true => dense::ROWS.as_slice(),
+        false => &[],
+    };
+    for (table, rows) in ROWS.iter().chain(dense) {
         let mut statement = db.prepare(rows)?;
         let columns = statement.column_count();
         let mut rows = statement.query([])?;

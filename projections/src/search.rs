@@ -17,9 +17,11 @@ use crate::{
     around,
     context::Answer,
     dates::Dates,
+    dense,
     document::{STATES, actor_label, kind_label, millionths, speaker_label, tag_label},
     error::{Cause, Result},
     limits,
+    noise::Rules,
     packing::Bounds,
     places::Marks,
     rank,
@@ -29,6 +31,7 @@ use crate::{
     text::{Analyzer, beginning},
     tiers::{self, Tiers, Turn},
     trail::body_bytes,
+    vectors::Meaning,
     view::{ScopeSight, Sight, View},
 };
 
@@ -105,9 +108,10 @@ pub(crate) fn search(
     folded: u64,
     view: &View,
     query: &Query,
+    rules: &Rules,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<SearchAnswer> {
-    let question = Question::new(query)?;
+    let question = Question::new(query)?.meaning(query, rules);
     let (found, as_of) = find(tx, folded, view, query, &question, event, |_, hit, _| Ok(hit))?;
     Ok(SearchAnswer { hits: found, as_of })
 }
@@ -132,10 +136,11 @@ pub(crate) fn answers(
     folded: u64,
     view: &View,
     query: &Query,
+    rules: &Rules,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<(Vec<Answer>, u64)> {
     let around_bytes = Cell::new(0);
-    let question = Question::new(query)?;
+    let question = Question::new(query)?.meaning(query, rules);
     let (mut answers, as_of) = find(tx, folded, view, query, &question, &event, |found, hit, best| {
         let mut around = Vec::new();
         if around_bytes.get() >= PAGE_BYTES {
@@ -260,6 +265,8 @@ struct Question {
     dates: Dates,
     /// There are bounds besides expiry.
     judges_all: bool,
+    /// What its text means, by the operator's word vectors.
+    meaning: Option<Meaning>,
 }
 
 impl Question {
@@ -295,6 +302,7 @@ impl Question {
             min_confidence: query.min_confidence.map_or(0, millionths),
             judges_all: has_bounds || !dates.is_none(),
             dates,
+            meaning: None,
         };
         question.require(&query.kinds, kind_label);
         question.require(&query.actors, actor_label);
@@ -302,6 +310,13 @@ impl Question {
             question.require(slice::from_ref(tag), tag_label);
         }
         Ok(question)
+    }
+
+    /// The same, which looks as well for what means the same in other words.
+    fn meaning(mut self, query: &Query, rules: &Rules) -> Self {
+        let vectors = rules.vectors.as_ref();
+        self.meaning = vectors.and_then(|vectors| vectors.of(beginning(&query.text, limits::QUERY_BYTES)));
+        self
     }
 
     /// Asks for one of the labels, unless there are none.
@@ -336,11 +351,21 @@ impl Question {
             lets_through.push(marks);
         }
         let judged = |nth: usize| shelf.judged.get(nth).copied().unwrap_or(Judged::Fits);
+        let alike = match &self.meaning {
+            Some(meaning) => dense::likenesses(tx, scope, &shelf.shapes, meaning)?,
+            None => Vec::new(),
+        };
+        // What scores are parts of: as much more as what a document means can add.
+        let whole = match alike.is_empty() {
+            true => 1.0,
+            false => rank::MOST / (rank::MOST + rank::MEANING),
+        };
         let (mut top, least) = (Top::new(most), Cell::new(0.0));
         let mut offer = |nth: usize, score| {
             if judged(nth) != Judged::Barred && lets_through.iter().all(|marks| marks.has(nth)) {
+                let score = score * whole;
                 top.offer(Candidate { score, nth: nth as u32 });
-                least.set(top.least());
+                least.set(top.least() / whole);
             }
         };
         if self.all {
@@ -350,18 +375,33 @@ impl Question {
                 .for_each(|(nth, _)| offer(nth, 0.0));
             return Ok(top);
         }
+        let means = |nth: usize| alike.get(nth).map_or(0.0, |alike| rank::MEANING * alike);
         let extra = |nth| {
             let speaker = if named.has(nth) { rank::SPEAKER } else { 0.0 };
-            match judged(nth) {
+            let said = match judged(nth) {
                 Judged::Month => speaker + rank::DATE,
                 Judged::Day => speaker + 2.0 * rank::DATE,
                 Judged::Fits | Judged::Barred => speaker,
-            }
+            };
+            said + means(nth)
         };
         let of_date = if self.dates.is_none() { 0.0 } else { 2.0 * rank::DATE };
-        let most_extra = of_date + if named.is_empty() { 0.0 } else { rank::SPEAKER };
-        let extra = (extra, most_extra);
-        let passed = rank::scores(&shelf.shapes, places(&self.words), extra, &least, offer)?;
+        let of_meaning = if alike.is_empty() { 0.0 } else { rank::MEANING };
+        let most_extra = of_date + of_meaning + if named.is_empty() { 0.0 } else { rank::SPEAKER };
+        let mut found = Marks::default();
+        let extras = (&extra, most_extra);
+        let passed = rank::scores(&shelf.shapes, places(&self.words), extras, &least, |nth, score| {
+            if !alike.is_empty() {
+                found.mark(nth as u32, documents);
+            }
+            offer(nth, score);
+        })?;
+        // What has no word of the question, nor anything around it, may still mean it. What was passed over comes to less
+        // than what is kept, with its words, and so without.
+        let others = alike.iter().enumerate().filter(|(_, alike)| **alike > 0.0);
+        others
+            .filter(|(nth, _)| !found.has(*nth))
+            .for_each(|(nth, _)| offer(nth, extra(nth) / rank::MOST));
         top.more |= passed;
         Ok(top)
     }

@@ -6,6 +6,7 @@ mod bounds;
 mod building;
 mod compact;
 mod damage;
+mod dense;
 mod descent;
 mod erase;
 mod facts;
