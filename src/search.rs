@@ -15,6 +15,10 @@ use crate::{
 ///
 /// A turn of a conversation is also found by what is said around it. Left out is what a later event supersedes, what has
 /// expired, and what was erased. Summaries come after what they may cover; `quipu why` descends from one.
+///
+/// Of a build with the feature `dense`: what means the same in other words is found too, where `vectors.txt` in the ledger's
+/// folder says so, a table of word vectors as GloVe, word2vec and fastText write them as text (put or link one there; nothing
+/// is fetched). All is folded again after that, and whenever it becomes another one.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
