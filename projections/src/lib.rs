@@ -324,7 +324,7 @@ impl Projections {
         Ok(self.answer(|tx| {
             let (folded, event) = (self.folded(tx)?, |seq| self.event(seq));
             let rules = self.rules()?;
-            let (answers, as_of) = search::answers(tx, folded, view, query, &*rules, event)?;
+            let (answers, as_of) = search::answers(tx, folded, view, query, &rules, event)?;
             let mut facts = facts::facts(tx, folded, &rules, view, query, event)?.facts;
             facts.retain(|fact| query.min_confidence.is_none_or(|least| fact.confidence >= least));
             Ok(context::compose(&facts, &answers, budget, as_of))
