@@ -156,7 +156,11 @@ mod tests {
                 asks: false,
                 length: 1,
                 terms: Vec::new(),
-                meaning: Some(if nth.is_multiple_of(2) { car.clone() } else { bus.clone() }),
+                meaning: Some(if nth.is_multiple_of(2) {
+                    car.clone()
+                } else {
+                    bus.clone()
+                }),
             },
         };
         let mut db = Connection::open_in_memory().unwrap();
