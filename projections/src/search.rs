@@ -386,7 +386,7 @@ impl Question {
             said + means(nth)
         };
         let of_date = if self.dates.is_none() { 0.0 } else { 2.0 * rank::DATE };
-        let of_meaning = if alike.is_empty() { 0.0 } else { rank::MEANING };
+        let of_meaning = rank::MEANING * alike.iter().copied().fold(0.0, f64::max);
         let most_extra = of_date + of_meaning + if named.is_empty() { 0.0 } else { rank::SPEAKER };
         let mut found = Marks::default();
         let extras = (&extra, most_extra);

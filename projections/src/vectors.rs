@@ -198,34 +198,39 @@ impl Mean {
             .filter(|longest| *longest > 0)?;
         // To the nearest; halves go to the greater.
         let rounded = |sum: &i64| (sum * 254 + longest).div_euclid(2 * longest) as i8;
-        Some(Meaning(self.0.iter().map(rounded).collect()))
+        let numbers: Box<[i8]> = self.0.iter().map(rounded).collect();
+        let squares = numbers.iter().map(|number| i32::from(*number).pow(2)).sum();
+        Some(Meaning { numbers, squares })
     }
 }
 
 /// A direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Meaning(Box<[i8]>);
+pub(crate) struct Meaning {
+    numbers: Box<[i8]>,
+    /// The sum of their squares.
+    squares: i32,
+}
 
 impl Meaning {
     /// As a blob has it.
     pub(crate) fn bytes(&self) -> impl ExactSizeIterator<Item = u8> {
-        self.0.iter().map(|number| number.cast_unsigned())
+        self.numbers.iter().map(|number| number.cast_unsigned())
     }
 
     /// How alike they mean, 0 to 1: the cosine, as far as it is more than any two texts have. 0 also where the blob is all
     /// zeros.
     pub(crate) fn likeness(&self, other: &[u8]) -> f64 {
-        let (mut dot, mut own, mut others) = (0_i32, 0_i32, 0_i32);
-        for (a, b) in self.0.iter().zip(other) {
+        let (mut dot, mut others) = (0_i32, 0_i32);
+        for (a, b) in self.numbers.iter().zip(other) {
             let (a, b) = (i32::from(*a), i32::from(b.cast_signed()));
             dot += a * b;
-            own += a * a;
             others += b * b;
         }
         if dot <= 0 {
             return 0.0;
         }
-        let cosine = f64::from(dot) / (f64::from(own) * f64::from(others)).sqrt();
+        let cosine = f64::from(dot) / (f64::from(self.squares) * f64::from(others)).sqrt();
         ((cosine - UNLIKE) / (1.0 - UNLIKE)).clamp(0.0, 1.0)
     }
 }
