@@ -19,6 +19,7 @@ mod export;
 mod facts;
 mod failure;
 mod forget;
+mod handed;
 mod history;
 mod hold;
 mod impact;

@@ -1,11 +1,12 @@
-use std::{fs, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
-use quipu_format::WitnessKey;
+use quipu_format::{WitnessKey, limits};
 use quipu_log::{Cosigned, ErrorKind, Verdict, Verification, VerifyProgress};
 use serde::Serialize;
 
 use crate::{
     failure::{self, Failure, Outcome},
+    handed,
     ledger::LedgerDir,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped},
@@ -56,7 +57,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let verification = match &args.since {
         None => ledger.at_unasked(|at| quipu_log::verify(at, &mut show))?,
         Some(file) => {
-            let note = fs::read(file).map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
+            let note = handed::read(file, limits::NOTE_BYTES, "a checkpoint")?;
             ledger.at_unasked(|at| quipu_log::verify_since(at, &note, &mut show))?
         }
     };
