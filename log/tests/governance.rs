@@ -261,7 +261,9 @@ fn an_erasure_alone_is_not_due() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = create(folder.path());
     let said = || write(&ledger, json!({"text": "said"}));
-    (0..6).for_each(|_| drop(said()));
+    for _ in 0..6 {
+        said();
+    }
     let hold = json!({"id": "hold-1", "over": [{"scope": scope(), "ranges": [[1, 1], [5, 5]]}]});
     act(&ledger, Hold::MEMBER, hold).unwrap();
     let policy = json!({"set": {"of": "*", "eraseAfterDays": 0}});
@@ -279,7 +281,7 @@ fn an_erasure_alone_is_not_due() {
     };
     act(&ledger, "erase", json!(erasing)).unwrap();
     act(&ledger, "erase", json!(erasing)).unwrap();
-    assert!(due().eq([]));
+    assert_eq!(due().count(), 0);
     said();
     assert!(due().eq([[6, 8]]));
 }
