@@ -4,56 +4,10 @@ mod driver;
 
 use std::{fs, path::PathBuf};
 
-use driver::{Ledger, Ran, guest, quipu, run};
+use driver::{Ran, governed::Governed, quipu, run};
 use quipu_format::{Actor, Body, Kind, RunId, Scope, Signer, limits};
 use quipu_log::{Draft, OpenOptions};
 use serde_json::{Value, json};
-
-/// A ledger with an operator, whose key lies beside it.
-struct Governed {
-    ledger: Ledger,
-    key: PathBuf,
-}
-
-impl Governed {
-    fn new() -> Self {
-        let ledger = Ledger::new();
-        let kim = Signer::new("operator:kim", [9; 32]).unwrap();
-        let key = ledger.file("kim.key", kim.to_text().as_bytes());
-        let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
-        open.found_operator(&kim.verifier_key()).unwrap();
-        open.close().unwrap();
-        Self { ledger, key }
-    }
-
-    /// What Kim does.
-    fn kim(&self, args: &[&str]) -> Ran {
-        run(self
-            .ledger
-            .command(args)
-            .args(["--operator", "kim", "--key"])
-            .arg(&self.key))
-    }
-
-    fn erased(&self, id: &str) -> bool {
-        let event = self.ledger.run(["show", id, "--json"]).good().json();
-        event["erased"] == true
-    }
-
-    fn verifier_key(&self) -> String {
-        let stats = self.ledger.run(["stats", "--json"]).good().json();
-        stats["verifierKey"].as_str().unwrap().to_owned()
-    }
-
-    fn run_guest(&self, name: &str, input: &str, home: &str) -> Ran {
-        run(self
-            .ledger
-            .command(["run"])
-            .arg(guest(name))
-            .arg(input)
-            .args(["--actor", "agent:test", "--home", home]))
-    }
-}
 
 /// Asserts that the command's output has these parts.
 #[track_caller]

@@ -22,8 +22,13 @@ pub(crate) enum Reads {
 impl Cases {
     /// Adds the log that was taken last with one bit changed.
     pub(crate) fn damage_newest(&mut self) {
+        self.damage(self.newest());
+    }
+
+    /// The size of the log that was taken last.
+    pub(crate) fn newest(&self) -> u64 {
         let note = fs::read_to_string(self.sound.last().unwrap().join("checkpoint")).unwrap();
-        self.damage(note.lines().nth(1).unwrap().parse().unwrap());
+        note.lines().nth(1).unwrap().parse().unwrap()
     }
 
     /// Adds the log of that size with one bit changed: in its checkpoint, in each tile and bundle, and in a proof.
