@@ -1,4 +1,4 @@
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, num::NonZeroUsize, path::PathBuf};
 
 use quipu_format::{WitnessKey, limits};
 use quipu_log::{Cosigned, ErrorKind, Verdict, Verification, VerifyProgress};
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     since: Option<PathBuf>,
     /// Demand that a checkpoint of this log was cosigned by so many of the witnesses named
     #[arg(long, value_name = "N", requires = "witness")]
-    quorum: Option<usize>,
+    quorum: Option<NonZeroUsize>,
     /// The verifier key of a witness that is trusted; may be repeated
     #[arg(long, value_name = "VKEY", requires = "quorum")]
     witness: Vec<WitnessKey>,
@@ -63,7 +63,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     };
     drop(progress);
     let (cosigned, unwitnessed) = match args.quorum {
-        Some(quorum) => witnessed(ledger, quorum, &args.witness)?,
+        Some(quorum) => witnessed(ledger, quorum.get(), &args.witness)?,
         None => (None, None),
     };
     let all = Printed {
@@ -169,7 +169,7 @@ fn print(all: &Printed<'_>) -> std::io::Result<()> {
     writeln!(out, "{DIM}checkpoint{DIM:#}  covers {checkpoint_size}")?;
     writeln!(out, "{DIM}root{DIM:#}        {root}")?;
     if let Some(why) = &all.unwitnessed {
-        writeln!(out, "{BAD}not witnessed{BAD:#} {}", escaped(why))?;
+        writeln!(out, "{BAD}not witnessed{BAD:#}: {}", escaped(why))?;
     }
     if let Some(cosigned) = all.cosigned {
         for witness in &cosigned.witnesses {
