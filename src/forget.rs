@@ -35,14 +35,12 @@ pub(crate) fn forget(reader: &LedgerReader) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Folds all that is missing below `head`, or waits for whoever is folding it; returns the position reached.
+/// Folds all that is missing below `head`, whoever else is at it; returns the position reached.
 pub(crate) fn catch_up(projections: &Projections, head: u64) -> Result<u64, Failure> {
     let mut progress = terminal::Progress::new("deriving");
-    loop {
-        let reached = projections.build(&mut |reached, head| progress.show(reached, head))?;
-        if reached >= head {
-            return Ok(reached);
-        }
-        thread::sleep(Duration::from_millis(100));
+    let reached = projections.build(&mut |reached, head| progress.show(reached, head))?;
+    match reached >= head {
+        true => Ok(reached),
+        false => Ok(projections.catch_up(head)?),
     }
 }

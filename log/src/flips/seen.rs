@@ -10,9 +10,16 @@ use quipu_format::Line;
 
 use crate::entry::Entry;
 
-/// Lines by their envelope: the body that stood behind it, and what was said.
+/// What was said of lines, by their envelopes.
 #[derive(Default)]
-pub(crate) struct Seen(Mutex<HashMap<Vec<u8>, (Vec<u8>, u64, Entry)>>);
+pub(crate) struct Seen(Mutex<HashMap<Vec<u8>, Said>>);
+
+struct Said {
+    /// The body that stood behind the envelope.
+    sealed: Vec<u8>,
+    seq: u64,
+    entry: Entry,
+}
 
 impl Seen {
     /// What `work` says of a line, now or when its bytes were here before.
@@ -22,14 +29,16 @@ impl Seen {
         work: impl FnOnce() -> quipu_format::Result<(u64, Entry)>,
     ) -> quipu_format::Result<(u64, Entry)> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.get(line.envelope) {
-            Some((sealed, seq, entry)) if sealed == line.sealed => Ok((*seq, entry.clone())),
-            _ => {
-                let (seq, entry) = work()?;
-                let sealed = line.sealed.to_vec();
-                seen.insert(line.envelope.to_vec(), (sealed, seq, entry.clone()));
-                Ok((seq, entry))
-            }
+        if let Some(said) = seen.get(line.envelope).filter(|said| said.sealed == line.sealed) {
+            return Ok((said.seq, said.entry.clone()));
         }
+        let (seq, entry) = work()?;
+        let said = Said {
+            sealed: line.sealed.to_vec(),
+            seq,
+            entry: entry.clone(),
+        };
+        seen.insert(line.envelope.to_vec(), said);
+        Ok((seq, entry))
     }
 }
