@@ -48,25 +48,21 @@ fn an_act_that_is_killed_at_any_moment_is_done_or_not() {
 
     let some: Vec<_> = ids.iter().step_by(3).map(String::as_str).collect();
     let redact = [&["redact", "--reason", "asked for"][..], &some].concat();
-    let (rotate, owned) = (["key", "rotate"], |args: &[&str]| it.ledger.command(args));
-    let acts: [(&str, Box<dyn Fn() -> Command>); 6] = [
-        ("redact", Box::new(|| it.command(&redact))),
-        (
-            "retain",
-            Box::new(|| it.command(&["retain", "--scope", "s", "--before", "2999-01-01", "--reason", "r"])),
-        ),
-        (
-            "forget-scope",
-            Box::new(|| it.command(&["forget-scope", "s", "--reason", "r"])),
-        ),
-        ("retention run", Box::new(|| it.command(&["retention", "run"]))),
-        (
-            "hold",
-            Box::new(|| it.command(&["hold", "add", "--scope", "s", "--name", "case-1", "--reason", "r"])),
-        ),
-        ("key rotate", Box::new(|| owned(&rotate))),
+    let acts: [&[&str]; 6] = [
+        &redact,
+        &["retain", "--scope", "s", "--before", "2999-01-01", "--reason", "r"],
+        &["forget-scope", "s", "--reason", "r"],
+        &["retention", "run"],
+        &["hold", "add", "--scope", "s", "--name", "case-1", "--reason", "r"],
+        &["key", "rotate"],
     ];
-    for (name, act) in acts {
+    for args in acts {
+        let name = args[0];
+        // The ledger's key is rotated by whoever has the ledger.
+        let act = || match name {
+            "key" => it.ledger.command(args),
+            _ => it.command(args),
+        };
         renew(&sound, &ledger);
         let begin = Instant::now();
         run(&mut act()).good();

@@ -10,12 +10,13 @@ use quipu_format::Line;
 
 use crate::entry::Entry;
 
-/// What was said of lines, by their envelopes.
+/// What was said of the newest line of each commit.
 #[derive(Default)]
-pub(crate) struct Seen(Mutex<HashMap<Vec<u8>, Said>>);
+pub(crate) struct Seen(Mutex<HashMap<u64, Said>>);
 
 struct Said {
-    /// The body that stood behind the envelope.
+    /// All of the line that counts for it.
+    envelope: Vec<u8>,
     sealed: Vec<u8>,
     seq: u64,
     entry: Entry,
@@ -29,16 +30,18 @@ impl Seen {
         work: impl FnOnce() -> quipu_format::Result<(u64, Entry)>,
     ) -> quipu_format::Result<(u64, Entry)> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(said) = seen.get(line.envelope).filter(|said| said.sealed == line.sealed) {
+        let said = seen.get(&line.first);
+        if let Some(said) = said.filter(|said| said.envelope == line.envelope && said.sealed == line.sealed) {
             return Ok((said.seq, said.entry.clone()));
         }
         let (seq, entry) = work()?;
         let said = Said {
+            envelope: line.envelope.to_vec(),
             sealed: line.sealed.to_vec(),
             seq,
             entry: entry.clone(),
         };
-        seen.insert(line.envelope.to_vec(), said);
+        seen.insert(line.first, said);
         Ok((seq, entry))
     }
 }
