@@ -94,6 +94,27 @@ fn an_act_that_is_killed_at_any_moment_is_done_or_not() {
     }
 }
 
+/// A node covers a whole tree of 2^32 entries, and 32 what is left of one without a leaf.
+#[test]
+fn keys_says_how_many_nodes_each_scope_has() {
+    let it = Governed::new();
+    let ids = it.fill("s", 40);
+    it.fill("t", 1);
+    let nodes = || {
+        let keys = it.ledger.run(["keys", "--json"]).good().json_lines();
+        let of = |scope: &str| keys.iter().find(|line| line["scope"] == scope).unwrap()["nodes"].as_u64();
+        (of("s").unwrap(), of("t").unwrap())
+    };
+    assert_eq!(nodes(), (1, 1));
+    it.kim(&["redact", &ids[13], "--reason", "r"]).good();
+    assert_eq!(nodes(), (32, 1));
+    let retain = ["retain", "--scope", "s", "--before", "2999-01-01", "--reason", "r"];
+    it.kim(&retain).good();
+    let (left, other) = nodes();
+    assert!((1..=32).contains(&left) && other == 1, "{left}, {other}");
+    assert!(it.ledger.run(["keys"]).good().out.contains(&format!("{left}  s\n")));
+}
+
 /// Of an erasure and a hold that come at once, one is first: then the entries are gone, or they stay.
 #[test]
 fn acts_go_between_what_others_append_and_a_backup_beside_them_is_whole() {
