@@ -113,7 +113,10 @@ fn dependencies_point_one_way() {
         ("log", &["quipu-format"]),
         ("projections", &["quipu-format", "quipu-log"]),
         ("audit", &["quipu-format"]),
-        ("host", &["quipu-format", "quipu-log", "quipu-audit", "quipu-projections"]),
+        (
+            "host",
+            &["quipu-format", "quipu-log", "quipu-audit", "quipu-projections"],
+        ),
     ];
     let mut wrong = Vec::new();
     for (part, allowed) in allowed {
