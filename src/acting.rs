@@ -80,7 +80,7 @@ impl Operator {
         if let Some(reason) = reason {
             act = act.because(reason);
         }
-        let mut receipts = ledger.act_blocking(vec![act])?;
+        let mut receipts = ledger.act_blocking(vec![act]).map_err(Failure::of_one)?;
         receipts
             .pop()
             .ok_or_else(|| Failure::cannot("the ledger gave no receipt for the act"))

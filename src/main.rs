@@ -20,6 +20,7 @@ mod export;
 mod facts;
 mod failure;
 mod forget;
+mod handed;
 mod history;
 mod hold;
 mod impact;

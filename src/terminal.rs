@@ -36,7 +36,7 @@ pub(crate) fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
 
 /// `1 event`, `2 events`, `2 entries`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
-    match noun.strip_suffix('y') {
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o'])) {
         _ if count == 1 => format!("1 {noun}"),
         Some(stem) => format!("{count} {stem}ies"),
         None => format!("{count} {noun}s"),
