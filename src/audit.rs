@@ -4,10 +4,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quipu_audit::{Audit, Change, Policy, Report, Wasm, component_wit, componentise, kind_of, wit};
-use quipu_format::limits;
+use quipu_audit::{
+    Audit, Change, Policy, Report, Wasm, attest, check_attestation, component_wit, componentise, kind_of, wit,
+};
+use quipu_format::{VerifierKey, limits};
 
 use crate::{
+    acting,
     failure::{Failure, Outcome, Verdict, good, verdict},
     render::json_line,
     terminal::{self, escaped_lines},
@@ -25,6 +28,8 @@ Examples:
   quipu audit agent.wasm --diff deployed.wasm            # what is wider, what is narrower
   quipu audit agent.wasm --format sarif > audit.sarif    # for a code host
   quipu audit agent.wasm --format html > audit.html      # one page, to read or print
+  quipu audit agent.wasm --attest --key ~/kim.key > agent.attestation
+  quipu audit agent.wasm --check-attestation agent.attestation --vkey operator:kim+0b1c…+AW…
   quipu audit agent.wasm --wit                           # its type, in WIT
   quipu audit --wit                                      # quipu's interface, in WIT
 
@@ -49,6 +54,19 @@ pub(crate) struct Args {
     /// The same as `--format json`
     #[arg(long)]
     json: bool,
+    /// Print the verdict, and the policy's digest if there is one, as an attestation that this key signs: an in-toto
+    /// statement in a DSSE envelope
+    #[arg(long, requires = "key", conflicts_with_all = ["diff", "format", "json", "check_attestation"])]
+    attest: bool,
+    /// Whose key signs: a file from `quipu operator add --new-key` or `quipu init --operator`
+    #[arg(long, value_name = "FILE", requires = "attest")]
+    key: Option<PathBuf>,
+    /// Check that an attestation says what is found here, and is signed by --vkey
+    #[arg(long, value_name = "FILE", requires = "vkey", conflicts_with_all = ["diff", "format", "json"])]
+    check_attestation: Option<PathBuf>,
+    /// The verifier key of whoever signed the attestation: name+id+base64
+    #[arg(long, value_name = "KEY", requires = "check_attestation")]
+    vkey: Option<VerifierKey>,
     /// Print its type in WIT, and nothing else; without a component, quipu's own interface
     #[arg(long, conflicts_with_all = ["policy", "diff", "format", "json"])]
     wit: bool,
@@ -77,7 +95,11 @@ pub(crate) fn execute(args: Args) -> Outcome {
         return type_of(path, &wasm);
     }
     // A file that cannot be used is said before anything is printed.
-    let policy = args.policy.as_deref().map(policy).transpose()?;
+    let text = args.policy.as_deref().map(policy_text).transpose()?;
+    let policy = match (&args.policy, &text) {
+        (Some(path), Some(text)) => Some(Policy::parse(text).map_err(|why| cannot(path, &why))?),
+        _ => None,
+    };
     let old = match &args.diff {
         Some(path) => Some((name(path), audit(path, &read(path, limits::COMPONENT_BYTES as u64)?)?)),
         None => None,
@@ -91,6 +113,19 @@ pub(crate) fn execute(args: Args) -> Outcome {
         breaches: &breaches,
         change: change.as_ref().map(|(name, change)| (name.as_str(), change)),
     };
+    if let Some(key) = &args.key {
+        let signed = attest(&report, text.as_deref(), &acting::signer(key)?);
+        let mut out = terminal::out();
+        writeln!(out, "{signed}")?;
+        out.flush()?;
+        // Also of a component that does not conform: the attestation says so.
+        return verdict(Ok(()), Verdict::from(report.is_good()));
+    }
+    if let (Some(file), Some(key)) = (&args.check_attestation, &args.vkey) {
+        let attestation = read(file, limits::ATTESTATION_BYTES)?;
+        let checked = check_attestation(&attestation, key, &report, text.as_deref());
+        checked.map_err(|why| Failure::no(format!("{}: {why}", file.display())))?;
+    }
     let format = if args.json { Format::Json } else { args.format };
     verdict(print(&report, format), Verdict::from(report.is_good()))
 }
@@ -134,10 +169,9 @@ fn audit(path: &Path, wasm: &[u8]) -> Result<Audit, Failure> {
     Audit::of(wasm).map_err(|why| cannot(path, &why))
 }
 
-fn policy(path: &Path) -> Result<Policy, Failure> {
+fn policy_text(path: &Path) -> Result<String, Failure> {
     let bytes = read(path, limits::POLICY_BYTES)?;
-    let text = str::from_utf8(&bytes).map_err(|_| cannot(path, &"it is not UTF-8, and so no policy"))?;
-    Policy::parse(text).map_err(|why| cannot(path, &why))
+    String::from_utf8(bytes).map_err(|_| cannot(path, &"it is not UTF-8, and so no policy"))
 }
 
 /// A file's bytes, where they are no more than that.

@@ -2,9 +2,11 @@
 
 mod driver;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use driver::{guest, quipu, run};
+use quipu_format::Signer;
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -203,4 +205,71 @@ fn the_type_is_printed_in_wit() {
         ours.contains("package quipu:memory@0.1.0;") && ours.contains("world agent {"),
         "{ours}"
     );
+}
+
+#[test]
+fn an_attestation_holds_for_what_was_signed_and_for_nothing_else() {
+    let folder = tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+    let lee = Signer::new("operator:lee", [8; 32]).unwrap();
+    fs::write(file("kim.key"), kim.to_text().as_bytes()).unwrap();
+    fs::write(file("policy.toml"), "worlds = [\"agent\"]\n").unwrap();
+    let attest = |guest: PathBuf| {
+        let mut command = quipu();
+        command
+            .arg("audit")
+            .arg(guest)
+            .arg("--attest")
+            .arg("--key")
+            .arg(file("kim.key"));
+        command.arg("--policy").arg(file("policy.toml"));
+        run(&mut command)
+    };
+    let signed = attest(guest("echo")).good().out;
+    assert_eq!(
+        signed,
+        attest(guest("echo")).good().out,
+        "it holds no time and no random number"
+    );
+    fs::write(file("signed"), &signed).unwrap();
+    let check = |guest: PathBuf, policy: &str, key: &Signer, attestation: &str| {
+        fs::write(file("held"), policy).unwrap();
+        let mut command = quipu();
+        command.arg("audit").arg(guest).arg("--policy").arg(file("held"));
+        command.arg("--check-attestation").arg(file(attestation));
+        run(command.arg("--vkey").arg(key.verifier_key().to_string()))
+    };
+    let policy = "worlds = [\"agent\"]\n";
+    check(guest("echo"), policy, &kim, "signed").good();
+    for (guest_name, policy, key, why) in [
+        ("forger", policy, &kim, "another component"),
+        ("echo", "max_bytes = 1000000\n", &kim, "another policy"),
+        ("echo", policy, &lee, "not signed by operator:lee"),
+    ] {
+        let ran = check(guest(guest_name), policy, key, "signed").exits(1);
+        assert!(ran.out.is_empty() && ran.err.contains(why), "{}", ran.err);
+    }
+    // Another verdict under the same signature.
+    let mut envelope: Value = serde_json::from_str(&signed).unwrap();
+    let payload = BASE64_STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    let payload = String::from_utf8(payload)
+        .unwrap()
+        .replace("Cannot change", "Can change");
+    envelope["payload"] = BASE64_STANDARD.encode(payload).into();
+    for (name, text) in [
+        ("changed", envelope.to_string()),
+        ("none", "{}".into()),
+        ("noise", "\u{1b}[2J".into()),
+    ] {
+        fs::write(file(name), text).unwrap();
+        let ran = check(guest("echo"), policy, &kim, name).exits(1);
+        assert!(!ran.err.contains('\u{1b}'), "{}", ran.err);
+    }
+    // What does not conform is attested as that, and exits with 1.
+    let ran = attest(guest("admin")).exits(1);
+    fs::write(file("admin"), &ran.out).unwrap();
+    check(guest("admin"), policy, &kim, "admin").exits(1);
+    let other = check(guest("echo"), policy, &kim, "admin").exits(1);
+    assert!(other.err.contains("another component"), "{}", other.err);
 }

@@ -18,6 +18,7 @@
 //! [`Report`] writes all of it for people and for programs.
 
 mod anatomy;
+mod attest;
 mod authority;
 mod change;
 mod componentise;
@@ -32,6 +33,7 @@ mod verdict;
 mod worlds;
 
 pub use anatomy::{Anatomy, Inner, InnerKind, Memory, Port, PortKind, Table};
+pub use attest::{attest, check_attestation};
 pub use authority::Authority;
 pub use change::Change;
 pub use componentise::{Wasm, componentise, kind_of};

@@ -91,6 +91,8 @@ pub const CONNECTIONS: usize = 256;
 pub const COMPONENT_BYTES: usize = 256 << 20;
 /// Bytes of the list of dependencies in a component, unpacked.
 pub const DEPENDENCY_BYTES: usize = 4 << 20;
+/// Bytes of an attestation.
+pub const ATTESTATION_BYTES: u64 = 1 << 20;
 /// Bytes of a policy that components are held against.
 pub const POLICY_BYTES: u64 = 1 << 20;
 
