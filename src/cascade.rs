@@ -8,6 +8,7 @@ use quipu_projections::Projections;
 
 use crate::{
     failure::Failure,
+    forget::catch_up,
     impact,
     render::{DIM, ID, json_line},
     terminal,
@@ -34,8 +35,13 @@ impl Cascade {
         mut events: Vec<EventId>,
         json: bool,
     ) -> Result<Vec<EventId>, Failure> {
+        for id in &events {
+            if reader.find(*id)?.is_none() {
+                return Err(Failure::no(format!("there is no event named {id} in this ledger")));
+            }
+        }
         let projections = Projections::open(reader)?;
-        projections.catch_up(reader.head())?;
+        catch_up(&projections, reader.head())?;
         let descendants = impact::descent(&projections, &events, reader.head())?;
         let open: Vec<_> = descendants.iter().filter(|entry| !entry.erased).collect();
         if open.is_empty() {

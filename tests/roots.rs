@@ -2,9 +2,10 @@
 
 mod driver;
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use driver::{Ledger, quipu, run};
+use serde_json::Value;
 
 fn vkey(ledger: &Ledger) -> String {
     ledger.run(["stats", "--json"]).good().json()["verifierKey"]
@@ -174,4 +175,29 @@ fn what_is_signed_by_several_keys_is_checked_with_all_of_them() {
     check(&grown, &[&keys[0], &keys[0]]).exits(2).tells(&["twice"]);
     check(&grown, &[]).exits(2);
     check_by("hello".into(), &grown).exits(2).tells(&["line 1"]);
+}
+
+/// Whoever makes a ledger is told its verifier key, which stands beside it in clear; its secrets are for its owner alone.
+#[test]
+fn a_ledger_is_made_with_keys_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let made = run(quipu().arg("init").arg(&path).args(["--origin", "example.org/kim"])).good();
+    let key = made
+        .out
+        .split_whitespace()
+        .find(|word| word.starts_with("example.org/kim+"));
+    let key = key.expect("it is printed");
+    let kept: Value = serde_json::from_slice(&fs::read(path.join("quipu.json")).unwrap()).unwrap();
+    let stats = run(quipu().args(["stats", "--json", "--ledger"]).arg(&path))
+        .good()
+        .json();
+    assert_eq!(
+        (&kept["verifierKey"], &stats["verifierKey"]),
+        (&key.into(), &key.into())
+    );
+    for secret in ["signer", "keys"] {
+        let mode = fs::metadata(path.join(secret)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{secret}");
+    }
 }

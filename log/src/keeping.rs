@@ -85,9 +85,11 @@ pub(crate) fn kept(
         return Ok(None);
     }
     let message = format!(
-        "the retention policy for {} keeps entries for at least {days} days: entry {newest} of {} is of {written} and may \
+        "the retention policy for {} keeps entries for at least {days} day{}: entry {newest} of {} is of {written} and may \
          be erased from {until} on. Nothing was erased",
-        state.policy.of, erasure.scope
+        state.policy.of,
+        if days == 1 { "" } else { "s" },
+        erasure.scope
     );
     Ok(Some(Error::new(ErrorKind::Held, message)))
 }
