@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    sync::atomic::Ordering,
+    sync::{PoisonError, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -57,9 +57,12 @@ impl Projections {
         })
     }
 
-    /// Entries that could not be read when they were folded, and are left out of what is recalled.
+    /// Entries that are left out of what is recalled, for they could not be read: when they were folded, or when an answer
+    /// of this process needed them.
     pub fn missing(&self) -> std::result::Result<BTreeSet<u64>, Error> {
-        Ok(self.answer(schema::missing)?.into_iter().collect())
+        let mut missing: BTreeSet<_> = self.answer(schema::missing)?.into_iter().collect();
+        missing.extend(self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).iter());
+        Ok(missing)
     }
 
     /// Folds what is missing, and returns the `seq` reached: the ledger's head. Where much is missing and somebody else is

@@ -451,6 +451,10 @@ impl Model<'_> {
                 let heard: &mut f64 = voices.entry(source).or_insert(0.0);
                 *heard = heard.max(confidence);
             }
+            // What nobody is sure of at all is no belief.
+            if Self::together(&voices) == 0.0 {
+                continue;
+            }
             let payloads = || events.iter().map(|event| Self::payload(event).unwrap());
             let mut tags: Vec<_> = payloads()
                 .map(|payload| payload["tags"][0].as_str().unwrap().to_owned())
@@ -501,6 +505,13 @@ impl Model<'_> {
         }
         let mut voices = BTreeMap::new();
         for event in &events {
+            if Self::text(event).is_some() {
+                for (source, confidence) in self.voices(event) {
+                    let heard: &mut f64 = voices.entry(source).or_insert(0.0);
+                    *heard = heard.max(confidence.min(0.8));
+                }
+                continue;
+            }
             let channel = event
                 .body()
                 .unwrap()

@@ -15,6 +15,7 @@ mod fold;
 #[path = "../../../log/tests/forgery/mod.rs"]
 mod forgery;
 mod forgetting;
+mod holding;
 mod hostile;
 mod model;
 mod search;
