@@ -227,6 +227,16 @@ impl QuipuCtx {
             work(derived)
         });
         match tokio::time::timeout_at(self.deadline.into(), answer).await {
+            // Another process makes what is derived anew, and kept it locked for as long as was waited.
+            Ok(Err(error)) if error.kind() == projections::ErrorKind::Busy => {
+                let Derived(derived) = self.memory.derived();
+                let (reached, head) = (derived.as_of().unwrap_or(0), self.memory.reader().head());
+                let message = format!(
+                    "what is recalled is being built by another process, to seq {reached} of {head}: call again later; \
+                     readers still answer"
+                );
+                Err(Refusal::new(Kind::Unavailable, message))
+            }
             Ok(answer) => answer.map_err(|error| {
                 tracing::error!(%error, "derived state failed a guest's call");
                 Refusal::new(Kind::Unavailable, "the host cannot recall now; readers still answer")

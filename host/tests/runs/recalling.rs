@@ -172,3 +172,22 @@ async fn what_is_derived_catches_up_in_steps_to_the_end() {
     let report = house.run("recaller", &grant(), r#"{"search":"invoices"}"#).await;
     assert_eq!(call(&answer(&report), "search all")["ok"]["ids"], json!([last.id]));
 }
+
+/// Read your writes: what a run has a receipt for is in its next answer, though its readers are pinned before it.
+#[tokio::test]
+async fn what_a_run_appended_is_in_its_next_answer() {
+    let house = House::new();
+    house.seed("home", "user:ann", r#"{"text":"invoices by post"}"#);
+    for nth in 0..3 {
+        let input =
+            json!({"search": format!("parcel {nth}"), "say": format!("parcel {nth} went to Lisbon")}).to_string();
+        let report = house.run("recaller", &grant(), &input).await;
+        let own = json!([report.appended[0].id]);
+        assert!(report.appended[0].seq >= report.head);
+        let calls = answer(&report);
+        assert_eq!(call(&calls, "search home")["ok"]["ids"][0], own[0]);
+        assert_eq!(call(&calls, "facts all")["ok"]["facts"][0]["ids"], own);
+        let text = &call(&calls, "compose all")["ok"]["text"];
+        assert!(text.as_str().unwrap().contains(&format!("parcel {nth}")), "{text}");
+    }
+}
