@@ -7,6 +7,7 @@ use quipu_log::LedgerReader;
 use quipu_projections::Projections;
 
 use crate::{
+    event_name::EventName,
     failure::Failure,
     impact,
     render::{DIM, ID, json_line},
@@ -34,6 +35,9 @@ impl Cascade {
         mut events: Vec<EventId>,
         json: bool,
     ) -> Result<Vec<EventId>, Failure> {
+        for id in &events {
+            EventName::Id(*id).seq(reader)?;
+        }
         let projections = Projections::open(reader)?;
         projections.catch_up(reader.head())?;
         let descendants = impact::descent(&projections, &events, reader.head())?;
