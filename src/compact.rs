@@ -16,6 +16,7 @@ use crate::{
     failure::{Failure, Outcome, good, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, ReceiptLine, json_line, text_chars},
+    scene::still_building,
     terminal::{self, Out, counted, escaped, escaped_lines, shortened},
 };
 
@@ -205,10 +206,7 @@ fn catch_up(projections: &Projections, ledger: &Ledger) -> Result<(), Failure> {
     drop(progress);
     match reached >= head {
         true => Ok(()),
-        false => Err(Failure::cannot(format!(
-            "what is derived is still being built, to seq {reached} of {head}: repeat it when `quipu stats` says that nothing \
-             is behind"
-        ))),
+        false => Err(still_building(reached, head)),
     }
 }
 

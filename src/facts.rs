@@ -14,7 +14,7 @@ use crate::{
 /// Print what is believed, the surest first
 ///
 /// Statements that say the same are one fact. Left out is what a later event replaces or retracts, what has expired,
-/// what was erased, and what rests on what was retracted.
+/// what was erased, and what rests on what was retracted, or on nothing but what was erased.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

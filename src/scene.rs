@@ -80,11 +80,7 @@ impl Scene {
     pub(crate) fn whole(reader: LedgerReader) -> Result<Self, Failure> {
         match Self::look(reader, &WaitFor::default())? {
             (scene, reached) if reached >= scene.head => Ok(scene),
-            (scene, reached) => Err(Failure::cannot(format!(
-                "what is derived is still being built, to seq {reached} of {}: repeat it when `quipu stats` says that \
-                 nothing is behind",
-                scene.head
-            ))),
+            (scene, reached) => Err(still_building(reached, scene.head)),
         }
     }
 
@@ -155,6 +151,14 @@ impl Scene {
     pub(crate) fn missing(&self) -> usize {
         self.projections.missing().map_or(0, |missing| missing.len())
     }
+}
+
+/// What is said by what needs all that is derived.
+pub(crate) fn still_building(reached: u64, head: u64) -> Failure {
+    Failure::cannot(format!(
+        "what is derived is still being built, to seq {reached} of {head}: repeat it when `quipu stats` says that nothing is \
+         behind"
+    ))
 }
 
 impl Drop for Scene {

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     scope: Scope,
     #[command(flatten)]
     looking: Looking,
-    /// Print one line of JSON: `event`, `actor`, `tier`, `lines`, `covers`, `asOf`, `since`, `beside` and `leftOut`
+    /// Print one line of JSON: `event`, `actor`, `tier`, `lines`, `covers`, `asOf`, `since`, `beside`, `leftOut` and `cut`
     #[arg(long)]
     json: bool,
 }
@@ -103,9 +103,15 @@ fn print(out: &mut Out, summary: &Summary) -> std::io::Result<()> {
     if summary.left_out > 0 {
         notes += &format!("; {} did not fit", count(summary.left_out, "fact"));
     }
+    if summary.cut > 0 {
+        notes += &format!(
+            "; of {} the beginning alone was looked at",
+            count(summary.cut, "long text")
+        );
+    }
     if summary.beside > 0 {
         notes += &format!(
-            "; {} beside it: `quipu compact` covers all",
+            "; {} beside it, not covered",
             count(summary.beside, "summary")
         );
     }

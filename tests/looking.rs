@@ -47,6 +47,25 @@ fn an_event_that_is_not_there_is_a_no_in_every_command() {
 }
 
 #[test]
+fn nothing_is_listed_of_what_cannot_be_done() {
+    let ledger = Ledger::new();
+    let lee = Signer::new("operator:lee", [7; 32]).unwrap();
+    let key = ledger.file("lee.key", lee.to_text().as_bytes());
+    let tea = ledger.append("acme", "likes tea", &[]);
+    ledger.append("acme", "likes tea with milk", &["--evidence", &tea]);
+    for command in [
+        vec!["redact", &tea, "--cascade"],
+        vec!["quarantine", "--actor", "operator:kim"],
+    ] {
+        let acts = ["--reason", "-", "--operator", "kim"];
+        let ran = run(ledger.command(command.iter().chain(&acts)).arg("--key").arg(&key));
+        assert_eq!(ran.exits(2).tells(&["key of operator:lee"]).out, "");
+    }
+    let ran = ledger.run(["retract", &tea, "--reason", "-", "--actor", "host:quipu"]);
+    assert_eq!(ran.exits(2).out, "");
+}
+
+#[test]
 fn what_came_later_is_told_and_nobody_waits_longer_for_what_is_past_the_end() {
     let ledger = Ledger::new();
     let tea = ledger.append("acme", "likes tea", &[]);

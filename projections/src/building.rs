@@ -95,7 +95,7 @@ impl Projections {
 
     /// Waits until the entry at `seq` is in what is answered, and returns the `seq` reached, which is behind it. Meanwhile
     /// it looks at the log again, where another process writes it, and folds what is missing up to the entry, unless
-    /// somebody else does.
+    /// somebody else folds a long stretch.
     ///
     /// # Errors
     /// `Behind` where `limit` has passed; the message says how far it has come. A stretch of at most 32,768 entries that
@@ -122,10 +122,13 @@ impl Projections {
                 .into());
             }
             let wanted = seq.saturating_add(1).min(head);
-            // The lock is not held while there is nothing to do but wait.
-            if wanted > reached
-                && let Some(_building) = self.store.building()?
-            {
+            // What is one step takes nobody's turn. The lock is not held while there is nothing to do but wait.
+            let is_short = head.saturating_sub(reached) <= BATCH_EVENTS as u64;
+            let building = match is_short || wanted <= reached {
+                true => None,
+                false => self.store.building()?,
+            };
+            if wanted > reached && (is_short || building.is_some()) {
                 let step = wanted.min(reached.saturating_add(BATCH_EVENTS as u64));
                 match self.fold_up_to(step) {
                     Err(cause) if cause.is_busy() => {}

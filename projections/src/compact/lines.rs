@@ -56,10 +56,13 @@ pub struct Covers {
     pub events: u64,
 }
 
-/// The lines of a summary, and how many facts and signals did not fit.
+/// The lines of a summary, and what is not in them.
 pub(crate) struct Told {
     pub(crate) lines: Vec<Line>,
+    /// Facts and signals that did not fit.
     pub(crate) left_out: u64,
+    /// Texts of which the beginning alone was looked at.
+    pub(crate) cut: u64,
 }
 
 impl Line {
@@ -105,7 +108,8 @@ pub(crate) fn of_summaries(events: &[Event], analyzer: &mut Analyzer) -> Told {
     };
     lines.extend(chosen.into_iter().map(Line::from));
     let mut told = fitted(lines, bytes);
-    told.left_out += events.iter().map(left_out).sum::<u64>();
+    told.left_out += events.iter().map(|event| noted(event, LEFT_OUT)).sum::<u64>();
+    told.cut += events.iter().map(|event| noted(event, CUT)).sum::<u64>();
     told
 }
 
@@ -156,19 +160,26 @@ pub(crate) fn payload(told: &Told, tier: u32, rule: &Value, covers: &Covers) -> 
     let text: Vec<_> = told.lines.iter().map(written).collect();
     let notes: Vec<_> = told.lines.iter().map(Note::of).collect();
     let mut payload = json!({ "text": text.join("\n"), "tier": tier, "rule": rule, "covers": covers, "lines": notes });
-    if told.left_out > 0 {
-        payload["leftOut"] = json!(told.left_out);
+    for (member, count) in [(LEFT_OUT, told.left_out), (CUT, told.cut)] {
+        if count > 0 {
+            payload[member] = json!(count);
+        }
     }
     payload
 }
 
-/// How many facts and signals did not fit into a summary, as it says itself.
-pub(crate) fn left_out(event: &Event) -> u64 {
+/// Member of a summary's payload: facts and signals that did not fit.
+pub(crate) const LEFT_OUT: &str = "leftOut";
+/// Member of a summary's payload: texts of which the beginning alone was looked at.
+pub(crate) const CUT: &str = "cut";
+
+/// How much is not in a summary, as it says itself in that member.
+pub(crate) fn noted(event: &Event, member: &str) -> u64 {
     let payload: Value = event
         .payload()
         .and_then(|json| serde_json::from_str(json).ok())
         .unwrap_or_default();
-    payload["leftOut"].as_u64().unwrap_or(0)
+    payload[member].as_u64().unwrap_or(0)
 }
 
 impl Note {
@@ -250,6 +261,7 @@ pub(super) fn fitted(lines: Vec<Line>, bytes: usize) -> Told {
     let mut told = Told {
         lines: Vec::new(),
         left_out: 0,
+        cut: 0,
     };
     for line in lines {
         let text_bytes = written(&line).len() + 1;

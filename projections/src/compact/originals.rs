@@ -25,6 +25,8 @@ pub(crate) struct Originals<'a> {
     all: Vec<Original>,
     /// When each event happened that matches a rule, and its number.
     matching: BTreeMap<usize, Vec<(u64, usize)>>,
+    /// Texts of which the beginning alone is kept.
+    cut: u64,
 }
 
 /// What is kept of an original: its body may be long.
@@ -42,6 +44,7 @@ impl<'a> Originals<'a> {
             rules,
             all: Vec::new(),
             matching: BTreeMap::new(),
+            cut: 0,
         }
     }
 
@@ -50,7 +53,13 @@ impl<'a> Originals<'a> {
         for rule in Gist::of(event, self.rules).rules {
             self.matching.entry(rule).or_default().push((time_ms, self.all.len()));
         }
-        let text = text(event).map(|text| beginning(&text, limits::SUMMARISED_BYTES).to_owned());
+        let text = text(event).map(|text| match beginning(&text, limits::SUMMARISED_BYTES) {
+            whole if whole.len() == text.len() => text,
+            kept => {
+                self.cut += 1;
+                kept.to_owned()
+            }
+        });
         self.all.push(Original {
             kind: event.envelope.kind.to_string(),
             text: text.filter(|text| !text.is_empty()),
@@ -90,7 +99,10 @@ impl<'a> Originals<'a> {
         if lines.is_empty() {
             lines = self.at_least();
         }
-        fitted(lines, limits::SUMMARY_BYTES)
+        Told {
+            cut: self.cut,
+            ..fitted(lines, limits::SUMMARY_BYTES)
+        }
     }
 
     /// Where there is nothing to choose from: the first text, or else the kinds of what has none.

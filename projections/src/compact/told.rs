@@ -41,6 +41,8 @@ pub struct Summary {
     pub beside: u64,
     /// Facts and signals that did not fit into it.
     pub left_out: u64,
+    /// Long texts of which the beginning alone was looked at.
+    pub cut: u64,
 }
 
 /// A line of a summary.
@@ -108,7 +110,8 @@ pub(crate) fn summary(
         return Ok(Some(Summary {
             actor: found.envelope.actor.clone(),
             beside,
-            left_out: lines::left_out(&found),
+            left_out: lines::noted(&found, lines::LEFT_OUT),
+            cut: lines::noted(&found, lines::CUT),
             tier: lines::tier(&found),
             event: found,
             lines: told,

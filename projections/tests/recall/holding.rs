@@ -189,6 +189,7 @@ fn long_keys_and_bodies_do_not_stop_it() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     let told = summary(&it, "a").unwrap();
     assert!(told.event.payload().unwrap().len() < 64 << 10);
+    assert_eq!((told.left_out, told.cut), (0, 1));
     let mut lines: Vec<_> = told.lines.iter().map(|line| &*line.text).collect();
     lines.sort_unstable();
     // Of the texts under the one key the newest holds; the other keys are others.

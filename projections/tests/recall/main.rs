@@ -18,6 +18,7 @@ mod forgetting;
 mod holding;
 mod hostile;
 mod model;
+mod plain;
 mod search;
 mod speed;
 mod talk;
