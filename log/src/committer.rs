@@ -322,10 +322,12 @@ impl Gather {
             if left.is_zero() {
                 break;
             }
-            queue = if self.expected == 1 && shared.may_spin {
-                // A lone writer comes back before this thread would be asleep, and is spared waking it.
+            queue = if shared.may_spin {
+                // They come back before this thread would be asleep, are spared waking it, and go on while it makes
+                // ready what they bring.
                 queue.watched = true;
                 drop(queue);
+                shared.stage_ahead();
                 (0..SPINS).for_each(|_| hint::spin_loop());
                 shared.queue()
             } else {

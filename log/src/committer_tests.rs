@@ -32,6 +32,13 @@ fn ledger(folder: &tempfile::TempDir) -> Ledger {
     Ledger::create(&folder.path().join("ledger"), CreateOptions::new("example.com/test")).unwrap()
 }
 
+/// Waits until the committing thread does not watch any more: callers stage for themselves then.
+fn until_idle(shared: &super::Shared) {
+    while !shared.queue().idle {
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn past_the_bytes_that_may_be_queued_an_append_waits_for_room() {
     let folder = tempfile::tempdir().unwrap();
@@ -96,6 +103,7 @@ fn what_comes_while_the_sequencer_is_busy_is_made_ready_and_stays_if_its_caller_
     let ledger = ledger(&folder);
     block_on(unpolled(&ledger, "a", "first")).unwrap();
     let shared = &ledger.committer().shared;
+    until_idle(shared);
     let busy = shared.sequencer.lock().unwrap();
     // The committing thread is not waited for: it has one request that wakes it, and waits for the sequencer.
     let mut appends: Vec<_> = (0..5).map(|i| append(&ledger, "a", &i.to_string())).collect();
@@ -126,6 +134,7 @@ fn what_was_made_ready_for_a_write_that_fails_or_behind_it_is_answered_and_kept_
     let ledger = ledger(&folder);
     block_on(unpolled(&ledger, "a", "first")).unwrap();
     let shared = &ledger.committer().shared;
+    until_idle(shared);
     let mut busy = shared.sequencer.lock().unwrap();
     let lost = [append(&ledger, "a", "0"), append(&ledger, "a", "1")];
     busy.lose_disk().unwrap();

@@ -31,13 +31,13 @@ const SUITES: [&[&str]; 16] = [
     &["-p", "quipu-log", "--test", "governance"],
     &["-p", "quipu-log", "--test", "rotation"],
     &["-p", "quipu-log", "--test", "verdicts"],
-    &["-p", "quipu-projections", "--test", "recall"],
     &["-p", "quipu-format", "--test", "check"],
     &["-p", "quipu-format", "--test", "notes"],
     &["-p", "quipu-format", "--test", "scope_tree"],
     &["-p", "quipu-format", "--test", "tree"],
     &["--lib", "-p", "quipu-format"],
     &["--lib", "-p", "quipu-log"],
+    &["-p", "quipu-projections", "--test", "recall"],
 ];
 
 /// Makes the breaks whose names hold one of `words`; without any word all, once the tests have been seen to pass.
