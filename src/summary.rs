@@ -110,10 +110,7 @@ fn print(out: &mut Out, summary: &Summary) -> std::io::Result<()> {
         );
     }
     if summary.beside > 0 {
-        notes += &format!(
-            "; {} beside it, not covered",
-            count(summary.beside, "summary")
-        );
+        notes += &format!("; {} beside it, not covered", count(summary.beside, "summary"));
     }
     writeln!(
         out,
