@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use quipu_format::{Signer, limits};
@@ -29,6 +29,24 @@ pub(crate) struct Operator {
     pub(crate) key: PathBuf,
 }
 
+/// The key in an operator's key file.
+pub(crate) fn signer(path: &Path) -> Result<Signer, Failure> {
+    let cannot = |what: &dyn std::fmt::Display| Failure::cannot(format!("cannot read {}: {what}", path.display()));
+    // One byte more tells, whatever the file is. Memory that does not grow leaves no copy behind.
+    let most = limits::KEY_FILE_BYTES + 1;
+    let mut text = Zeroizing::new(String::with_capacity(2 * most as usize));
+    let file = File::open(path).map_err(|e| cannot(&e))?;
+    file.take(most).read_to_string(&mut text).map_err(|e| cannot(&e))?;
+    if text.len() as u64 == most {
+        let what = format!(
+            "it is no key's file, for it has more than {} bytes",
+            limits::KEY_FILE_BYTES
+        );
+        return Err(cannot(&what));
+    }
+    Signer::parse(text.trim_end()).map_err(|e| cannot(&e))
+}
+
 /// An operator who acts on a ledger.
 #[derive(clap::Args)]
 pub(crate) struct Acting {
@@ -42,20 +60,7 @@ impl Operator {
     /// The operator's key, which must have the operator's name.
     pub(crate) fn signer(&self) -> Result<Signer, Failure> {
         let path = self.key.display();
-        let cannot = |what: &dyn std::fmt::Display| Failure::cannot(format!("cannot read {path}: {what}"));
-        // One byte more tells, whatever the file is. Memory that does not grow leaves no copy behind.
-        let most = limits::KEY_FILE_BYTES + 1;
-        let mut text = Zeroizing::new(String::with_capacity(2 * most as usize));
-        let file = File::open(&self.key).map_err(|e| cannot(&e))?;
-        file.take(most).read_to_string(&mut text).map_err(|e| cannot(&e))?;
-        if text.len() as u64 == most {
-            let what = format!(
-                "it is no key's file, for it has more than {} bytes",
-                limits::KEY_FILE_BYTES
-            );
-            return Err(cannot(&what));
-        }
-        let signer = Signer::parse(text.trim_end()).map_err(|e| cannot(&e))?;
+        let signer = signer(&self.key)?;
         let name = full_name(&self.operator);
         let key = signer.verifier_key();
         match key.name() == name {
@@ -80,7 +85,7 @@ impl Operator {
         if let Some(reason) = reason {
             act = act.because(reason);
         }
-        let mut receipts = ledger.act_blocking(vec![act])?;
+        let mut receipts = ledger.act_blocking(vec![act]).map_err(Failure::of_one)?;
         receipts
             .pop()
             .ok_or_else(|| Failure::cannot("the ledger gave no receipt for the act"))

@@ -9,6 +9,7 @@ use quipu_projections::Projections;
 use crate::{
     event_name::EventName,
     failure::Failure,
+    forget::catch_up,
     impact,
     render::{DIM, ID, json_line},
     terminal,
@@ -39,7 +40,7 @@ impl Cascade {
             EventName::Id(*id).seq(reader)?;
         }
         let projections = Projections::open(reader)?;
-        projections.catch_up(reader.head())?;
+        catch_up(&projections, reader.head())?;
         let descendants = impact::descent(&projections, &events, reader.head())?;
         let open: Vec<_> = descendants.iter().filter(|entry| !entry.erased).collect();
         if open.is_empty() {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::{Failure, Outcome, Verdict, verdict},
+    handed,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped, escaped_json},
 };
@@ -67,7 +68,7 @@ pub(crate) fn execute(args: Args) -> Outcome {
     let mut given = Given::with(keys(&args)?);
     given.leaf = match &args.entry {
         Some(file) => {
-            let envelope = std::fs::read(file).map_err(|e| unreadable(file, &e))?;
+            let envelope = handed::read(file, limits::ENVELOPE_BYTES + 1, "an envelope with its line break")?;
             Some(leaf_hash(envelope.strip_suffix(b"\n").unwrap_or(&envelope)))
         }
         None => args.leaf,
@@ -89,7 +90,7 @@ fn keys(args: &Args) -> Result<TrustedKeys, Failure> {
     let Some(file) = &args.vkeys else {
         return TrustedKeys::new(args.vkey.iter().cloned()).map_err(|why| Failure::cannot(why.to_string()));
     };
-    let text = std::fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
+    let text = handed::text(file, limits::DISCLOSURE_BYTES, "a list of keys")?;
     TrustedKeys::parse(&text).map_err(|why| Failure::cannot(format!("{}: {why}", file.display())))
 }
 
@@ -116,7 +117,7 @@ fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> 
 
 /// What the export of a scope and the proof of where that scope stands show together.
 fn complete(export: &Path, proof: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
-    let text = std::fs::read_to_string(proof).map_err(|e| unreadable(proof, &e))?;
+    let text = handed::text(proof, limits::DISCLOSURE_BYTES, "a proof of a scope")?;
     let standing = text
         .parse::<ScopeProof>()
         .and_then(|proof| proof.verify_with(&given.keys));

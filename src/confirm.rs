@@ -1,9 +1,11 @@
-use std::{fs, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
+use quipu_format::limits;
 use quipu_log::ErrorKind;
 
 use crate::{
     failure::{Failure, Outcome, good},
+    handed,
     ledger::LedgerDir,
     render::GOOD,
     terminal,
@@ -34,11 +36,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
              elsewhere",
         ));
     }
-    let most = quipu_format::limits::NOTE_BYTES;
-    if fs::metadata(&shown).is_ok_and(|metadata| metadata.len() > most as u64) {
-        return Err(cannot(&format_args!("a checkpoint has at most {most} bytes")));
-    }
-    let note = fs::read(&shown).map_err(|e| cannot(&e))?;
+    let note = handed::read(&shown, limits::NOTE_BYTES, "a checkpoint")?;
     let checkpoint = quipu_log::confirm(&ledger.path, &note).map_err(|error| match error.kind() {
         ErrorKind::LostEntries | ErrorKind::Tampered => Failure::no(error.to_string()),
         _ => error.into(),

@@ -65,6 +65,14 @@ impl Failure {
         Self::Cannot(message.into())
     }
 
+    /// Of a question for one thing of the ledger: that there is none is the answer.
+    pub(crate) fn of_one(error: quipu_log::Error) -> Self {
+        match error.kind() {
+            quipu_log::ErrorKind::NotFound => Self::No(error.to_string()),
+            _ => error.into(),
+        }
+    }
+
     /// Tells the user and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {

@@ -8,7 +8,7 @@ use std::{
 use quipu_log::LedgerReader;
 use quipu_projections::Projections;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, terminal};
 
 /// How long others may use the projections meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ pub(crate) fn forget(reader: &LedgerReader) -> Result<(), Failure> {
         return Ok(());
     }
     let projections = Projections::open(reader)?;
+    // It shows how far it has come. What keeps it from being folded, forgetting deals with.
+    let _ = catch_up(&projections, reader.head());
     let begin = Instant::now();
     while !projections.forget()? {
         if begin.elapsed() > PATIENCE {
@@ -31,4 +33,14 @@ pub(crate) fn forget(reader: &LedgerReader) -> Result<(), Failure> {
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// Folds all that is missing below `head`, whoever else is at it; returns the position reached.
+pub(crate) fn catch_up(projections: &Projections, head: u64) -> Result<u64, Failure> {
+    let mut progress = terminal::Progress::new("deriving");
+    let reached = projections.build(&mut |reached, head| progress.show(reached, head))?;
+    match reached >= head {
+        true => Ok(reached),
+        false => Ok(projections.catch_up(head)?),
+    }
 }

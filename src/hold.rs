@@ -135,6 +135,9 @@ fn over(reader: &LedgerReader, scopes: Vec<Scope>, events: &[EventId]) -> Result
     for id in events {
         let envelope = reader.find(*id)?.map(|seq| reader.envelope(seq)).transpose()?.flatten();
         let envelope = envelope.ok_or_else(|| Failure::no(format!("there is no event named {id} in this ledger")))?;
+        if reader.event(envelope.seq)?.is_some_and(|event| event.body().is_none()) {
+            terminal::warn(&format!("{id} is erased already: the hold keeps nothing of it"));
+        }
         if !over.contains_key(&envelope.scope) {
             nths.entry(envelope.scope)
                 .or_default()
@@ -172,7 +175,7 @@ fn list(args: &List, ledger: &LedgerDir) -> Outcome {
                 .map_or_else(|| "all entries".to_owned(), ranges_text);
             writeln!(out, "  {}  {what}", held.scope)?;
         }
-        if let Some(reason) = reason {
+        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             writeln!(out, "  {DIM}{}{DIM:#}", escaped(&reason))?;
         }
     }

@@ -3,6 +3,7 @@
 mod acting;
 mod append;
 mod archive;
+mod audit;
 mod backup;
 mod blame;
 mod cascade;
@@ -19,6 +20,7 @@ mod export;
 mod facts;
 mod failure;
 mod forget;
+mod handed;
 mod history;
 mod hold;
 mod impact;
@@ -118,6 +120,7 @@ enum Command {
     Prove(prove::Args),
     Disclose(disclose::Args),
     Check(check::Args),
+    Audit(audit::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
@@ -170,6 +173,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Prove(args) => prove::execute(args, ledger),
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),
+        Command::Audit(args) => audit::execute(args),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),

@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use quipu_format::Scope;
+use quipu_format::{Scope, limits};
 use quipu_log::LedgerReader;
 
 use crate::{
     event_name::EventName,
     failure::{Failure, Outcome, good},
+    handed,
     ledger::{LedgerDir, Wait},
     terminal,
 };
@@ -62,7 +63,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
     let proof = match (args.event, args.consistency) {
         (_, Some(old)) => {
-            let note = fs::read(&old).map_err(|e| Failure::cannot(format!("cannot read {}: {e}", old.display())))?;
+            let note = handed::read(&old, limits::NOTE_BYTES, "a checkpoint")?;
             let proof = reader.prove_consistency(&note).map_err(|error| match error.kind() {
                 quipu_log::ErrorKind::Tampered | quipu_log::ErrorKind::LostEntries => Failure::no(error.to_string()),
                 quipu_log::ErrorKind::Invalid => Failure::cannot(format!("{}: {error}", old.display())),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use quipu_format::{EventId, RequestId, Scope, Timestamp};
-use quipu_log::{ErasurePlan, ErrorKind, Ledger, Target};
+use quipu_log::{ErasurePlan, Ledger, Target};
 use serde::Serialize;
 
 use crate::{
@@ -116,10 +116,13 @@ impl Erasing {
     fn erase(self, ledger: Ledger, target: &Target) -> Outcome {
         let signer = self.acting.operator.signer()?;
         let reader = ledger.reader();
-        let plan = ErasurePlan::new(reader, target, self.request).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Failure::no(error.to_string()),
-            _ => error.into(),
-        })?;
+        reader.refresh()?;
+        if let Some(request) = &self.request {
+            // Also where nothing is left to erase.
+            let open = reader.governance()?.open_request(request);
+            open.map_err(Failure::of_one)?;
+        }
+        let plan = ErasurePlan::new(reader, target, self.request).map_err(Failure::of_one)?;
         // Before anything is signed, for the message's sake; the sequencer asks again.
         for erasure in &plan.erasures {
             if let Some(refused) = reader.refusal(erasure, terminal::now())? {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     acting::{self, Acting},
     failure::{Failure, Outcome, good},
+    forget::catch_up,
     hold::ranges_text,
     ledger::LedgerDir,
     log,
@@ -214,7 +215,7 @@ enum Reported {
 fn report(args: &ReportOf, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
     let projections = Projections::open(&reader)?;
-    let as_of = projections.catch_up(reader.head())?;
+    let as_of = catch_up(&projections, reader.head())?;
     let derived = vec![Derived {
         name: "search and provenance".to_owned(),
         as_of,
@@ -228,10 +229,7 @@ fn report(args: &ReportOf, ledger: &LedgerDir) -> Outcome {
         Format::Text => reader.report(&args.id, derived, &mut show).map(Reported::Read),
     };
     drop(progress);
-    let reported = reported.map_err(|error| match error.kind() {
-        quipu_log::ErrorKind::NotFound => Failure::no(error.to_string()),
-        _ => error.into(),
-    })?;
+    let reported = reported.map_err(Failure::of_one)?;
     let mut out = terminal::out();
     match reported {
         Reported::Signed(note) => write!(out, "{note}")?,

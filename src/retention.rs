@@ -169,7 +169,7 @@ fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
             said(&state.policy),
             acting::by(&state.since)
         )?;
-        if let Some(basis) = basis {
+        if let Some(basis) = basis.filter(|basis| !basis.is_empty()) {
             writeln!(out, "  {DIM}{}{DIM:#}", escaped(&basis))?;
         }
     }
@@ -287,8 +287,11 @@ fn print(out: &mut Out, due: &Due, json: bool, done: bool) -> Result<(), Failure
 
 /// `kept 30 days, erased after 730`.
 fn said(policy: &Policy) -> String {
-    let kept = policy.keep_days.map(|days| format!("kept {days} days"));
-    let erased = policy.erase_after_days.map(|days| format!("erased after {days} days"));
+    let days = |days: u32| terminal::counted(days as usize, "day");
+    let kept = policy.keep_days.map(|kept| format!("kept {}", days(kept)));
+    let erased = policy
+        .erase_after_days
+        .map(|after| format!("erased after {}", days(after)));
     let expired = policy.erase_expired.then(|| "erased at expiry".to_owned());
     let parts: Vec<_> = [kept, erased, expired].into_iter().flatten().collect();
     parts.join(", ")

@@ -8,6 +8,7 @@ use std::{
 
 use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+pub(crate) use quipu_format::{escaped, escaped_json, escaped_lines};
 
 /// Buffered standard output, which shows colours on a terminal alone. Flush it before the command ends.
 pub(crate) type Out = BufWriter<AutoStream<StdoutLock<'static>>>;
@@ -20,30 +21,6 @@ pub(crate) fn out() -> Out {
 pub(crate) fn columns() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(stdout())?;
     Some(width.0.into())
-}
-
-/// The text on one line, control characters written out: `\n`, `\u{1b}`.
-pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
-    escaped_but(text, "")
-}
-
-/// As [`escaped`], but lines stay lines.
-pub(crate) fn escaped_lines(text: &str) -> Cow<'_, str> {
-    escaped_but(text, "\n\t")
-}
-
-/// JSON text of the same meaning, on one line and without control characters. Of those below U+0020, JSON has white
-/// space between its values alone; the others can stand in its strings as they are.
-pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
-    replaced(json, steers, |c, out| {
-        if c < ' ' {
-            return out.push(' ');
-        }
-        let mut units = [0; 2];
-        for unit in c.encode_utf16(&mut units) {
-            out.push_str(&format!("\\u{unit:04x}"));
-        }
-    })
 }
 
 /// The first `limit` characters, with `…` where something was cut off.
@@ -59,7 +36,7 @@ pub(crate) fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
 
 /// `1 event`, `2 events`, `2 entries`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
-    match noun.strip_suffix('y') {
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o'])) {
         _ if count == 1 => format!("1 {noun}"),
         Some(stem) => format!("{count} {stem}ies"),
         None => format!("{count} {noun}s"),
@@ -112,31 +89,6 @@ impl Drop for Progress {
     }
 }
 
-fn escaped_but<'a>(text: &'a str, keep: &str) -> Cow<'a, str> {
-    replaced(
-        text,
-        |c| steers(c) && !keep.contains(c),
-        |c, out| out.extend(c.escape_default()),
-    )
-}
-
-fn replaced<'a>(text: &'a str, wanted: impl Fn(char) -> bool, replace: impl Fn(char, &mut String)) -> Cow<'a, str> {
-    if !text.contains(&wanted) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if wanted(c) { replace(c, &mut out) } else { out.push(c) }
-    }
-    Cow::Owned(out)
-}
-
-/// Characters that a terminal acts on: controls (C0, DEL, C1), line separators, and those that reorder what follows.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Tells the user on standard error what is no failure.
 pub(crate) fn warn(message: &str) {
     const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
@@ -153,23 +105,6 @@ pub(crate) fn now() -> quipu_format::Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_that_steers_a_terminal_is_left() {
-        let hostile = "a\x1b[2Jb\x7f\u{9b}31m\r\u{202e}c\n\td";
-        assert_eq!(escaped(hostile), r"a\u{1b}[2Jb\u{7f}\u{9b}31m\r\u{202e}c\n\td");
-        assert_eq!(escaped_lines("a\n\tb\x1b"), "a\n\tb\\u{1b}");
-        assert!(matches!(escaped("plain – text"), Cow::Borrowed(_)));
-    }
-
-    #[test]
-    fn escaped_json_means_the_same() {
-        let json = "{\n\t\"text\":\"x\\n\u{7f}\u{9b}2J\u{202e}\"\r\n}";
-        let safe = escaped_json(json);
-        assert!(safe.bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{safe}");
-        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
-        assert_eq!(value(&safe), value(json));
-    }
 
     #[test]
     fn text_is_cut_at_a_character() {

@@ -1,11 +1,12 @@
-use std::{fs, io::Write, path::PathBuf};
+use std::{io::Write, num::NonZeroUsize, path::PathBuf};
 
-use quipu_format::WitnessKey;
+use quipu_format::{WitnessKey, limits};
 use quipu_log::{Cosigned, ErrorKind, Verdict, Verification, VerifyProgress};
 use serde::Serialize;
 
 use crate::{
     failure::{self, Failure, Outcome},
+    handed,
     ledger::LedgerDir,
     render::{BAD, DIM, GOOD, json_line},
     terminal::{self, escaped},
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     since: Option<PathBuf>,
     /// Demand that a checkpoint of this log was cosigned by so many of the witnesses named
     #[arg(long, value_name = "N", requires = "witness")]
-    quorum: Option<usize>,
+    quorum: Option<NonZeroUsize>,
     /// The verifier key of a witness that is trusted; may be repeated
     #[arg(long, value_name = "VKEY", requires = "quorum")]
     witness: Vec<WitnessKey>,
@@ -56,13 +57,13 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let verification = match &args.since {
         None => ledger.at_unasked(|at| quipu_log::verify(at, &mut show))?,
         Some(file) => {
-            let note = fs::read(file).map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
+            let note = handed::read(file, limits::NOTE_BYTES, "a checkpoint")?;
             ledger.at_unasked(|at| quipu_log::verify_since(at, &note, &mut show))?
         }
     };
     drop(progress);
     let (cosigned, unwitnessed) = match args.quorum {
-        Some(quorum) => witnessed(ledger, quorum, &args.witness)?,
+        Some(quorum) => witnessed(ledger, quorum.get(), &args.witness)?,
         None => (None, None),
     };
     let all = Printed {
@@ -168,7 +169,7 @@ fn print(all: &Printed<'_>) -> std::io::Result<()> {
     writeln!(out, "{DIM}checkpoint{DIM:#}  covers {checkpoint_size}")?;
     writeln!(out, "{DIM}root{DIM:#}        {root}")?;
     if let Some(why) = &all.unwitnessed {
-        writeln!(out, "{BAD}not witnessed{BAD:#} {}", escaped(why))?;
+        writeln!(out, "{BAD}not witnessed{BAD:#}: {}", escaped(why))?;
     }
     if let Some(cosigned) = all.cosigned {
         for witness in &cosigned.witnesses {

@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 44] = [
     "init",
     "import",
     "append",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 43] = [
     "prove",
     "disclose",
     "check",
+    "audit",
     "recover",
     "seal",
     "stats",

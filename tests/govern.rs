@@ -4,56 +4,10 @@ mod driver;
 
 use std::{fs, path::PathBuf};
 
-use driver::{Ledger, Ran, guest, quipu, run};
+use driver::{Ran, governed::Governed, quipu, run};
 use quipu_format::{Actor, Body, Kind, RunId, Scope, Signer, limits};
 use quipu_log::{Draft, OpenOptions};
 use serde_json::{Value, json};
-
-/// A ledger with an operator, whose key lies beside it.
-struct Governed {
-    ledger: Ledger,
-    key: PathBuf,
-}
-
-impl Governed {
-    fn new() -> Self {
-        let ledger = Ledger::new();
-        let kim = Signer::new("operator:kim", [9; 32]).unwrap();
-        let key = ledger.file("kim.key", kim.to_text().as_bytes());
-        let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
-        open.found_operator(&kim.verifier_key()).unwrap();
-        open.close().unwrap();
-        Self { ledger, key }
-    }
-
-    /// What Kim does.
-    fn kim(&self, args: &[&str]) -> Ran {
-        run(self
-            .ledger
-            .command(args)
-            .args(["--operator", "kim", "--key"])
-            .arg(&self.key))
-    }
-
-    fn erased(&self, id: &str) -> bool {
-        let event = self.ledger.run(["show", id, "--json"]).good().json();
-        event["erased"] == true
-    }
-
-    fn verifier_key(&self) -> String {
-        let stats = self.ledger.run(["stats", "--json"]).good().json();
-        stats["verifierKey"].as_str().unwrap().to_owned()
-    }
-
-    fn run_guest(&self, name: &str, input: &str, home: &str) -> Ran {
-        run(self
-            .ledger
-            .command(["run"])
-            .arg(guest(name))
-            .arg(input)
-            .args(["--actor", "agent:test", "--home", home]))
-    }
-}
 
 /// Asserts that the command's output has these parts.
 #[track_caller]
@@ -176,6 +130,8 @@ fn retention_keeps_the_young_and_erases_the_due() {
         &["nothing is due"],
     );
 
+    let days = it.kim(&[&set[..], &["--keep-days", "1", "--erase-after-days", "2"]].concat());
+    says(&days.good(), &["kept 1 day, erased after 2 days  "]);
     it.kim(&[&set[..], &["--erase-after-days", "0"]].concat()).good();
     it.kim(&["hold", "add", "--event", &ids[1], "--name", "case-17", "--reason", "r"])
         .good();
@@ -187,6 +143,10 @@ fn retention_keeps_the_young_and_erases_the_due() {
     says(&it.kim(&["retention", "run"]).good(), &["erased", "case-17"]);
     let gone: Vec<_> = ids.iter().map(|id| it.erased(id)).collect();
     assert_eq!(gone, [true, false, true, true]);
+    let head = || it.ledger.run(["stats", "--json"]).good().json()["entries"].clone();
+    let before = head();
+    says(&it.kim(&["retention", "run"]).good(), &["case-17"]);
+    assert_eq!(head(), before, "a run that has nothing to erase appended");
     it.kim(&["retention", "remove", "customer:*", "--reason", "r"]).good();
     says(
         &it.ledger.run(["retention", "run", "--dry-run"]).good(),
@@ -225,8 +185,14 @@ fn a_request_ends_in_a_report_that_anybody_checks() {
     .good();
     says(&it.ledger.run(["request", "list"]).good(), &["dsr-1", "overdue"]);
     let erase = ["forget-scope", "customer:4711", "--reason", "asked for", "--request"];
-    it.kim(&[&erase[..], &["dsr-2"]].concat()).exits(2).tells(&["dsr-2"]);
+    it.kim(&[&erase[..], &["dsr-2"]].concat()).exits(1).tells(&["dsr-2"]);
     it.kim(&[&erase[..], &["dsr-1"]].concat()).good();
+    // Nothing is left, and a name that is none is no less wrong.
+    says(
+        &it.kim(&[&erase[..], &["dsr-1"]].concat()).good(),
+        &["nothing was left"],
+    );
+    it.kim(&[&erase[..], &["dsr-2"]].concat()).exits(1).tells(&["dsr-2"]);
     it.kim(&["request", "close", "dsr-1"]).good();
     assert!(it.ledger.run(["request", "list", "--json"]).good().out.is_empty());
     let closed = it.ledger.run(["request", "list", "--all", "--json"]).good().json();
@@ -267,6 +233,47 @@ fn a_request_ends_in_a_report_that_anybody_checks() {
         check(&it.ledger.file("changed", changed)).exits(1);
     }
     it.ledger.run(["request", "report", "dsr-3"]).exits(1).tells(&["dsr-3"]);
+}
+
+#[test]
+fn what_is_not_there_is_answered_by_no() {
+    let it = Governed::new();
+    it.ledger.append("a", "one", &[]);
+    let nobody = "evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D";
+    for what in [
+        &["hold", "remove", "case-9", "--reason", "r"][..],
+        &["hold", "add", "--name", "case-9", "--event", nobody, "--reason", "r"],
+        &["retention", "remove", "customer:*", "--reason", "r"],
+        &["request", "close", "dsr-9"],
+        &["redact", nobody, "--reason", "r"],
+        &["forget-scope", "b", "--reason", "r"],
+        &["retain", "--scope", "b", "--before", "2999-01-01", "--reason", "r"],
+    ] {
+        it.kim(what).exits(1).tells(&["there"]);
+    }
+}
+
+/// What was erased before a hold is not kept by it, and a report does not say so.
+#[test]
+fn a_hold_over_what_is_erased_keeps_nothing_and_says_so() {
+    let it = Governed::new();
+    let (gone, there) = (it.ledger.append("a", "one", &[]), it.ledger.append("a", "two", &[]));
+    let open = ["request", "open", "dsr-1", "--subject", "person:1", "--scope", "a"];
+    it.kim(&[&open[..], &["--deadline", "2999-01-01"]].concat()).good();
+    it.kim(&["redact", &gone, "--reason", "asked for"]).good();
+    let hold = ["hold", "add", "--reason", "litigation", "--name"];
+    let warned = it.kim(&[&hold[..], &["case-1", "--event", &gone]].concat()).good();
+    assert!(warned.err.contains("is erased already"), "{}", warned.err);
+    let two = ["case-2", "--event", &gone, "--event", &there];
+    it.kim(&[&hold[..], &two].concat()).good();
+    let report = it.ledger.run(["request", "report", "dsr-1"]).good().out;
+    let report: Value = serde_json::from_str(report.lines().nth(2).unwrap()).unwrap();
+    let held = report["held"].as_array().unwrap();
+    assert_eq!(held.len(), 1, "{report}");
+    assert_eq!(
+        (&held[0]["hold"], &held[0]["ranges"]),
+        (&json!("case-2"), &json!([[1, 1]]))
+    );
 }
 
 /// The ids that a command listed as JSON lines.

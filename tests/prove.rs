@@ -118,6 +118,26 @@ fn one_event_is_disclosed_and_nothing_of_others() {
         .tells(&["cannot read"]);
 }
 
+/// A file without an end was read until there was no memory.
+#[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let ledger = Ledger::new();
+    let id = ledger.append("a", "one", &[]);
+    let proof = out(&ledger, &["prove", &id], "event.tlog-proof");
+    let endless = "/dev/zero";
+    for ran in [
+        ledger.run(["prove", "--consistency", endless]),
+        ledger.run(["verify", "--since", endless]),
+        ledger.run(["confirm", endless]),
+        check(&ledger, &proof, &["--entry", endless]),
+        check(&ledger, &proof, &["--complete", endless]),
+        run(quipu().arg("check").arg(&proof).args(["--vkeys", endless])),
+    ] {
+        ran.exits(2).tells(&[endless, "at most"]);
+    }
+    check(&ledger, Path::new(endless), &[]).exits(2);
+}
+
 #[test]
 fn a_ledger_shows_that_it_only_grew() {
     let ledger = Ledger::new();

@@ -112,7 +112,11 @@ fn dependencies_point_one_way() {
         ("guest/compactor", &[]),
         ("log", &["quipu-format"]),
         ("projections", &["quipu-format", "quipu-log"]),
-        ("host", &["quipu-format", "quipu-log", "quipu-projections"]),
+        ("audit", &["quipu-format"]),
+        (
+            "host",
+            &["quipu-format", "quipu-log", "quipu-audit", "quipu-projections"],
+        ),
     ];
     let mut wrong = Vec::new();
     for (part, allowed) in allowed {

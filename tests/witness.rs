@@ -122,6 +122,8 @@ fn a_witness_signs_what_goes_on_and_finds_out_rollback_and_fork() {
     let verdict = witness.verify(&ledger).good().json();
     assert_eq!(verdict["cosigned"]["witnesses"][0]["name"], "witness.example/w1");
     ledger.run(["verify", "--quorum", "1", "--witness", STRANGE]).exits(1);
+    // To demand nobody is no demand.
+    ledger.run(["verify", "--quorum", "0", "--witness", STRANGE]).exits(2);
 
     let (older, path) = (ledger.beside("older"), ledger.path());
     copy_folder(&path, &older);

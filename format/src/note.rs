@@ -99,6 +99,14 @@ impl Signer {
     }
 }
 
+impl Signer {
+    /// Signs bytes that are no note: Ed25519, 64 bytes. Whoever calls this sees to it that they cannot be taken for
+    /// another thing that this key signs; notes begin with a name and a line feed.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
+        self.key.sign(bytes).to_bytes()
+    }
+}
+
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer")
@@ -183,6 +191,11 @@ impl VerifierKey {
         } else {
             Err(Error::new(format!("the note is not signed by {self}")))
         }
+    }
+
+    /// Whether this key signed these bytes, which are no note.
+    pub fn verify_bytes(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        Signature::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(bytes, &signature).is_ok())
     }
 
     fn id_text(&self) -> String {

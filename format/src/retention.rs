@@ -64,7 +64,7 @@ impl Policy {
         }
         match (self.keep_days, self.erase_after_days) {
             (Some(keep), Some(erase)) if erase < keep => Err(Error::new(format!(
-                "erasing after {erase} days contradicts keeping for at least {keep}"
+                "erasing after {erase} days contradicts keeping for at least {keep} days"
             ))),
             _ => Ok(()),
         }

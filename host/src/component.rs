@@ -1,13 +1,10 @@
 use std::sync::Arc;
 
+use quipu_audit::{Wasm, componentise, interface, kind_of, memory_interface};
 use quipu_format::Hash;
 use wasmparser::{BinaryReaderError, ComponentExternalKind, ComponentTypeRef, Parser, Payload, Validator};
-use wit_component::ComponentEncoder;
 
 use crate::{Error, ErrorKind, Result};
-
-/// Interfaces of `quipu:memory` that an agent may import, and no others.
-const INTERFACES: [&str; 4] = ["types", "read", "recall", "append"];
 
 /// The bytes of an agent, and what its outer type says of it. Cheap to clone.
 #[derive(Clone)]
@@ -175,7 +172,7 @@ impl Parts {
     fn of(wasm: &[u8]) -> Result<Self> {
         let bytes = match kind_of(wasm) {
             Some(Wasm::Component) => wasm.to_vec(),
-            Some(Wasm::Module) => componentise(wasm)?,
+            Some(Wasm::Module) => componentise(wasm).map_err(|error| refused(error.to_string()))?,
             None => return Err(refused("the file is not WebAssembly: it does not begin with \\0asm")),
         };
         Self::read(bytes).map_err(|error| refused(format!("the component cannot be read: {error}")))
@@ -236,48 +233,6 @@ impl Parts {
     }
 }
 
-/// The interface of `quipu:memory` 0.1 that the name means and an agent may import; none if it means something else.
-fn memory_interface(name: &str) -> Option<&'static str> {
-    let named = interface(name)?;
-    INTERFACES.into_iter().find(|ours| *ours == named)
-}
-
-/// What a name calls an interface of `quipu:memory` 0.1, whether there is one of that name or not.
-fn interface(name: &str) -> Option<&str> {
-    let (interface, version) = name.strip_prefix("quipu:memory/")?.split_once('@')?;
-    let patch = version.strip_prefix("0.1.")?;
-    let is_number = !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit());
-    is_number.then_some(interface)
-}
-
-enum Wasm {
-    Module,
-    Component,
-}
-
-/// From the preamble: magic, then version 1 and layer 0 for a module, version 13 and layer 1 for a component.
-fn kind_of(wasm: &[u8]) -> Option<Wasm> {
-    match wasm.strip_prefix(b"\0asm")?.get(..4)? {
-        [1, 0, 0, 0] => Some(Wasm::Module),
-        [_, 0, 1, 0] => Some(Wasm::Component),
-        _ => None,
-    }
-}
-
-/// The encoder trusts a toolchain's work too: where it panics, the module is refused.
-fn componentise(module: &[u8]) -> Result<Vec<u8>> {
-    let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
-    let encoded = std::panic::catch_unwind(encode).map_err(|_| "its component-type section is malformed".to_owned());
-    encoded
-        .and_then(|encoded| encoded.map_err(|error| format!("{error:#}")))
-        .map_err(|error| {
-            refused(format!(
-                "the core module cannot be made a component: {error}\n\
-                 It must be built for wasm32-unknown-unknown against quipu's WIT, for example with quipu-guest."
-            ))
-        })
-}
-
 fn refused(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Component, message)
 }
@@ -285,26 +240,6 @@ fn refused(message: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_our_four_interfaces_in_our_version_are_ours() {
-        assert_eq!(memory_interface("quipu:memory/append@0.1.0"), Some("append"));
-        assert_eq!(memory_interface("quipu:memory/read@0.1.12"), Some("read"));
-        for foreign in [
-            "quipu:memory/admin@0.1.0",
-            "quipu:memory/append",
-            "quipu:memory/append@0.2.0",
-            "quipu:memory/append@0.1.",
-            "quipu:memory/append@0.1.0-rc.1",
-            "quipu:memory/append@0.1.0/evil",
-            "quipu:memory/appendix@0.1.0",
-            "quipu:memorу/append@0.1.0", // a Cyrillic letter
-            "evil:memory/append@0.1.0",
-            "wasi:clocks/wall-clock@0.2.0",
-        ] {
-            assert_eq!(memory_interface(foreign), None, "{foreign}");
-        }
-    }
 
     #[test]
     fn what_is_no_agent_is_refused_in_words() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    Direction, Governance, LedgerReader, PolicyState, Result,
+    Direction, Governance, LedgerReader, PolicyState, Result, erasure,
     erasure_plan::RANGES_PER_ACT,
     import,
     keeping::{self, DAY_MS},
@@ -87,7 +87,7 @@ impl LedgerReader {
                 continue;
             }
             let ranges = self.alive(scope, nths.start..=nths.end - 1);
-            self.split(governance, cause, ranges, &mut due);
+            self.split(governance, cause, ranges, &mut due)?;
         }
         let nothing = due.erasures.is_empty() && due.held.is_empty() && due.waiting == 0;
         Ok((!nothing).then_some(due))
@@ -159,11 +159,30 @@ impl LedgerReader {
         alive
     }
 
+    /// The newest of these entries of a scope, if they are erasures all: to erase them alone leaves another one. None: they
+    /// are not, or are more than are looked at.
+    pub(crate) fn all_erasures(&self, scope: &Scope, ranges: &[[u32; 2]]) -> Result<Option<Erasure>> {
+        const LOOKED_AT: u64 = 64;
+        let count: u64 = ranges.iter().map(|[first, last]| u64::from(last - first) + 1).sum();
+        if count > LOOKED_AT {
+            return Ok(None);
+        }
+        let mut newest = None;
+        for nth in ranges.iter().flat_map(|[first, last]| *first..=*last) {
+            let envelope = self.seq_of(scope, nth)?.map(|seq| self.envelope(seq)).transpose()?;
+            newest = envelope.flatten().and_then(|envelope| erasure::of(&envelope));
+            if newest.is_none() {
+                break;
+            }
+        }
+        Ok(newest)
+    }
+
     /// Parts what is due into what is held and erasures of the rest. `alive` is what of it can still be opened; what lies
     /// between is named again, which keeps the stretches few.
-    fn split(&self, governance: &Governance, cause: Cause, alive: Vec<[u32; 2]>, due: &mut Due) {
+    fn split(&self, governance: &Governance, cause: Cause, alive: Vec<[u32; 2]>, due: &mut Due) -> Result<()> {
         let (Some(&[first, _]), Some(&[_, last])) = (alive.first(), alive.last()) else {
-            return;
+            return Ok(());
         };
         let erasure = |ranges| Erasure {
             cause,
@@ -172,11 +191,16 @@ impl LedgerReader {
             scope: due.scope.clone(),
         };
         let (whole, open) = (erasure(vec![[first, last]]), erasure(alive));
-        let mut left = whole.ranges.clone();
+        let (mut left, mut free) = (whole.ranges.clone(), open.ranges.clone());
         let mut held = Vec::new();
         for (state, ranges) in governance.holding(&whole) {
             left = without(&left, &ranges);
+            free = without(&free, &ranges);
             held.push((state.hold.id.clone(), state.hold.of(&open)));
+        }
+        // Otherwise each run erased what the run before it said.
+        if self.all_erasures(&due.scope, &free)?.is_some() {
+            left.clear();
         }
         left.retain(|[first, last]| open.ranges.iter().any(|[from, to]| from <= last && to >= first));
         let erasures: Vec<_> = left
@@ -190,6 +214,7 @@ impl LedgerReader {
                 None => due.held.push(HeldBack { hold, ranges }),
             }
         }
+        Ok(())
     }
 
     /// Why an erasure would be refused at `now` if it were an act: a hold, a policy or a request that is not open.

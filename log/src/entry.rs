@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// An entry whose line was checked.
+#[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) id: EventId,
     /// Its time is the one in its name.
@@ -57,7 +58,13 @@ struct MetScope<'k> {
 impl<'k> Checks<'k> {
     /// [`entry`](Self::entry), as what is to be done with lines.
     pub(crate) fn work(&self) -> impl Fn(&mut Met<'k>, &Line<'_>) -> quipu_format::Result<(u64, Entry)> + Sync {
-        |met, line| self.entry(met, line)
+        |met, line| {
+            #[cfg(test)]
+            if let Some(seen) = &self.scopes.seen {
+                return seen.entry(line, || self.entry(met, line));
+            }
+            self.entry(met, line)
+        }
     }
 
     /// The entry of a line, and its `seq`.
@@ -115,12 +122,17 @@ impl<'k> Checks<'k> {
 
 /// A number for each scope, in the order in which they are met, which is not always the log's.
 #[derive(Default)]
-pub(crate) struct Scopes(Mutex<(HashMap<Scope, u32>, Vec<Scope>)>);
+pub(crate) struct Scopes {
+    met: Mutex<(HashMap<Scope, u32>, Vec<Scope>)>,
+    /// What was said of lines before, where one ledger is verified a million times.
+    #[cfg(test)]
+    pub(crate) seen: Option<crate::flips::Seen>,
+}
 
 impl Scopes {
     /// The number of a scope, from 0.
     fn number(&self, name: &str) -> quipu_format::Result<(u32, Scope)> {
-        let (numbers, names) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, names) = &mut *self.met.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((scope, &number)) = numbers.get_key_value(name) {
             return Ok((number, scope.clone()));
         }
@@ -132,6 +144,6 @@ impl Scopes {
 
     /// The scope of a number.
     pub(crate) fn name(&self, number: u32) -> Scope {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1[number as usize].clone()
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).1[number as usize].clone()
     }
 }

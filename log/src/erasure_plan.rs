@@ -61,7 +61,8 @@ pub struct NodesAfter {
 pub(crate) const RANGES_PER_ACT: usize = 600;
 
 impl ErasurePlan {
-    /// Resolves what is to be erased. Entries whose secrets are gone already are left out.
+    /// Resolves what is to be erased. Entries whose secrets are gone already are left out; so is a prefix of which nothing is
+    /// left but the erasures, which would otherwise never come to an end.
     ///
     /// # Errors
     /// `NotFound` for an event that is none; `Invalid` for the ledger's own entries, which are never erased, and for a
@@ -70,8 +71,8 @@ impl ErasurePlan {
         let size = reader.refresh()?;
         let (cause, (pairs, newest)) = match target {
             Target::Events(ids) => (Cause::Redact, named(reader, ids)?),
-            Target::Before { scope, seq } => (Cause::Retain, prefix(reader, scope, *seq)?),
-            Target::Scope(scope) => (Cause::ForgetScope, prefix(reader, scope, u64::MAX)?),
+            Target::Before { scope, seq } => (Cause::Retain, prefix(reader, Cause::Retain, scope, *seq)?),
+            Target::Scope(scope) => (Cause::ForgetScope, prefix(reader, Cause::ForgetScope, scope, u64::MAX)?),
         };
         let mut plan = Self {
             size,
@@ -104,7 +105,8 @@ impl ErasurePlan {
 
     /// Refuses a reason that would keep what is erased: one that has five words in a row or twenty characters in a row in
     /// common with the text of an entry that is erased, or the whole of a text of six characters or more; case and
-    /// whatever is neither letter nor digit do not count. The newest 10,000 of them are compared.
+    /// whatever is neither letter nor digit do not count. What is encoded in it, as base64, in hexadecimal digits or behind
+    /// percent signs, is compared too. The newest 10,000 of them are compared.
     pub fn check_reason(&self, reader: &LedgerReader, reason: &str) -> Result<()> {
         if reason.len() > limits::REASON_BYTES {
             let message = format!(
@@ -215,8 +217,8 @@ fn named(reader: &LedgerReader, ids: &[EventId]) -> Result<Resolved> {
     Ok((pairs, seqs))
 }
 
-/// All entries of a scope before a position.
-fn prefix(reader: &LedgerReader, scope: &Scope, seq: u64) -> Result<Resolved> {
+/// All entries of a scope before a position; none where an erasure for this cause has left nothing but itself.
+fn prefix(reader: &LedgerReader, cause: Cause, scope: &Scope, seq: u64) -> Result<Resolved> {
     if !reader.index().scopes.contains_key(scope) {
         let message = format!("there are no entries in the scope {scope}");
         return Err(Error::new(ErrorKind::NotFound, message));
@@ -224,6 +226,10 @@ fn prefix(reader: &LedgerReader, scope: &Scope, seq: u64) -> Result<Resolved> {
     let index = &reader.state.index;
     let newest = index.select(scope, 0..seq, Direction::Backward, limits::REASON_ENTRIES)?;
     let last = newest.first().map(|&last| reader.envelope(last)).transpose()?.flatten();
-    let pair = last.map(|envelope| (scope.clone(), vec![[0, envelope.nth]]));
+    let last = last.map_or(0, |envelope| envelope.nth);
+    let erasure = reader.all_erasures(scope, &reader.alive(scope, 0..=last))?;
+    // Forgetting a scope does more than erasing it does: it gives the scope another root.
+    let is_done = erasure.is_some_and(|erasure| cause != Cause::ForgetScope || erasure.cause == cause);
+    let pair = (!newest.is_empty() && !is_done).then(|| (scope.clone(), vec![[0, last]]));
     Ok((pair.into_iter().collect(), newest))
 }

@@ -224,7 +224,7 @@ impl Governance {
                 format!("the hold {id} was released before"),
             )),
             None => Err(Error::new(
-                ErrorKind::Invalid,
+                ErrorKind::NotFound,
                 format!("there is no hold named {id}: `quipu hold list` shows which there are"),
             )),
         }
@@ -238,7 +238,7 @@ impl Governance {
             RetentionChange::Remove(of) if !self.policies.contains_key(of) => {
                 let message =
                     format!("there is no retention policy for {of}: `quipu retention show` shows which there are");
-                return Err(Error::new(ErrorKind::Invalid, message));
+                return Err(Error::new(ErrorKind::NotFound, message));
             }
             _ => {}
         }
@@ -285,7 +285,8 @@ impl Governance {
         }
     }
 
-    fn open_request(&self, id: &RequestId) -> Result<()> {
+    /// Refuses a request that no erasure may name: `NotFound` where there is none, `Conflict` where it is closed.
+    pub fn open_request(&self, id: &RequestId) -> Result<()> {
         match self.requests.get(id) {
             Some(state) if state.closed.is_none() => Ok(()),
             Some(_) => Err(Error::new(
@@ -293,7 +294,7 @@ impl Governance {
                 format!("the request {id} is closed: open one of another name"),
             )),
             None => Err(Error::new(
-                ErrorKind::Invalid,
+                ErrorKind::NotFound,
                 format!("there is no request named {id}: `quipu request open` opens one"),
             )),
         }

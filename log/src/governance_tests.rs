@@ -78,7 +78,7 @@ fn an_erasure_names_only_a_request_that_is_open() {
     let erasure = erase(&[[0, 0]], Some("dsr-1"));
     assert_eq!(
         state.does(1, "erase", erasure.clone()).unwrap_err().kind(),
-        ErrorKind::Invalid
+        ErrorKind::NotFound
     );
     let open = json!({"open": {
         "deadline": "2026-12-01T00:00:00.000Z", "id": "dsr-1", "scopes": ["a"], "subject": "person:1",
@@ -115,7 +115,7 @@ fn of_several_policies_the_closest_holds() {
     let none = state
         .does(6, "retention", json!({"remove": "customer:acme"}))
         .unwrap_err();
-    assert_eq!(none.kind(), ErrorKind::Invalid);
+    assert_eq!(none.kind(), ErrorKind::NotFound);
 }
 
 #[test]

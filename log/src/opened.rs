@@ -5,6 +5,7 @@ use quipu_format::{Body, Hash, KeyPath, KeyTree, Line, Scope};
 use crate::keyfile::Keys;
 
 /// What became of a body.
+#[derive(Clone)]
 pub(crate) enum Opened {
     Intact,
     /// There are no keys.

@@ -2,6 +2,11 @@
 
 use std::collections::HashSet;
 
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode::Indifferent, GeneralPurpose, GeneralPurposeConfig},
+};
 use quipu_format::Body;
 use serde_json::Value;
 
@@ -14,7 +19,7 @@ const WHOLE: usize = 6;
 
 /// A reason, ready to be compared with many texts.
 pub(crate) struct Reason {
-    /// Its words, in lower case, each between two spaces.
+    /// Its words, in lower case, each between two spaces; behind them those of what is encoded in it.
     text: String,
     words: HashSet<String>,
     chars: HashSet<String>,
@@ -22,7 +27,8 @@ pub(crate) struct Reason {
 
 impl Reason {
     pub(crate) fn new(reason: &str) -> Self {
-        let text = plain(reason);
+        let encoded = encoded(reason);
+        let text = plain(&[reason, &encoded].join(" "));
         Self {
             words: runs_of_words(&text).collect(),
             chars: runs_of_chars(&text).collect(),
@@ -65,6 +71,43 @@ impl Reason {
         }
         None
     }
+}
+
+/// What is in a text as base64, as hexadecimal digits or behind percent signs, as tokens, dumps and addresses have it.
+fn encoded(text: &str) -> String {
+    let base64 = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let base64 = GeneralPurpose::new(&STANDARD, base64);
+    let runs = text.split(|c: char| !(c.is_ascii_alphanumeric() || "+/-_".contains(c)));
+    let mut found = Vec::new();
+    for run in runs.filter(|run| run.len() >= WHOLE) {
+        found.extend(base64.decode(run.replace('-', "+").replace('_', "/")));
+        found.push(pairs(run.as_bytes()));
+    }
+    let mut parts = text.split('%');
+    let mut unescaped = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.as_bytes().split_at(part.len().min(2));
+        unescaped.extend(pairs(digits));
+        unescaped.extend(rest);
+    }
+    if text.contains('%') {
+        found.push(unescaped);
+    }
+    let found: Vec<_> = found.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+    found.join(" ")
+}
+
+/// The bytes that pairs of hexadecimal digits are; none where there is another character.
+fn pairs(digits: &[u8]) -> Vec<u8> {
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let digits: Option<Vec<_>> = digits.iter().map(digit).collect();
+    let digits = digits.unwrap_or_default();
+    let pairs = digits.chunks_exact(2);
+    pairs
+        .filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok())
+        .collect()
 }
 
 /// A text's letters and digits in lower case, and a space for all that stands between, before and behind them.
@@ -128,6 +171,30 @@ mod tests {
             assert!(quotes(reason, payload), "{reason}");
         }
         for reason in ["request of 3 May", "a card number", "Anna asked", "is 4929 1234", ""] {
+            assert!(!quotes(reason, payload), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_quotation_that_is_encoded_is_found_out() {
+        let payload = r#"{"text":"Her card is 4929 1234 5678 9012, says M\u00fcller?"}"#;
+        for reason in [
+            "the token SGVyIGNhcmQgaXMgNDkyOSAxMjM0IDU2NzggOTAxMg== slipped in",
+            "SGVyIGNhcmQgaXMgNDkyOSAxMjM0IDU2NzggOTAxMiwgc2F5cyBNw7xsbGVyPw",
+            "it began with IGNhcmQgaXMgNDkyOSAxMjM0IDU2Nzgg",
+            "48657220636172642069732034393239203132333420353637382039303132",
+            "was at /q?t=Her%20card%20is%204929%201234%205678",
+            "9012%2C+says+M%C3%BCller%3F+Her%20card%20is+4929%201234%205678",
+        ] {
+            assert!(quotes(reason, payload), "{reason}");
+        }
+        for reason in [
+            "100% of what was asked for, by 7 percent%",
+            "request 48657220, see the-file-of-counsel_2026",
+            "%4",
+            "%é%%%C3",
+            "====",
+        ] {
             assert!(!quotes(reason, payload), "{reason}");
         }
     }

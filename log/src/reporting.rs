@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, thread, time::Duration};
 
 use quipu_format::{
-    Act, Envelope, Erasure, RequestId, Scope,
+    Act, Cause, Envelope, Erasure, RequestId, Scope,
     report::{Derived, Erased, HeldNow, Report, ScopeLeft},
 };
 use serde_json::Value;
@@ -109,8 +109,7 @@ impl LedgerReader {
 
     fn left(&self, governance: &Governance, scope: &Scope) -> ScopeLeft {
         let entries = self.index().scopes.get(scope).map_or(0, |head| head.count);
-        let alive = entries.checked_sub(1).map(|last| self.alive(scope, 0..=last));
-        let open = alive.into_iter().flatten().map(|[a, b]| u64::from(b - a) + 1).sum();
+        let open = self.all_alive(scope).iter().map(|[a, b]| u64::from(b - a) + 1).sum();
         ScopeLeft {
             scope: scope.clone(),
             entries: entries.into(),
@@ -119,15 +118,33 @@ impl LedgerReader {
         }
     }
 
+    /// What of a scope can still be opened.
+    fn all_alive(&self, scope: &Scope) -> Vec<[u32; 2]> {
+        let count = self.index().scopes.get(scope).map_or(0, |head| head.count);
+        let last = count.checked_sub(1);
+        last.map_or_else(Vec::new, |last| self.alive(scope, 0..=last))
+    }
+
     fn held_now(&self, governance: &Governance, scopes: &BTreeSet<&Scope>) -> Result<Vec<HeldNow>> {
         let mut held = Vec::new();
         for state in governance.holds().filter(|state| state.released.is_none()) {
             for part in state.hold.over.iter().filter(|part| scopes.contains(&part.scope)) {
+                // What was erased before the hold is not kept by it.
+                let open = Erasure {
+                    cause: Cause::Redact,
+                    ranges: self.all_alive(&part.scope),
+                    request: None,
+                    scope: part.scope.clone(),
+                };
+                let ranges = state.hold.of(&open);
+                if ranges.is_empty() {
+                    continue;
+                }
                 held.push(HeldNow {
                     hold: state.hold.id.clone(),
                     since: state.since.ts,
                     scope: part.scope.clone(),
-                    ranges: part.ranges.clone(),
+                    ranges: part.ranges.is_some().then_some(ranges),
                     reason: self.reason(state.since.seq)?,
                 });
             }

@@ -124,17 +124,18 @@ pub fn verify_since<'a>(
         let message = format!("what was shown is no checkpoint of {}: {e}", key.name());
         Error::new(ErrorKind::Tampered, message)
     })?;
-    verify_all(&folder, Some(&since), progress)
+    verify_all(&folder, Some(&since), &Scopes::default(), progress)
 }
 
 /// The same, of a ledger whose folder is open.
 pub(crate) fn verify_in(folder: &Folder, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Verification> {
-    verify_all(folder, None, progress)
+    verify_all(folder, None, &Scopes::default(), progress)
 }
 
-fn verify_all(
+pub(crate) fn verify_all(
     folder: &Folder,
     since: Option<&Checkpoint>,
+    scopes: &Scopes,
     progress: &mut dyn FnMut(VerifyProgress),
 ) -> Result<Verification> {
     // Before any segment: what the checkpoint covers is then in the bytes that are read after.
@@ -154,8 +155,7 @@ fn verify_all(
         };
         files.push((first, segment));
     }
-    let scopes = Scopes::default();
-    let mut walk = Walk::new(folder, &manifest, &scopes);
+    let mut walk = Walk::new(folder, &manifest, scopes);
     if manifest.copy {
         walk.notes
             .push("this is a copy: it is not written until it is shown the newest checkpoint that is known".into());

@@ -119,6 +119,25 @@ fn erasing_again_changes_nothing_and_says_so() {
     let plan = ErasurePlan::new(ledger.reader(), &events([receipt.id]), None).unwrap();
     assert!(plan.erasures.is_empty() && plan.entries == 0);
     assert_eq!((test.keys(), ledger.reader().head()), (keys, head));
+
+    // Of a prefix, what the erasure says of itself is left, and is not erased by another that says the same.
+    append(&ledger, "a", "note");
+    let reader = ledger.reader();
+    let (scope, seq) = (scope("a"), u64::MAX);
+    let prefix = Target::Before {
+        scope: scope.clone(),
+        seq,
+    };
+    let nothing = |target: &Target| ErasurePlan::new(reader, target, None).unwrap().erasures.is_empty();
+    erase(&ledger, &prefix).unwrap();
+    assert!(nothing(&prefix));
+    // A scope that is forgotten has another root besides.
+    let whole = Target::Scope(scope);
+    assert!(!nothing(&whole));
+    let act = erase(&ledger, &whole).unwrap().remove(0);
+    assert!(nothing(&whole) && nothing(&prefix) && !nothing(&events([act.id])));
+    append(&ledger, "a", "anew");
+    assert!(!nothing(&whole) && !nothing(&prefix));
 }
 
 #[test]

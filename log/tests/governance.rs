@@ -255,6 +255,37 @@ fn what_is_due_is_a_prefix_without_what_is_held() {
     );
 }
 
+/// Each run of a policy of no days erased what the run before it said of itself, and said so.
+#[test]
+fn an_erasure_alone_is_not_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = create(folder.path());
+    let said = || write(&ledger, json!({"text": "said"}));
+    for _ in 0..6 {
+        said();
+    }
+    let hold = json!({"id": "hold-1", "over": [{"scope": scope(), "ranges": [[1, 1], [5, 5]]}]});
+    act(&ledger, Hold::MEMBER, hold).unwrap();
+    let policy = json!({"set": {"of": "*", "eraseAfterDays": 0}});
+    act(&ledger, RetentionChange::MEMBER, policy).unwrap();
+    let due = || {
+        let now = Timestamp::from_ms(u64::MAX);
+        let due = ledger.reader().due(now, &mut |_, _| {}).unwrap().remove(0);
+        assert_eq!(due.held[0].ranges, [[1, 1], [5, 5]]);
+        due.erasures.into_iter().flat_map(|erasure| erasure.ranges)
+    };
+    assert!(due().eq([[0, 0], [2, 4]]));
+    let erasing = Erasure {
+        ranges: vec![[0, 0], [2, 4]],
+        ..erasure(0, 0)
+    };
+    act(&ledger, "erase", json!(erasing)).unwrap();
+    act(&ledger, "erase", json!(erasing)).unwrap();
+    assert_eq!(due().count(), 0);
+    said();
+    assert!(due().eq([[6, 8]]));
+}
+
 #[test]
 fn what_has_expired_is_due_up_to_the_first_that_has_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -288,7 +319,7 @@ fn an_erasure_names_a_request_that_is_open() {
     erasing.request = Some(RequestId::new("dsr-1").unwrap());
     assert_eq!(
         act(&ledger, "erase", json!(erasing)).unwrap_err().kind(),
-        ErrorKind::Invalid
+        ErrorKind::NotFound
     );
     let open = json!({"open": {
         "deadline": "2026-12-01T00:00:00.000Z", "id": "dsr-1", "scopes": [scope()], "subject": "person:1",

@@ -1,6 +1,9 @@
 //! How the tables follow the log: folded a batch at a time, thrown away where they are of another log, and asked.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use quipu_format::{Envelope, Event};
 use rusqlite::Transaction;
@@ -47,9 +50,9 @@ impl Projections {
                     reached = None;
                 }
             }
-            self.store.cut_wal(limits::WAL_BYTES)?;
+            self.store.cut_wal(limits::WAL_BYTES, Duration::ZERO)?;
         }
-        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0)? {
+        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0, Duration::ZERO)? {
             self.uncut.store(false, Ordering::Release);
         }
         Ok(reached.unwrap_or(0).min(self.ledger.head()))

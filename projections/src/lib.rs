@@ -160,17 +160,20 @@ impl Projections {
     }
 
     /// Folds all that is missing, so that what the log says is erased is erased here too, and overwrites what the files
-    /// still hold of it outside the tables. Returns whether that could be done: it cannot while another process reads or
-    /// writes them, and is to be asked for again.
+    /// still hold of it outside the tables. It waits for whoever reads or writes them, some seconds. Returns whether that
+    /// could be done: it cannot while an answer takes longer than that, and is to be asked for again.
     pub fn forget(&self) -> std::result::Result<bool, Error> {
         // Whoever folded the erasure may have been another process, which could not cut the file.
         self.uncut.store(true, Ordering::Release);
         if let Err(error) = self.rules() {
             tracing::warn!(%error, "what is derived cannot be brought up to date, and is thrown away");
             self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
-            return Ok(self.store.cut_wal(0)?);
+            return Ok(self.store.cut_wal(0, limits::PATIENCE)?);
         }
         self.fold_up_to(u64::MAX)?;
+        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0, limits::PATIENCE)? {
+            self.uncut.store(false, Ordering::Release);
+        }
         Ok(!self.uncut.load(Ordering::Acquire))
     }
 

@@ -76,6 +76,9 @@ pub(crate) const BLOCK_BYTES: usize = 32 << 20;
 pub(crate) const BATCH_WORDS: usize = 1 << 20;
 /// How long to wait for another process that writes the projection.
 pub(crate) const BUSY: Duration = Duration::from_secs(10);
+/// How long each step of overwriting what was erased waits for answers that have begun. Others that write the projection
+/// wait [`BUSY`] for all of them.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// Idle connections that are kept open.
 pub(crate) const CONNECTIONS: usize = 8;
 /// Bytes of a write-ahead file above which it is cut back after a fold.

@@ -70,14 +70,17 @@ impl Store {
     /// Cuts the write-ahead file back if it has grown past `bytes` and no reader needs it: it holds what was deleted.
     /// Its bytes are overwritten first, for the disk keeps what a file gives back. Returns whether it has at most so many
     /// now.
-    pub(crate) fn cut_wal(&self, bytes: u64) -> Result<bool> {
+    ///
+    /// `patience` is how long each of its three steps waits for readers that have begun. Those that begin meanwhile read
+    /// what does not stand in the way, so that it ends under readers that never pause, where each is done sooner.
+    pub(crate) fn cut_wal(&self, bytes: u64, patience: Duration) -> Result<bool> {
         let _turn = locked(&self.writer);
         let length = fs::metadata(self.path("-wal")).map_or(0, |file| file.len());
         if length <= bytes {
             return Ok(true);
         }
         let mut open = self.take()?;
-        open.db.busy_timeout(Duration::ZERO)?;
+        open.db.busy_timeout(patience)?;
         let cut = overwrite_and_cut(&mut open.db, length);
         open.db.busy_timeout(limits::BUSY)?;
         let cut = cut?;

@@ -1,6 +1,8 @@
 //! Drives the `quipu` command as a user's shell does.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod governed;
+
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Read, Write},

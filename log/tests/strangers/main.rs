@@ -31,6 +31,9 @@ fn every_size_is_accepted_and_every_changed_bit_refused() {
     let begin = Instant::now();
     let mut cases = Cases::new();
     cases.grow(EVERY_SIZE_TO, LARGE);
+    for size in (1..=EVERY_SIZE_TO).chain([cases.newest()]) {
+        cases.damage_somewhere(size);
+    }
     for size in [1, 2, 3, 255, 256, 257, 511, 512, 513, EVERY_SIZE_TO] {
         cases.damage(size);
     }

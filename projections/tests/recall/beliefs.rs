@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, fs};
 
 use proptest::prelude::*;
-use quipu_format::{Envelope, Event, EventId, Signer, Timestamp};
+use quipu_format::{EventId, Signer, Timestamp};
 use quipu_log::{CreateOptions, ErasurePlan, Ledger, SignedAct, Target};
-use quipu_projections::{Handle, Projections, QUARANTINE, Quarantine, Query, View};
+use quipu_projections::{Handle, Projections, QUARANTINE, Quarantine, View};
 use serde_json::{Value, json};
 
 use crate::{

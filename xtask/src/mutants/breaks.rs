@@ -244,6 +244,13 @@ pub(super) const BREAKS: &[Break] = &[
         killed_in: "erase",
     },
     Break {
+        name: "an erasure alone is not due",
+        file: "log/src/due.rs",
+        from: "        if self.all_erasures(&due.scope, &free)?.is_some() {",
+        to: "        if self.all_erasures(&due.scope, &free)?.is_some() && false {",
+        killed_in: "governance",
+    },
+    Break {
         name: "a secret that is gone without an erasure is tampering",
         file: "log/src/verdicts.rs",
         from: "            let uncovered = outside(&named, *gone);",
@@ -281,8 +288,8 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "an erasure of a beginning reaches its last entry",
         file: "log/src/erasure_plan.rs",
-        from: "    let pair = last.map(|envelope| (scope.clone(), vec![[0, envelope.nth]]));",
-        to: "    let pair = last.map(|envelope| (scope.clone(), vec![[0, envelope.nth.saturating_sub(1)]]));",
+        from: "    let pair = (!newest.is_empty() && !is_done).then(|| (scope.clone(), vec![[0, last]]));",
+        to: "    let pair = (!newest.is_empty() && !is_done).then(|| (scope.clone(), vec![[0, last.saturating_sub(1)]]));",
         killed_in: "erase",
     },
     Break {
@@ -332,6 +339,13 @@ pub(super) const BREAKS: &[Break] = &[
         file: "projections/src/runs.rs",
         from: "        if self.shown.contains(&entry.id) {",
         to: "        if false && self.shown.contains(&entry.id) {",
+        killed_in: "recall",
+    },
+    Break {
+        name: "forgetting waits for answers that have begun",
+        file: "projections/src/lib.rs",
+        from: "        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0, limits::PATIENCE)? {",
+        to: "        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0, Duration::ZERO)? {",
         killed_in: "recall",
     },
     Break {
