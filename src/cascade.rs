@@ -7,6 +7,7 @@ use quipu_log::LedgerReader;
 use quipu_projections::Projections;
 
 use crate::{
+    event_name::EventName,
     failure::Failure,
     forget::catch_up,
     impact,
@@ -36,9 +37,7 @@ impl Cascade {
         json: bool,
     ) -> Result<Vec<EventId>, Failure> {
         for id in &events {
-            if reader.find(*id)?.is_none() {
-                return Err(Failure::no(format!("there is no event named {id} in this ledger")));
-            }
+            EventName::Id(*id).seq(reader)?;
         }
         let projections = Projections::open(reader)?;
         catch_up(&projections, reader.head())?;

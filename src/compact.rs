@@ -1,9 +1,13 @@
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
 
 use quipu_format::{Actor, Limits, Scope, Timestamp, limits};
 use quipu_host::{Compacted, Compactor, CompactorComponent, Memory, Outcome as Ended};
 use quipu_log::{Draft, Ledger, Receipt};
-use quipu_projections::{Compaction, Projections};
+use quipu_projections::{Compaction, NoiseRules, Projections};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +16,7 @@ use crate::{
     failure::{Failure, Outcome, good, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, ReceiptLine, json_line, text_chars},
+    scene::still_building,
     terminal::{self, Out, counted, escaped, escaped_lines, shortened},
 };
 
@@ -27,6 +32,7 @@ use crate::{
 Examples:
   quipu compact --scope customer:acme-inc
   quipu compact --scope customer:acme-inc --older-than 30d --tier 1
+  quipu compact --scope customer:acme-inc --rules noise.toml
   quipu compact --scope customer:acme-inc --with compactor.wasm --actor tool:weekly")]
 pub(crate) struct Args {
     /// The scope
@@ -38,6 +44,10 @@ pub(crate) struct Args {
     /// Up to this tier [default: up to the one that covers all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16), conflicts_with = "component")]
     tier: Option<u32>,
+    /// Collapse noise by the rules in this file, such as `noise.toml`, in place of the ledger's; other rules make other
+    /// summaries, which replace those that are there
+    #[arg(long, value_name = "FILE", conflicts_with = "component")]
+    rules: Option<PathBuf>,
     /// Have this component of world `compactor` propose the summaries
     #[arg(long = "with", value_name = "FILE")]
     component: Option<PathBuf>,
@@ -95,6 +105,7 @@ fn built_in(args: &Args, ledger: &Ledger) -> Outcome {
         actor: args.actor.clone(),
         now,
         before,
+        rules: args.rules.as_deref().map(rules).transpose()?,
     };
     let (mut out, mut appended, mut kept) = (terminal::out(), 0, 0);
     for tier in 1..=args.tier.unwrap_or(quipu_projections::limits::TIERS) {
@@ -135,6 +146,17 @@ fn built_in(args: &Args, ledger: &Ledger) -> Outcome {
     }
     out.flush()?;
     good()
+}
+
+fn rules(file: &Path) -> Result<NoiseRules, Failure> {
+    let name = file.display().to_string();
+    let cannot = |error: std::io::Error| Failure::cannot(format!("cannot read {name}: {error}"));
+    // One byte more than fits tells, whatever the file is.
+    let most = quipu_projections::limits::NOISE_BYTES as u64 + 1;
+    let mut text = String::new();
+    let opened = fs::File::open(file).map_err(cannot)?;
+    opened.take(most).read_to_string(&mut text).map_err(cannot)?;
+    Ok(NoiseRules::parse(&text, &name)?)
 }
 
 /// Appends drafts, unless nothing is to be, and prints them. Returns how many are new.
@@ -178,19 +200,17 @@ fn print(args: &Args, draft: &Draft, receipt: Option<&Receipt>, out: &mut Out) -
 
 /// Folds what is missing, so that what was just appended is seen.
 fn catch_up(projections: &Projections, ledger: &Ledger) -> Result<(), Failure> {
-    const STEP: u64 = 20_000;
     let head = ledger.reader().refresh()?;
     let mut progress = terminal::Progress::new("deriving");
-    loop {
-        let reached = projections.catch_up(projections.as_of()?.saturating_add(STEP).min(head))?;
-        progress.show(reached, head);
-        if reached >= head {
-            return Ok(());
-        }
+    let reached = projections.build(&mut |reached, head| progress.show(reached, head))?;
+    drop(progress);
+    match reached >= head {
+        true => Ok(()),
+        false => Err(still_building(reached, head)),
     }
 }
 
-fn with_component(args: &Args, file: &std::path::Path, ledger: &Ledger) -> Outcome {
+fn with_component(args: &Args, file: &Path, ledger: &Ledger) -> Outcome {
     let wasm = fs::read(file).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", file.display())))?;
     let component = CompactorComponent::new(&wasm)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -8,7 +8,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     question::Filter,
-    render::json_line,
+    render::{is_none, json_line},
     terminal::{self, escaped_lines},
 };
 
@@ -49,6 +49,9 @@ struct ContextLine<'a> {
     text: &'a str,
     events: &'a [EventId],
     as_of: u64,
+    /// Entries that could not be read, and are left out.
+    #[serde(skip_serializing_if = "is_none")]
+    missing: usize,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
@@ -57,14 +60,24 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         true => Budget::Characters(args.budget),
         false => Budget::Tokens(args.budget),
     };
-    let context = question.projections.compose(&question.view, &question.query, budget)?;
+    let context = question
+        .scene
+        .projections
+        .compose(&question.view, &question.query, budget)?;
     if context.events.is_empty() {
         return Err(Failure::no("nothing found that fits the budget"));
     }
     let mut out = terminal::out();
     if args.json {
         let (text, events, as_of) = (&context.text, &context.events, context.as_of);
-        json_line(&mut out, &ContextLine { text, events, as_of })?;
+        let missing = question.scene.missing();
+        let line = ContextLine {
+            text,
+            events,
+            as_of,
+            missing,
+        };
+        json_line(&mut out, &line)?;
     } else {
         out.write_all(escaped_lines(&context.text).as_bytes())?;
     }

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger, &args.wait_for)?;
+    let scene = Scene::until(ledger, &args.wait_for)?;
     let (from, _) = scene.at(Some(args.from))?;
     let (to, now) = scene.at(args.to)?;
     if from > to {

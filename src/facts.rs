@@ -7,14 +7,14 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{ACTOR, DIM, ID, json_line, text_chars},
-    scene::{Point, Scene, WaitFor},
+    scene::{Looking, Scene},
     terminal::{self, Out, counted, escaped, shortened},
 };
 
 /// Print what is believed, the surest first
 ///
 /// Statements that say the same are one fact. Left out is what a later event replaces or retracts, what has expired,
-/// what was erased, and what rests on what was retracted.
+/// what was erased, and what rests on what was retracted, or on nothing but what was erased.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,11 +36,8 @@ pub(crate) struct Args {
     /// Only stated by this actor; may be given several times
     #[arg(long = "actor", value_name = "ACTOR")]
     actors: Vec<Actor>,
-    /// As it was: at a position of the ledger, whose entries below it count, or at a time
-    #[arg(long, value_name = "SEQ|TIME")]
-    as_of: Option<Point>,
     #[command(flatten)]
-    wait_for: WaitFor,
+    looking: Looking,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -50,16 +47,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger, &args.wait_for)?;
-    let (head, now) = scene.at(args.as_of)?;
+    let scene = Scene::open(ledger, &args.looking)?;
     let mut query = Query::default();
     query.text = args.text.unwrap_or_default();
     query.limit = args.limit.into();
     query.tags = args.tags;
     query.kinds = args.kinds.iter().map(Kind::to_string).collect();
     query.actors = args.actors.iter().map(Actor::to_string).collect();
-    query.now = now;
-    let answer = scene.projections.facts(&scene.view(&args.scopes, head), &query)?;
+    query.now = scene.now;
+    let answer = scene.projections.facts(&scene.view(&args.scopes), &query)?;
     if answer.facts.is_empty() {
         return Err(Failure::no("nothing is believed here"));
     }

@@ -3,10 +3,10 @@ use std::io::Write;
 use quipu_format::EventId;
 
 use crate::{
-    failure::{Failure, Outcome, good},
+    failure::{Outcome, good},
     ledger::LedgerDir,
     render::{event_line, json_line},
-    scene::{Point, Scene, WaitFor},
+    scene::{Looking, Scene},
     terminal,
 };
 
@@ -20,21 +20,18 @@ Examples:
 pub(crate) struct Args {
     /// The id of any of them
     event: EventId,
-    /// As it was: at a position of the ledger or at a time
-    #[arg(long, value_name = "SEQ|TIME")]
-    as_of: Option<Point>,
     #[command(flatten)]
-    wait_for: WaitFor,
+    looking: Looking,
     /// Print each as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger, &args.wait_for)?;
-    let view = scene.view(&[], scene.at(args.as_of)?.0);
-    let events = scene.projections.history(&view, args.event)?;
-    let events = events.ok_or_else(|| Failure::no(format!("there is no event named {} in this ledger", args.event)))?;
+    let scene = Scene::open(ledger, &args.looking)?;
+    scene.seq(args.event)?;
+    let events = scene.projections.history(&scene.view(&[]), args.event)?;
+    let events = events.ok_or_else(|| scene.not_derived(args.event))?;
     let mut out = terminal::out();
     for event in &events {
         match args.json {

@@ -15,8 +15,8 @@ use crate::{
     facts::fact_line,
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
-    render::{DIM, ID, json_line},
-    scene::{Point, Scene, WaitFor},
+    render::{DIM, ID, is_none, json_line},
+    scene::{Looking, Scene},
     terminal::{self, Out, counted},
     tree,
 };
@@ -35,11 +35,8 @@ Examples:
 pub(crate) struct Args {
     /// The event's id
     event: EventId,
-    /// As it was: at a position of the ledger or at a time
-    #[arg(long, value_name = "SEQ|TIME")]
-    as_of: Option<Point>,
     #[command(flatten)]
-    wait_for: WaitFor,
+    looking: Looking,
     /// Print one line of JSON: `event`, `descendants`, `runs`, `facts` and `asOf`
     #[arg(long, conflicts_with = "dot")]
     json: bool,
@@ -57,30 +54,29 @@ struct Impact {
     runs: BTreeSet<RunId>,
     facts: Vec<Fact>,
     as_of: u64,
+    /// Entries that could not be read, and are left out.
+    #[serde(skip_serializing_if = "is_none")]
+    missing: usize,
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger, &args.wait_for)?;
-    let (head, now) = scene.at(args.as_of)?;
-    let view = scene.view(&[], head);
-    let as_of = head.min(scene.projections.as_of()?);
-    let none = || Failure::no(format!("there is no event named {} in this ledger", args.event));
-    let seq = scene
-        .reader
-        .find(args.event)?
-        .filter(|seq| *seq < as_of)
-        .ok_or_else(none)?;
-    let event = scene.reader.event(seq)?.ok_or_else(none)?;
+    let scene = Scene::open(ledger, &args.looking)?;
+    let view = scene.view(&[]);
+    let as_of = scene.head.min(scene.projections.as_of()?);
+    let seq = scene.seq(args.event)?;
+    let event = scene.reader.event(seq)?.filter(|_| seq < as_of);
+    let event = event.ok_or_else(|| scene.not_derived(args.event))?;
     let descendants = descent(&scene.projections, &[args.event], as_of)?;
     let seqs = descendants.iter().map(|descendant| descendant.seq).chain([seq]);
     let mut query = Query::default();
-    query.now = now;
+    query.now = scene.now;
     let impact = Impact {
         facts: scene.projections.facts_of(&view, &seqs.collect(), &query)?,
         runs: descendants.iter().filter_map(|descendant| descendant.run).collect(),
         event,
         descendants,
         as_of,
+        missing: scene.missing(),
     };
     let mut out = terminal::out();
     match (args.json, args.dot) {

@@ -64,6 +64,14 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
     let ledger = args.acting.open(dir)?;
     let scene = Scene::whole(ledger.reader().clone())?;
     let what = what(&args, &scene)?;
+    if let Some(id) = args.lift
+        && let Some(by) = scene.projections.lifted_by(id)?
+    {
+        terminal::warn(&format!("{id} was lifted before, by {by}: nothing is appended"));
+        return good();
+    }
+    // Nothing is printed of what cannot be done.
+    args.acting.operator.signer()?;
     let covered = show(&args, &scene, &what)?;
     if covered == 0 && args.lift.is_none() {
         return Err(Failure::no("nothing in this ledger is of that run or actor"));

@@ -1,11 +1,11 @@
 use quipu_format::{Actor, Kind, Scope, Timestamp};
-use quipu_projections::{Projections, Query, View};
+use quipu_projections::{Query, View};
 
 use crate::{
     failure::Failure,
     ledger::LedgerDir,
     log::time,
-    scene::{Point, Scene, WaitFor},
+    scene::{Looking, Scene},
 };
 
 /// What may be an answer.
@@ -35,16 +35,13 @@ pub(crate) struct Filter {
     /// Only summaries of this tier; 0: only what is no summary [default: all, summaries last]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=16))]
     tier: Option<u32>,
-    /// As if the ledger ended before this position, or with the last entry before this time
-    #[arg(long, value_name = "SEQ|TIME")]
-    as_of: Option<Point>,
     #[command(flatten)]
-    wait_for: WaitFor,
+    looking: Looking,
 }
 
 /// A question, and what answers it.
 pub(crate) struct Question {
-    pub(crate) projections: Projections,
+    pub(crate) scene: Scene,
     pub(crate) view: View,
     pub(crate) query: Query,
 }
@@ -52,9 +49,8 @@ pub(crate) struct Question {
 impl Filter {
     /// Puts a question to a ledger; what is derived has caught up with it.
     pub(crate) fn question(self, ledger: &LedgerDir, text: String, limit: usize) -> Result<Question, Failure> {
-        let scene = Scene::open(ledger, &self.wait_for)?;
-        let (head, now) = scene.at(self.as_of)?;
-        let view = scene.view(&self.scopes, head);
+        let scene = Scene::open(ledger, &self.looking)?;
+        let view = scene.view(&self.scopes);
         let mut query = Query::default();
         query.text = text;
         query.limit = limit;
@@ -65,12 +61,8 @@ impl Filter {
         query.min_confidence = self.min_confidence;
         query.tier = self.tier;
         // What had not expired then is an answer.
-        query.now = now;
-        Ok(Question {
-            projections: scene.projections,
-            view,
-            query,
-        })
+        query.now = scene.now;
+        Ok(Question { scene, view, query })
     }
 }
 

@@ -91,6 +91,8 @@ struct Erased {
 
 pub(crate) fn redact(args: Redact, dir: &LedgerDir) -> Outcome {
     let ledger = args.erasing.acting.open(dir)?;
+    // What descends is printed of what can be done alone.
+    args.erasing.acting.operator.signer()?;
     ledger.reader().refresh()?;
     let events = args.cascade.extend(ledger.reader(), args.events, args.erasing.json)?;
     args.erasing.erase(ledger, &Target::Events(events))

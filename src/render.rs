@@ -8,6 +8,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use quipu_format::{Content, Event, EventId, Hash, InclusionProof, Timestamp};
 use quipu_log::{Receipt, import};
+use quipu_projections::Quarantine;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +29,11 @@ const LEAST_TEXT_CHARS: usize = 30;
 pub(crate) fn json_line(out: &mut Out, value: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string(value)?;
     writeln!(out, "{}", escaped_json(&json))
+}
+
+/// A count that is left out of JSON where it is of nothing.
+pub(crate) fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A receipt as JSON.
@@ -112,8 +118,30 @@ pub(crate) fn said(event: &Event) -> String {
     format!("{}, {day}: {text}", escaped(actor))
 }
 
+/// What a quarantine or a lift says, which is in its envelope.
+fn quarantine(event: &Event) -> Option<String> {
+    Some(match Quarantine::of(&event.envelope)? {
+        Quarantine::Run(run) => format!("quarantines run {run}"),
+        Quarantine::Actor { name, first, end } => {
+            format!("quarantines {name} from seq {first} up to {}", end.saturating_sub(1))
+        }
+        Quarantine::Lift(id) => format!("lifts {id}"),
+        _ => return None,
+    })
+}
+
 /// The event's text, or else its payload as JSON.
 fn text(event: &Event) -> String {
+    if let Some(act) = quarantine(event) {
+        let payload: Value = event
+            .payload()
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
+        return match payload["reason"].as_str() {
+            Some(reason) => format!("{act}: {}", escaped(reason)),
+            None => act,
+        };
+    }
     let body = match &event.content {
         Content::Open(body) => body,
         Content::Erased => return "(erased)".to_owned(),

@@ -17,7 +17,7 @@ use crate::{
 /// Take events out of what is recalled; they stay in the log
 ///
 /// One entry of kind `memory.retract` in each of their scopes. What the events had replaced comes back, and what rests on
-/// them alone is believed no more. To take a retraction back, retract it.
+/// them alone is believed no more. To take a retraction back, retract it. What is retracted already is left alone, and said.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,6 +50,7 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
     let ledger = dir.write(&args.wait)?;
     let scene = Scene::whole(ledger.reader().clone())?;
     let events = events(&scene, &args)?;
+    let retractions = retractions(&args, &events)?;
     let mut out = terminal::out();
     for event in &events {
         match args.json {
@@ -58,21 +59,8 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
         }
     }
     out.flush()?;
-    if args.dry_run {
+    if args.dry_run || retractions.is_empty() {
         return good();
-    }
-    let mut by_scope = BTreeMap::<&Scope, Vec<EventId>>::new();
-    for event in &events {
-        by_scope
-            .entry(&event.envelope.scope)
-            .or_default()
-            .push(event.envelope.id);
-    }
-    let mut retractions = Vec::new();
-    for (scope, ids) in by_scope {
-        for ids in ids.chunks(limits::LINKS) {
-            retractions.push(draft(&args, scope, ids)?);
-        }
     }
     let receipts = ledger.append_all_blocking(retractions)?;
     ledger.close()?;
@@ -90,14 +78,31 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
     good()
 }
 
-/// The events, and all that rests on them where that is wanted. The host's own entries cannot be retracted.
+/// What is to be appended.
+fn retractions(args: &Args, events: &[Event]) -> Result<Vec<Draft>, Failure> {
+    let mut by_scope = BTreeMap::<&Scope, Vec<EventId>>::new();
+    for Event { envelope, .. } in events {
+        by_scope.entry(&envelope.scope).or_default().push(envelope.id);
+    }
+    let mut retractions = Vec::new();
+    for (scope, ids) in by_scope {
+        for ids in ids.chunks(limits::LINKS) {
+            retractions.push(draft(args, scope, ids)?);
+        }
+    }
+    Ok(retractions)
+}
+
+/// The events, and all that rests on them where that is wanted, without what is retracted already. The host's own entries
+/// cannot be retracted.
 fn events(scene: &Scene, args: &Args) -> Result<Vec<Event>, Failure> {
-    let view = scene.view(&[], scene.reader.head());
+    let view = scene.view(&[]);
     let mut found = BTreeMap::new();
     let mut left = 0;
     for id in &args.events {
+        scene.seq(*id)?;
         let trail = scene.projections.impact(&view, *id)?;
-        let trail = trail.ok_or_else(|| Failure::no(format!("there is no event named {id} in this ledger")))?;
+        let trail = trail.ok_or_else(|| scene.not_derived(*id))?;
         if args.impact && !trail.complete {
             return Err(Failure::cannot(format!(
                 "more rests on {id} than one answer shows: retract what it shows first, with `quipu quarantine` or event by \
@@ -111,11 +116,19 @@ fn events(scene: &Scene, args: &Args) -> Result<Vec<Event>, Failure> {
                 "{id} is the ledger's own, and is not recalled; a quarantine is taken back by `quipu quarantine --lift {id}`"
             ))
         })?;
-        found.insert(first.envelope.seq, first);
+        match scene.projections.retracted_by(&view, *id)? {
+            Some(by) => terminal::warn(&format!(
+                "{id} was retracted before, by {by}: nothing is appended for it"
+            )),
+            None => drop(found.insert(first.envelope.seq, first)),
+        }
         // To retract what retracted something would bring that back.
         let is_taken_back =
             |event: &Event| !event.envelope.kind.is_reserved() && event.envelope.kind.as_str() != RETRACT;
         for event in events.filter(is_taken_back) {
+            if scene.projections.retracted_by(&view, event.envelope.id)?.is_some() {
+                continue;
+            }
             match args.impact {
                 true => drop(found.insert(event.envelope.seq, event)),
                 false => left += 1,

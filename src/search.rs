@@ -46,7 +46,7 @@ struct HitLine<'a> {
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let question = args.filter.question(ledger, args.text, args.limit.into())?;
-    let answer = question.projections.search(&question.view, &question.query)?;
+    let answer = question.scene.projections.search(&question.view, &question.query)?;
     if answer.hits.is_empty() {
         return Err(Failure::no("nothing found"));
     }

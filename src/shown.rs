@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger, &args.wait_for)?;
+    let scene = Scene::until(ledger, &args.wait_for)?;
     let shown = scene.projections.shown(args.run)?;
     if shown.is_empty() {
         return Err(Failure::no(format!("recall showed nothing to run {}", args.run)));

@@ -3,7 +3,7 @@ use std::{
     io::Write,
 };
 
-use quipu_format::{Event, EventId, Scope, Timestamp};
+use quipu_format::{Event, EventId, Scope};
 use quipu_projections::{Link, Relation, Standing, Trail};
 use serde::Serialize;
 
@@ -12,8 +12,8 @@ use crate::{
     dot::{self, Arrow},
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
-    render::{DIM, ID, json_line},
-    scene::{Point, Scene, WaitFor},
+    render::{DIM, ID, is_none, json_line},
+    scene::{Looking, Scene},
     terminal::{self, Out},
     tree,
 };
@@ -35,11 +35,8 @@ pub(crate) struct Args {
     /// The scope of the belief
     #[arg(long)]
     scope: Option<Scope>,
-    /// As it was: at a position of the ledger or at a time
-    #[arg(long, value_name = "SEQ|TIME")]
-    as_of: Option<Point>,
     #[command(flatten)]
-    wait_for: WaitFor,
+    looking: Looking,
     /// Print events and links as one line of JSON for each event that was asked for
     #[arg(long, conflicts_with = "dot")]
     json: bool,
@@ -49,13 +46,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let scene = Scene::open(ledger, &args.wait_for)?;
-    let (head, now) = scene.at(args.as_of)?;
-    let view = scene.view(&[], head);
+    let scene = Scene::open(ledger, &args.looking)?;
+    let view = scene.view(&[]);
     let mut trails = Vec::new();
-    for id in asked(&args, &scene, head, now)? {
+    for id in asked(&args, &scene)? {
+        scene.seq(id)?;
         let trail = scene.projections.why(&view, id)?;
-        trails.push(trail.ok_or_else(|| Failure::no(format!("there is no event named {id} in this ledger")))?);
+        trails.push(trail.ok_or_else(|| scene.not_derived(id))?);
     }
     let mut out = terminal::out();
     if args.dot {
@@ -65,7 +62,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     }
     for trail in trails.iter().filter(|_| !args.dot) {
         match args.json {
-            true => json(&mut out, trail)?,
+            true => json(&mut out, trail, scene.missing())?,
             false => tree(&mut out, trail)?,
         }
     }
@@ -74,15 +71,16 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
 }
 
 /// The event that is asked for, or those that state the belief and hold.
-fn asked(args: &Args, scene: &Scene, head: u64, now: Timestamp) -> Result<Vec<EventId>, Failure> {
+fn asked(args: &Args, scene: &Scene) -> Result<Vec<EventId>, Failure> {
     match (&args.scope, args.event.parse()) {
         (None, Ok(id)) => Ok(vec![id]),
         (None, Err(error)) => Err(Failure::cannot(format!(
             "{error}. If it is the text of a belief, say where it is believed with --scope"
         ))),
         (Some(scope), _) => {
-            let statements = blame::statements(scene, scope, &args.event, head, now)?;
-            let held = statements
+            let blamed = blame::statements(scene, scope, &args.event)?;
+            let held = blamed
+                .statements
                 .iter()
                 .filter(|statement| statement.standing == Standing::Holds);
             let held: Vec<_> = held.map(|statement| statement.event.envelope.id).collect();
@@ -105,7 +103,7 @@ fn arrow(link: &Link) -> Arrow {
     }
 }
 
-fn json(out: &mut Out, trail: &Trail) -> std::io::Result<()> {
+fn json(out: &mut Out, trail: &Trail, missing: usize) -> std::io::Result<()> {
     let link = |link: &Link| LinkLine {
         later: link.later,
         earlier: link.earlier,
@@ -122,6 +120,7 @@ fn json(out: &mut Out, trail: &Trail) -> std::io::Result<()> {
             links,
             complete: trail.complete,
             as_of: trail.as_of,
+            missing,
         },
     )
 }
@@ -133,6 +132,9 @@ struct TrailLine<'a> {
     links: Vec<LinkLine>,
     complete: bool,
     as_of: u64,
+    /// Entries that could not be read, and are left out.
+    #[serde(skip_serializing_if = "is_none")]
+    missing: usize,
 }
 
 #[derive(Serialize)]

@@ -119,7 +119,7 @@ fn a_summary_names_its_events_and_a_second_run_adds_nothing() {
         (&entry["actor"], &entry["payload"]["rule"]["name"]),
         (&json!("tool:compactor"), &json!("extract"))
     );
-    assert_eq!(entry["payload"]["rule"]["version"], 1);
+    assert_eq!(entry["payload"]["rule"]["version"], 2);
     ledger.verify().good();
 }
 

@@ -161,7 +161,7 @@ fn who_waits_for_an_entry_finds_it() {
     assert!(found.status.success());
     assert!(String::from_utf8(found.stdout).unwrap().contains(&id));
     let late = ledger.run(["facts", "--wait-for", "9", "--wait", "0"]).exits(2);
-    assert!(late.err.contains("the log to 3"), "{}", late.err);
+    assert!(late.err.contains("the log ends with entry 2"), "{}", late.err);
     for command in ["search", "context", "blame"] {
         let args = [command, "tea", "--scope", "a", "--wait-for", "2"];
         ledger.run(args).good();

@@ -16,6 +16,9 @@ use crate::{
     refusal::NOT_FOUND,
 };
 
+/// What idempotency keys of the host begin with.
+const HOST_KEYS: &str = "quipu:";
+
 impl append::Host for QuipuCtxView<'_> {
     async fn append(&mut self, draft: types::Draft) -> Result<Receipt, Refusal> {
         self.ctx.called("append.append", (&draft,))?;
@@ -91,6 +94,13 @@ impl QuipuCtx {
             return Err(Refusal::new(
                 ErrorKind::Invalid,
                 "an idempotency key has 1 to 128 bytes",
+            ));
+        }
+        // What the host itself appends under its keys in an actor's name cannot be kept from it by a guest of that name.
+        if draft.key.as_ref().is_some_and(|key| key.starts_with(HOST_KEYS)) {
+            return Err(Refusal::new(
+                ErrorKind::Invalid,
+                "idempotency keys that begin with quipu: are the host's",
             ));
         }
         let body = body(draft.source, &draft.payload)?;

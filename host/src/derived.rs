@@ -1,6 +1,9 @@
 //! Answers `recall` from projections.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use quipu_format::{EventId, Timestamp, limits};
 use quipu_log::LedgerReader;
@@ -22,8 +25,8 @@ use crate::{
 
 /// Bytes of a query's text, and of each name in it.
 const QUERY_BYTES: usize = 4_096;
-/// Entries that are folded between two looks at the clock.
-const STEP_ENTRIES: u64 = 5_000;
+/// Of a run's time, what is left to the guest where it waited in vain for what is derived.
+const TO_ANSWER: Duration = Duration::from_secs(1);
 /// Kinds, tags and actors that a query may name, each.
 const QUERY_NAMES: usize = 256;
 
@@ -202,17 +205,16 @@ impl QuipuCtx {
     }
 
     /// Asks what is derived, after it has caught up with all that is in the log: the run's own entries may be the
-    /// last. That may take long, so it goes in steps, and no step begins after the deadline; nothing is lost by that.
+    /// last. That may take long, also where another process is at it, which is waited for: until so short before the
+    /// deadline that the guest can still say that it was in vain.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&projections::Projections) -> Result<T, projections::Error> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let head = self.memory.reader().head();
-        let step = move |derived: &projections::Projections| {
-            let to = derived.as_of()?.saturating_add(STEP_ENTRIES).min(head);
-            derived.catch_up(to)
-        };
-        while self.derive(step).await? < head {}
+        let last = self.memory.reader().head().saturating_sub(1);
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let limit = left - TO_ANSWER.min(left / 4);
+        self.derive(move |derived| derived.wait_for(last, limit)).await?;
         self.derive(question).await
     }
 
@@ -227,6 +229,15 @@ impl QuipuCtx {
             work(derived)
         });
         match tokio::time::timeout_at(self.deadline.into(), answer).await {
+            Ok(Err(error)) if is_late(&error) => {
+                let Derived(derived) = self.memory.derived();
+                let (reached, head) = (derived.as_of().unwrap_or(0), self.memory.reader().head());
+                let message = format!(
+                    "what is recalled is still being built, to seq {reached} of {head}: call again later; readers still \
+                     answer"
+                );
+                Err(Refusal::new(Kind::Unavailable, message))
+            }
             Ok(answer) => answer.map_err(|error| {
                 tracing::error!(%error, "derived state failed a guest's call");
                 Refusal::new(Kind::Unavailable, "the host cannot recall now; readers still answer")
@@ -234,6 +245,14 @@ impl QuipuCtx {
             Err(_) => Err(Stop::Deadline.into()),
         }
     }
+}
+
+/// Whether another process has not come far enough, or keeps the file.
+fn is_late(error: &projections::Error) -> bool {
+    matches!(
+        error.kind(),
+        projections::ErrorKind::Behind | projections::ErrorKind::Busy
+    )
 }
 
 /// The position below which the answer takes everything into account.

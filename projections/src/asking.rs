@@ -15,13 +15,15 @@ use crate::{
     facts::{Fact, text},
     hearing::Hearing,
     limits,
+    noise::Rules,
     saying::Saying,
     schema::{number, position},
     search::{self, Query},
-    signals::Signal,
+    signals::{Signal, signals},
     statements::Digest,
     stating::Stating,
     tally::{Tallied, Tally, load, tally},
+    tiers::Reached,
     view::{ScopeSight, Sight, View},
 };
 
@@ -39,7 +41,7 @@ pub(crate) struct Asking<'a> {
 pub(crate) struct Place<'a> {
     pub(crate) scope: i64,
     pub(crate) shown: &'a ScopeSight,
-    pub(crate) collapsed: &'a HashSet<u64>,
+    pub(crate) collapsed: HashSet<u64>,
 }
 
 /// Events that a search found: their scores, and the facts that they state, each with its scope and best score.
@@ -67,6 +69,18 @@ impl<'a> Asking<'a> {
             query,
             now_ms: query.now.as_ms(),
         })
+    }
+
+    /// A scope that is seen, and the signals that hold there.
+    pub(crate) fn place(&self, rules: &Rules, scope: i64, shown: &'a ScopeSight) -> Result<(Place<'a>, Vec<Signal>)> {
+        let signals = signals(self.tx, self.sight, &self.hearing, rules, scope, self.now_ms)?;
+        let collapsed = signals.iter().flat_map(|signal| &signal.events).copied().collect();
+        let place = Place {
+            scope,
+            shown,
+            collapsed,
+        };
+        Ok((place, signals))
     }
 
     /// Offers the facts of a scope, as far as they can be among the best.
@@ -120,7 +134,7 @@ impl<'a> Asking<'a> {
     /// What a search finds.
     pub(crate) fn matching(
         &self,
-        folded: u64,
+        reached: Reached,
         view: &View,
         event: impl Fn(u64) -> Result<Option<Event>>,
     ) -> Result<Hits> {
@@ -129,7 +143,7 @@ impl<'a> Asking<'a> {
         // A fact has the tags of all its statements together.
         query.tags.clear();
         let mut hits = Hits::default();
-        for hit in search::search_facts(self.tx, folded, view, &query, event)? {
+        for hit in search::search_facts(self.tx, reached, view, &query, event)? {
             let seq = hit.event.envelope.seq;
             hits.events.insert(seq, hit.score);
             if let Some(saying) = Saying::load(self.tx, seq)?
@@ -184,14 +198,23 @@ impl<'a> Asking<'a> {
     fn believe(&self, place: &Place<'_>, fact: &Digest, row: Tally) -> Result<Option<Believed>> {
         let believed = self.made(place, fact, row)?;
         let tally = &believed.tally;
+        // How sure it was, nobody knows any more, or nobody is: that is no belief.
         if tally.count == 0
+            || tally.confidence <= 0.0
             || place.collapsed.contains(&tally.newest)
             || !self.has_tags(tally)
             || !self.passes(place.scope, fact, &believed)?
         {
             return Ok(None);
         }
-        // Of several texts under one key the newest holds.
+        match self.is_outdated(place, fact, tally)? {
+            true => Ok(None),
+            false => Ok(Some(believed)),
+        }
+    }
+
+    /// Of several texts under one key the newest holds: whether there is a newer one.
+    pub(crate) fn is_outdated(&self, place: &Place<'_>, fact: &Digest, tally: &Tally) -> Result<bool> {
         if let Some(slot) = &tally.slot {
             // Only what an entry behind its newest has a say in can be newer; mostly the first one is.
             let mut select = self.tx.prepare_cached(
@@ -202,15 +225,15 @@ impl<'a> Asking<'a> {
                 let other: Digest = row.get("fact")?;
                 let other = self.made(place, &other, self::tally(row)?)?.tally;
                 if other.count > 0 && other.newest > tally.newest {
-                    return Ok(None);
+                    return Ok(true);
                 }
             }
         }
-        Ok(Some(believed))
+        Ok(false)
     }
 
     /// The fact of a row as this sight makes it.
-    fn made(&self, place: &Place<'_>, fact: &Digest, row: Tally) -> Result<Believed> {
+    pub(crate) fn made(&self, place: &Place<'_>, fact: &Digest, row: Tally) -> Result<Believed> {
         if self.is_right(place.shown, &row) && !self.has_changed(&row) {
             return Ok(Believed {
                 scope: place.scope,

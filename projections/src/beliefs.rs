@@ -1,19 +1,22 @@
 //! Where a belief comes from and how it changed: who introduced it, its revisions, what a quarantine would take back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use quipu_format::{Event, EventId, Scope, limits::PAGE_EVENTS};
+use quipu_format::{Event, EventId, Scope, Timestamp, limits::PAGE_EVENTS};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
 use crate::{
+    asking::{Asking, Place},
     confidence::{Voice, Voices},
     error::Result,
     hearing::Hearing,
     retract::{Fates, Quarantine},
     saying::Saying,
     schema::{SUPERSEDES, number, position},
-    statements::{Said, normal, text_digest},
+    search::Query,
+    statements::{Digest, Said, normal, text_digest},
+    tally::load,
     view::View,
 };
 
@@ -43,38 +46,57 @@ pub enum Standing {
     Echo,
     /// What it rests on was retracted.
     Unsupported,
+    /// What it rests on is erased, or more than 256 events back: how sure that was, nobody knows, and it is no fact.
+    ErasedEvidence,
+    /// Its time is over.
+    Expired,
+    /// A newer text holds under its key.
+    Outdated,
 }
 
-/// Statements of a scope that say this text, whatever their keys, oldest first; the first 1,000. Expiry is not looked at.
+/// Statements of a scope that say this text, whatever their keys, oldest first; the first 1,000.
 pub(crate) fn statements(
     tx: &Transaction<'_>,
     folded: u64,
     view: &View,
     scope: &Scope,
     text: &str,
+    now: Timestamp,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<Vec<Statement>> {
     let sight = view.sight(tx, folded)?;
-    let (hearing, fates) = (Hearing::new(tx, &sight)?, Fates::load(tx, &sight)?);
+    let query = Query {
+        now,
+        ..Query::default()
+    };
+    let (asking, fates) = (Asking::new(tx, &sight, &query)?, Fates::load(tx, &sight)?);
+    let mut outdated = HashMap::<Digest, bool>::new();
     let mut select = tx.prepare_cached(
-        "SELECT saying.seq FROM statement JOIN saying USING (seq)
+        "SELECT saying.seq, expires_ms FROM statement JOIN saying USING (seq)
          WHERE statement.scope = (SELECT id FROM scope WHERE name = ?1) AND text = ?2 ORDER BY saying.seq",
     )?;
-    let rows = select.query_map(params![scope.as_str(), text_digest(&normal(text))], |row| row.get(0))?;
+    let rows = select.query_map(params![scope.as_str(), text_digest(&normal(text))], |row| {
+        Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
     let mut statements = Vec::new();
-    for seq in rows {
-        let seq = position(seq?)?;
+    for row in rows {
+        let (seq, expires_ms) = row?;
+        let seq = position(seq)?;
         let event = event(seq)?.filter(|event| event.body().is_some() && view.sees(&event.envelope));
         let (Some(event), Some(saying)) = (event, Saying::load(tx, seq)?) else {
             continue;
         };
-        let (heard, fate) = (hearing.hear(&saying)?, fates.of(seq)?);
+        let (heard, fate) = (asking.hearing.hear(&saying)?, fates.of(seq)?);
+        let unknown = saying.confidence > 0.0 && heard.voices.iter().all(|voice| voice.confidence <= 0.0);
         let standing = match () {
             () if fate.retracted => Standing::Retracted,
             () if fate.replaced => Standing::Replaced,
-            () if !heard.voices.is_empty() => Standing::Holds,
-            () if heard.echo => Standing::Echo,
-            () => Standing::Unsupported,
+            () if heard.voices.is_empty() && heard.echo => Standing::Echo,
+            () if heard.voices.is_empty() => Standing::Unsupported,
+            () if expires_ms.is_some_and(|expires| expires <= number(now.as_ms())) => Standing::Expired,
+            () if unknown => Standing::ErasedEvidence,
+            () if is_outdated(&asking, &saying, &mut outdated)? => Standing::Outdated,
+            () => Standing::Holds,
         };
         statements.push(Statement { event, standing });
         if statements.len() == PAGE_EVENTS {
@@ -82,6 +104,32 @@ pub(crate) fn statements(
         }
     }
     Ok(statements)
+}
+
+/// Whether a newer text holds under the key of a statement; `known` of the facts that were looked at.
+fn is_outdated(asking: &Asking<'_>, saying: &Saying, known: &mut HashMap<Digest, bool>) -> Result<bool> {
+    let sight = asking.sight.scopes();
+    let shown = sight.into_iter().find(|(scope, _)| *scope == saying.scope);
+    let (Some((scope, shown)), Some(states)) = (shown, saying.states) else {
+        return Ok(false);
+    };
+    if let Some(known) = known.get(&states.fact) {
+        return Ok(*known);
+    }
+    let place = Place {
+        scope,
+        shown,
+        collapsed: HashSet::new(),
+    };
+    let outdated = match load(asking.tx, scope, &states.fact)? {
+        Some(row) => {
+            let tally = asking.made(&place, &states.fact, row.tally)?.tally;
+            asking.is_outdated(&place, &states.fact, &tally)?
+        }
+        None => false,
+    };
+    known.insert(states.fact, outdated);
+    Ok(outdated)
 }
 
 /// All revisions of what the entry at `seq` revises and is revised by, as far as the view shows them, oldest first; at
@@ -149,8 +197,10 @@ pub(crate) fn supported(
                 .voices
                 .iter()
                 .for_each(|voice| voices.hear(*voice)),
-            (None, Some(Said { source, confidence, .. })) => voices.hear(Voice { source, confidence }),
-            (None, None) => {}
+            (None, Some(Said { source, confidence, .. })) if hearing.tells(seq)? => {
+                voices.hear(Voice { source, confidence });
+            }
+            (None, _) => {}
         }
     }
     Ok(voices.confidence())

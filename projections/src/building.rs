@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    sync::atomic::Ordering,
+    sync::{PoisonError, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -57,9 +57,12 @@ impl Projections {
         })
     }
 
-    /// Entries that could not be read when they were folded, and are left out of what is recalled.
+    /// Entries that are left out of what is recalled, for they could not be read: when they were folded, or when an answer
+    /// of this process needed them.
     pub fn missing(&self) -> std::result::Result<BTreeSet<u64>, Error> {
-        Ok(self.answer(schema::missing)?.into_iter().collect())
+        let mut missing: BTreeSet<_> = self.answer(schema::missing)?.into_iter().collect();
+        missing.extend(self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).iter());
+        Ok(missing)
     }
 
     /// Folds what is missing, and returns the `seq` reached: the ledger's head. Where much is missing and somebody else is
@@ -92,7 +95,7 @@ impl Projections {
 
     /// Waits until the entry at `seq` is in what is answered, and returns the `seq` reached, which is behind it. Meanwhile
     /// it looks at the log again, where another process writes it, and folds what is missing up to the entry, unless
-    /// somebody else does.
+    /// somebody else folds a long stretch.
     ///
     /// # Errors
     /// `Behind` where `limit` has passed; the message says how far it has come. A stretch of at most 32,768 entries that
@@ -119,10 +122,13 @@ impl Projections {
                 .into());
             }
             let wanted = seq.saturating_add(1).min(head);
-            // The lock is not held while there is nothing to do but wait.
-            if wanted > reached
-                && let Some(_building) = self.store.building()?
-            {
+            // What is one step takes nobody's turn. The lock is not held while there is nothing to do but wait.
+            let is_short = head.saturating_sub(reached) <= BATCH_EVENTS as u64;
+            let building = match is_short || wanted <= reached {
+                true => None,
+                false => self.store.building()?,
+            };
+            if wanted > reached && (is_short || building.is_some()) {
                 let step = wanted.min(reached.saturating_add(BATCH_EVENTS as u64));
                 match self.fold_up_to(step) {
                     Err(cause) if cause.is_busy() => {}

@@ -1,18 +1,17 @@
 //! How facts changed between two positions.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use quipu_format::{Event, Scope};
 use rusqlite::Transaction;
 use serde::Serialize;
 
 use crate::{
-    asking::{Asking, Place},
+    asking::Asking,
     error::Result,
     facts::Fact,
     noise::Rules,
     search::Query,
-    signals::signals,
     statements::{Digest, signal_digest},
     view::{Handle, View},
 };
@@ -53,10 +52,9 @@ pub(crate) fn changes(
         let sight = view.sight(tx, folded)?;
         let asking = Asking::new(tx, &sight, query)?;
         for (scope, shown) in sight.scopes() {
-            let mut collapsed = HashSet::new();
+            let (place, signals) = asking.place(rules, scope, shown)?;
             let mut now = Vec::new();
-            for signal in signals(tx, &sight, &asking.hearing, rules, scope, asking.now_ms)? {
-                collapsed.extend(&signal.events);
+            for signal in signals {
                 let rule = signal.fact.rule.as_deref().unwrap_or_default();
                 now.push((
                     signal_digest(signal.fact.scope.as_str(), rule),
@@ -64,11 +62,6 @@ pub(crate) fn changes(
                     signal.fact,
                 ));
             }
-            let place = Place {
-                scope,
-                shown,
-                collapsed: &collapsed,
-            };
             for fact in asking.may_differ(scope, from)? {
                 if let Some(believed) = asking.believed(&place, &fact)? {
                     let newest = believed.tally.newest;

@@ -71,11 +71,7 @@ pub(crate) enum Cause {
     Damaged(String),
     #[error("somebody else is making it again already: `quipu stats` says how far that has come")]
     Building,
-    #[error(
-        "entry {seq} is not in what is derived after {} s: that has come to {reached}, and the log to {head}; wait longer, \
-         or ask without waiting",
-        waited.as_secs_f64()
-    )]
+    #[error("{}", behind(*seq, *waited, *reached, *head))]
     Behind {
         seq: u64,
         waited: Duration,
@@ -84,6 +80,21 @@ pub(crate) enum Cause {
     },
     #[error("the projection (projections/recall.sqlite) cannot be used: {0}")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+/// Why an entry is not in what is derived.
+fn behind(seq: u64, waited: Duration, reached: u64, head: u64) -> String {
+    let waited = waited.as_secs_f64();
+    match head.checked_sub(1) {
+        Some(last) if last >= seq => format!(
+            "entry {seq} is not in what is derived after {waited} s: that has come to {reached}, and the log to {head}; wait \
+             longer, or ask without waiting"
+        ),
+        Some(last) => format!(
+            "there is no entry {seq} after {waited} s: the log ends with entry {last}. The position is the `seq` of a receipt"
+        ),
+        None => format!("there is no entry {seq} after {waited} s: the log is empty"),
+    }
 }
 
 impl From<rusqlite::types::FromSqlError> for Cause {

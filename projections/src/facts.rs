@@ -5,16 +5,17 @@ use std::collections::HashSet;
 use quipu_format::{Event, EventId, Scope, Timestamp, limits::PAGE_BYTES};
 use rusqlite::Transaction;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    asking::{Asking, Place},
+    asking::Asking,
     best::{Best, Candidate},
+    document::tags,
     error::Result,
     limits,
     noise::Rules,
     search::Query,
-    signals::signals,
+    tiers::Reached,
     view::View,
 };
 
@@ -58,36 +59,30 @@ pub struct Fact {
     pub rule: Option<String>,
 }
 
-/// Answers from the tables, folded up to `folded`; `event` reads the log.
+/// Answers from the tables, as far as they have come; `event` reads the log.
 pub(crate) fn facts(
     tx: &Transaction<'_>,
-    folded: u64,
+    reached: Reached,
     rules: &Rules,
     view: &View,
     query: &Query,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<FactAnswer> {
-    let end = query.as_of.unwrap_or(u64::MAX).min(folded);
+    let end = query.as_of.unwrap_or(u64::MAX).min(reached.folded);
     let sight = view.sight(tx, end)?;
     let asking = Asking::new(tx, &sight, query)?;
     let mut best = Best::new(query.limit.clamp(1, limits::HITS));
     let hits = match query.text.trim().is_empty() {
         true => None,
-        false => Some(asking.matching(folded, view, &event)?),
+        false => Some(asking.matching(reached, view, &event)?),
     };
     for (scope, shown) in sight.scopes() {
-        let mut collapsed = HashSet::new();
-        for signal in signals(tx, &sight, &asking.hearing, rules, scope, asking.now_ms)? {
-            collapsed.extend(&signal.events);
+        let (place, signals) = asking.place(rules, scope, shown)?;
+        for signal in signals {
             if let Some(score) = asking.matches(&signal, hits.as_ref()) {
                 best.signal(score, signal);
             }
         }
-        let place = Place {
-            scope,
-            shown,
-            collapsed: &collapsed,
-        };
         match &hits {
             None => asking.surest(&place, &mut best)?,
             Some(hits) => asking.found(&place, hits, &mut best)?,
@@ -114,6 +109,26 @@ pub(crate) fn facts(
         facts,
         as_of: end.min(view.head()),
     })
+}
+
+/// Leaves a fact the tags that events in the log have: where an erasure is not folded, the tables still have those of what it
+/// covers.
+pub(crate) fn leave_tags(
+    fact: &mut Fact,
+    find: impl Fn(EventId) -> Result<Option<u64>>,
+    event: impl Fn(u64) -> Result<Option<Event>>,
+) -> Result<()> {
+    let mut left = HashSet::new();
+    for &id in &fact.evidence {
+        let event = find(id)?.map(&event).transpose()?.flatten();
+        let payload: Map<String, Value> = event
+            .as_ref()
+            .and_then(|event| serde_json::from_str(event.payload()?).ok())
+            .unwrap_or_default();
+        left.extend(tags(&payload).map(str::to_owned));
+    }
+    fact.tags.retain(|tag| left.contains(tag));
+    Ok(())
 }
 
 /// The text that an event states.

@@ -32,9 +32,11 @@ pub(crate) struct Heard {
 }
 
 /// Whether an event counts in a signal.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Counts {
     pub(crate) counts: bool,
+    /// Who is heard through it; `None`: it is no statement.
+    pub(crate) voices: Option<Vec<Voice>>,
     /// The last entry that has a say in this.
     pub(crate) decided: u64,
     /// Entries that are not seen would have a say as well.
@@ -46,6 +48,7 @@ impl Counts {
     pub(crate) fn of(heard: &Heard) -> Self {
         Self {
             counts: heard.voices.iter().any(|voice| voice.confidence > 0.0),
+            voices: Some(heard.voices.clone()),
             decided: heard.decided,
             more: heard.more,
         }
@@ -68,7 +71,7 @@ struct Node {
     /// Some of its evidence was retracted.
     lost: bool,
     echo: bool,
-    /// Some of what it rests on or may repeat is erased: how sure that was, nobody knows any more.
+    /// Some of what it rests on or may repeat is erased, or too far back: how sure that was, nobody knows.
     erased: bool,
 }
 
@@ -106,6 +109,7 @@ impl<'a> Hearing<'a> {
                 let fate = self.fates.of(seq)?;
                 Ok(Counts {
                     counts: !fate.is_withdrawn(),
+                    voices: None,
                     decided: seq.max(fate.decided),
                     more: fate.more,
                 })
@@ -154,7 +158,12 @@ impl<'a> Hearing<'a> {
                 ..Node::default()
             };
             let evidence = self.evidence(seq, heard)?;
-            for (earlier, reserved) in evidence.into_iter().filter(|(seq, _)| ancestry.contains(seq)) {
+            for (earlier, reserved) in evidence {
+                // What is too far back is not listened to, and must not make anything surer by that.
+                if !ancestry.contains(&earlier) {
+                    node.erased |= !reserved;
+                    continue;
+                }
                 let known = Saying::load(self.tx, earlier)?;
                 // The host's own entries say nothing.
                 node.erased |= known.is_none() && !reserved;

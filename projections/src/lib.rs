@@ -1,5 +1,3 @@
-// Long because all that is asked of projections is one type's methods.
-
 //! Derived state of a quipu ledger: search and provenance.
 //!
 //! A projection is a deterministic fold of the log, kept in one SQLite file. It holds nothing of its own: the file can
@@ -48,6 +46,7 @@ mod error;
 mod factfold;
 mod facts;
 mod fold;
+mod folding;
 mod gist;
 mod hearing;
 mod irregular;
@@ -76,40 +75,31 @@ mod touch;
 mod trail;
 mod vectors;
 mod view;
+mod withdrawn;
 
 use std::{
-    cell::RefCell,
     collections::BTreeSet,
     io::Write,
     sync::{
-        Arc,
+        Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use quipu_format::{Envelope, Event, EventId, RunId, Scope};
-use quipu_log::{Draft, LedgerReader};
-use rusqlite::Transaction;
+use quipu_format::{Event, EventId, RunId, Scope, Timestamp};
+use quipu_log::LedgerReader;
 
-use crate::{
-    ahead::Ahead,
-    error::{Cause, Result, is_missing, unless_damaged},
-    fold::Fold,
-    noise::{Rules, Watched},
-    store::Store,
-    trail::Way,
-};
 pub use crate::{
     beliefs::{Standing, Statement},
     budget::Budget,
     building::Lag,
     changes::FactChange,
-    compact::{Compaction, Covers, NewSummary, Summary, SummaryLine, TierPlan},
+    compact::{Compaction, Covers, KEYS as COMPACTION_KEYS, NewSummary, Summary, SummaryLine, TierPlan},
     context::Context,
     descent::{Because, Descendant},
     error::{Error, ErrorKind},
     facts::{Fact, FactAnswer},
+    noise::NoiseRules,
     retract::{QUARANTINE, Quarantine},
     runs::Shown,
     search::{Hit, Query, SearchAnswer},
@@ -117,6 +107,12 @@ pub use crate::{
     statements::{RETRACT, SUMMARY},
     trail::{Link, Relation, Trail},
     view::{Handle, View},
+};
+use crate::{
+    error::{Cause, unless_damaged},
+    noise::Watched,
+    store::Store,
+    trail::Way,
 };
 
 /// What is derived from one ledger. Threads may share it, and processes may use the same file at once: each answer
@@ -127,6 +123,8 @@ pub struct Projections {
     /// The write-ahead file may hold what was erased, and is to be cut.
     uncut: AtomicBool,
     rules: Watched,
+    /// Entries that could be read when they were folded, and cannot any more.
+    unreadable: Mutex<BTreeSet<u64>>,
 }
 
 impl Projections {
@@ -140,6 +138,7 @@ impl Projections {
             // Whoever was here before may have been killed.
             uncut: AtomicBool::new(true),
             rules: Watched::new(ledger.projections_path().parent().unwrap_or(std::path::Path::new("."))),
+            unreadable: Mutex::default(),
         };
         projections.take_back()?;
         projections.as_of()?;
@@ -196,9 +195,8 @@ impl Projections {
     /// Answers as of the `seq` reached: whoever must find what was just appended catches up first.
     pub fn search(&self, view: &View, query: &Query) -> std::result::Result<SearchAnswer, Error> {
         Ok(self.answer(|tx| {
-            search::search(tx, self.folded(tx)?, view, query, &*self.rules()?, |seq| {
-                self.event(seq)
-            })
+            let rules = self.rules()?;
+            search::search(tx, self.how_far(tx)?, view, query, &rules, |seq| self.event(seq))
         })?)
     }
 
@@ -208,9 +206,11 @@ impl Projections {
     /// Answers as of the `seq` reached, as [`search`](Self::search) does.
     pub fn facts(&self, view: &View, query: &Query) -> std::result::Result<FactAnswer, Error> {
         Ok(self.answer(|tx| {
-            facts::facts(tx, self.folded(tx)?, &*self.rules()?, view, query, |seq| {
+            let mut answer = facts::facts(tx, self.how_far(tx)?, &*self.rules()?, view, query, |seq| {
                 self.event(seq)
-            })
+            })?;
+            self.without_erased(tx, &mut answer.facts)?;
+            Ok(answer)
         })?)
     }
 
@@ -223,7 +223,9 @@ impl Projections {
         };
         Ok(self.answer(|tx| {
             let rules = self.rules()?;
-            stated::facts(tx, self.folded(tx)?, &rules, view, &all, seqs, |seq| self.event(seq))
+            let mut facts = stated::facts(tx, self.folded(tx)?, &rules, view, &all, seqs, |seq| self.event(seq))?;
+            self.without_erased(tx, &mut facts)?;
+            Ok(facts)
         })?)
     }
 
@@ -241,16 +243,27 @@ impl Projections {
         };
         Ok(self.answer(|tx| {
             let folded = self.folded(tx)?;
-            changes::changes(tx, folded, &*self.rules()?, scope, [from, to], &all, |seq| {
+            let mut changes = changes::changes(tx, folded, &*self.rules()?, scope, [from, to], &all, |seq| {
                 self.event(seq)
-            })
+            })?;
+            let facts = changes
+                .iter_mut()
+                .flat_map(|change| [&mut change.before, &mut change.after]);
+            self.without_erased(tx, facts.flatten())?;
+            Ok(changes)
         })?)
     }
 
-    /// The statements of a scope that say this text, and what has become of each, oldest first, at most 1,000. The first
-    /// introduced the belief.
-    pub fn statements(&self, view: &View, scope: &Scope, text: &str) -> std::result::Result<Vec<Statement>, Error> {
-        Ok(self.answer(|tx| beliefs::statements(tx, self.folded(tx)?, view, scope, text, |seq| self.event(seq)))?)
+    /// The statements of a scope that say this text, and what has become of each by `now`, oldest first, at most 1,000. The
+    /// first introduced the belief.
+    pub fn statements(
+        &self,
+        view: &View,
+        scope: &Scope,
+        text: &str,
+        now: Timestamp,
+    ) -> std::result::Result<Vec<Statement>, Error> {
+        Ok(self.answer(|tx| beliefs::statements(tx, self.folded(tx)?, view, scope, text, now, |seq| self.event(seq)))?)
     }
 
     /// All revisions of what an event revises and is revised by, oldest first, at most 1,000. `None` as for
@@ -272,36 +285,6 @@ impl Projections {
         Ok(self.answer(|tx| runs::told_to(tx, &self.ledger, run))?)
     }
 
-    /// The newest summary of a scope below `head` that stands and of which nothing that it covers was taken back. `None`: it
-    /// has none.
-    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Summary>, Error> {
-        Ok(self.answer(|tx| compact::summary(tx, self.folded(tx)?, scope, head, &|seq| self.event(seq)))?)
-    }
-
-    /// What is to be appended so that the summaries of a tier of the scope are as they should be. Catch up before: what is not
-    /// folded is not there.
-    pub fn compaction(&self, compaction: &Compaction, tier: u32) -> std::result::Result<TierPlan, Error> {
-        self.making(|maker| maker.plan(compaction, tier.clamp(1, limits::TIERS)))
-    }
-
-    /// The draft of a summary that a plan wants.
-    ///
-    /// # Errors
-    /// `Invalid` where something that it covers was erased since it was planned.
-    pub fn summarised(
-        &self,
-        compaction: &Compaction,
-        tier: u32,
-        new: &NewSummary,
-    ) -> std::result::Result<Draft, Error> {
-        self.making(|maker| maker.draft(compaction, tier, new))
-    }
-
-    /// The draft that takes obsolete summaries of a plan back, at most 256.
-    pub fn taken_back(&self, compaction: &Compaction, obsolete: &[EventId]) -> std::result::Result<Draft, Error> {
-        self.making(|maker| maker.retraction(compaction, obsolete))
-    }
-
     /// How sure events together are, by the rule of facts: what rests on them is no surer.
     pub fn supported(&self, view: &View, events: &[EventId]) -> std::result::Result<f64, Error> {
         Ok(self.answer(|tx| {
@@ -310,26 +293,14 @@ impl Projections {
         })?)
     }
 
-    fn making<T>(&self, make: impl Fn(&compact::Maker<'_>) -> Result<T>) -> std::result::Result<T, Error> {
-        let rules = self.rules()?;
-        Ok(self.answer(|tx| {
-            make(&compact::Maker {
-                tx,
-                head: self.folded(tx)?,
-                rules: &rules,
-                event: &|seq| self.event(seq),
-            })
-        })?)
-    }
-
     /// Text for a prompt: facts, what answers the query and the turns around it, fitted to a budget. They are found as by
     /// [`facts`](Self::facts) and [`search`](Self::search).
     pub fn compose(&self, view: &View, query: &Query, budget: Budget) -> std::result::Result<Context, Error> {
         Ok(self.answer(|tx| {
-            let (folded, event) = (self.folded(tx)?, |seq| self.event(seq));
+            let (reached, event) = (self.how_far(tx)?, |seq| self.event(seq));
             let rules = self.rules()?;
-            let (answers, as_of) = search::answers(tx, folded, view, query, &rules, event)?;
-            let mut facts = facts::facts(tx, folded, &rules, view, query, event)?.facts;
+            let (answers, as_of) = search::answers(tx, reached, view, query, &rules, event)?;
+            let mut facts = facts::facts(tx, reached, &rules, view, query, event)?.facts;
             facts.retain(|fact| query.min_confidence.is_none_or(|least| fact.confidence >= least));
             Ok(context::compose(&facts, &answers, budget, as_of))
         })?)
@@ -388,143 +359,5 @@ impl Projections {
     pub fn dump(&self, out: &mut dyn Write) -> std::result::Result<(), Error> {
         let out = std::cell::RefCell::new(out);
         Ok(self.store.read(|tx| schema::dump(tx, &mut **out.borrow_mut()))?)
-    }
-
-    /// Asks the tables; if they prove to be damaged, makes them again and asks once more.
-    fn answer<T>(&self, ask: impl Fn(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        match self.store.read(&ask) {
-            Err(cause) if cause.is_damage() => {
-                self.fold_up_to(u64::MAX)?;
-                self.store.read(&ask)
-            }
-            answer => answer,
-        }
-    }
-
-    fn fold_up_to(&self, to: u64) -> Result<u64> {
-        self.fold_telling(to, &mut |_, _| {})
-    }
-
-    /// The same; `progress` is told the position reached, and how far it goes.
-    fn fold_telling(&self, to: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<u64> {
-        let to = to.min(self.ledger.head());
-        // Mostly there is nothing to do, and that needs no lock.
-        let mut reached = self.reached_so_far()?;
-        if reached.is_none_or(|seq| seq < to) {
-            let ahead = RefCell::new(Ahead::new(&self.ledger, to));
-            while reached.is_none_or(|seq| seq < to) {
-                let (seq, forgot) = self
-                    .store
-                    .write(|tx| self.fold_batch(tx, to, &mut ahead.borrow_mut()))?;
-                progress(seq, to);
-                reached = Some(seq);
-                // What was missing when it was to be folded may be what is erased, and be here by now.
-                if forgot && self.take_back()? {
-                    reached = None;
-                }
-            }
-            self.store.cut_wal(limits::WAL_BYTES, Duration::ZERO)?;
-        }
-        if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0, Duration::ZERO)? {
-            self.uncut.store(false, Ordering::Release);
-        }
-        Ok(reached.unwrap_or(0).min(self.ledger.head()))
-    }
-
-    /// [`Self::reached`] by itself; `None` also of a file that was damaged, which is gone by now.
-    fn reached_so_far(&self) -> Result<Option<u64>> {
-        match self.store.read(|tx| self.reached(tx)) {
-            Err(cause) if cause.is_damage() => Ok(None),
-            reached => reached,
-        }
-    }
-
-    /// Folds the next entries below `to`, and returns the `seq` reached, and whether an erasure was among them.
-    fn fold_batch(&self, tx: &Transaction<'_>, to: u64, ahead: &mut Ahead<'_>) -> Result<(u64, bool)> {
-        let as_of = match self.reached(tx)? {
-            Some(as_of) => as_of,
-            None => {
-                tracing::warn!(
-                    "the projection is of another ledger, of one that was rolled back, or of other rules: it is made again"
-                );
-                schema::reset(tx, self.ledger.origin())?;
-                0
-            }
-        };
-        if as_of >= to {
-            return Ok((as_of, false));
-        }
-        let rules = self.rules()?;
-        let mut fold = Fold::new(tx, &self.ledger, rules.clone(), as_of)?;
-        let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
-        let mut authority = self.ledger.authority();
-        for seq in as_of..to {
-            let Some(prepared) = ahead.take(seq, &rules) else { break };
-            let counts = |act: &Envelope| match authority.refusal(act) {
-                // Who was an operator is in a segment that is not here. Rather too much is forgotten than too little.
-                Err(e) if e.kind() == quipu_log::ErrorKind::NotHere => Ok(true),
-                refusal => Ok(refusal?.is_none()),
-            };
-            match prepared {
-                Err(error) if is_missing(&error) => fold.missing(&error)?,
-                prepared => fold.event(prepared?, |id| unless_damaged(self.ledger.find(id)), counts)?,
-            }
-            if fold.words() >= limits::BATCH_WORDS {
-                break;
-            }
-        }
-        let forgot = fold.forgot();
-        if forgot {
-            self.uncut.store(true, Ordering::Release);
-        }
-        Ok((fold.finish()?, forgot))
-    }
-
-    /// Throws everything away if entries that could not be read when they were folded can be read now: the log was
-    /// mended, or an archive is back. Returns whether it did.
-    fn take_back(&self) -> Result<bool> {
-        let missing = match self.store.read(schema::missing) {
-            Err(cause) if cause.is_damage() => Vec::new(),
-            missing => missing?,
-        };
-        let is_back = missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_))));
-        if is_back {
-            self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
-        }
-        Ok(is_back)
-    }
-
-    /// The `seq` up to which the tables hold what this reader's ledger says; 0 if they are of another.
-    fn folded(&self, tx: &Transaction<'_>) -> Result<u64> {
-        Ok(self.reached(tx)?.unwrap_or(0).min(self.ledger.head()))
-    }
-
-    /// The `seq` that the tables have reached; `None` if they are of another ledger, or of one that went on otherwise.
-    ///
-    /// They may be ahead of this reader: another process serves an entry as soon as it is durable, a reader only when
-    /// it can tell. So they are compared at the last entry that both have.
-    fn reached(&self, tx: &Transaction<'_>) -> Result<Option<u64>> {
-        let Some(meta) = schema::meta(tx)?.filter(|meta| meta.origin == self.ledger.origin()) else {
-            return Ok(None);
-        };
-        // What is derived by other rules is not what these would give.
-        let digest = self.rules()?.folded_by();
-        if meta.rules.is_some_and(|rules| rules != digest) {
-            return Ok(None);
-        }
-        let Some((last, folded)) = schema::last_hash(tx, meta.as_of.min(self.ledger.head()))? else {
-            return Ok(Some(meta.as_of));
-        };
-        // One that has been damaged since then does not say that the log is another.
-        let same = self.event(last)?.is_none_or(|event| event.hash == folded);
-        Ok(same.then_some(meta.as_of))
-    }
-
-    fn rules(&self) -> Result<Arc<Rules>> {
-        self.rules.now()
-    }
-
-    fn event(&self, seq: u64) -> Result<Option<Event>> {
-        unless_damaged(self.ledger.event(seq))
     }
 }

@@ -47,6 +47,14 @@ pub const SUMMARY_BYTES: usize = 4 << 10;
 /// Bytes of one line of it; what a longer one says is cut.
 pub const SUMMARY_LINE_BYTES: usize = 512;
 
+/// Entries that are looked at to tell whether a summary holds of which something may have been taken back; one that covers
+/// more, itself and through other summaries, is taken not to hold.
+pub const HOLDING: usize = 4_000_000;
+/// Bytes of text of one event, or of one key, that the built-in compactor looks at; what follows is not summarised.
+pub const SUMMARISED_BYTES: usize = 16 << 10;
+/// Bytes of what a summary of the built-in compactor notes on its lines; lines behind that are left out, and counted.
+pub const SUMMARY_NOTES_BYTES: usize = 32 << 10;
+
 /// Bytes of `noise.toml`.
 pub const NOISE_BYTES: usize = 64 << 10;
 /// Rules in it.

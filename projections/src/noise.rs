@@ -19,7 +19,7 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use crate::{
-    error::{Cause, Result},
+    error::{Cause, Error, Result},
     limits,
     vectors::{self, Vectors},
 };
@@ -38,6 +38,20 @@ pub(crate) struct Rules {
     pub(crate) digest: Hash,
     /// What words mean, where the ledger brings such a table.
     pub(crate) vectors: Option<Vectors>,
+}
+
+/// Rules that compaction is to go by in place of the ledger's.
+#[derive(Debug, Clone)]
+pub struct NoiseRules(pub(crate) Arc<Rules>);
+
+impl NoiseRules {
+    /// Reads the text of a file such as `noise.toml`; `name` is what messages call it.
+    ///
+    /// # Errors
+    /// `Invalid`, naming what is wrong.
+    pub fn parse(text: &str, name: &str) -> std::result::Result<Self, Error> {
+        Ok(Self(Arc::new(Rules::parse(text, name)?)))
+    }
 }
 
 /// One rule.
@@ -76,8 +90,8 @@ impl Rules {
     /// Those of the ledger in a folder, or else the default ones.
     pub(crate) fn load(folder: &Path) -> Result<Self> {
         let rules = match fs::read_to_string(folder.join(FILE)) {
-            Ok(text) => Self::parse(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::parse(DEFAULT),
+            Ok(text) => Self::parse(&text, "noise.toml in the ledger's folder"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::parse(DEFAULT, "the default rules"),
             Err(error) => Err(Cause::Io("read noise.toml in the ledger's folder", error)),
         }?;
         Ok(Self {
@@ -94,8 +108,9 @@ impl Rules {
         }
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let wrong = |what: String| Cause::Invalid(format!("noise.toml in the ledger's folder is not good: {what}"));
+    /// `name` is what messages call the text.
+    fn parse(text: &str, name: &str) -> Result<Self> {
+        let wrong = |what: String| Cause::Invalid(format!("{name} is not good: {what}"));
         if text.len() > limits::NOISE_BYTES {
             return Err(wrong(format!(
                 "it has {} bytes; at most {} fit",
@@ -215,7 +230,7 @@ mod tests {
     use super::*;
 
     fn pattern(name: &str) -> Regex {
-        let rules = Rules::parse(DEFAULT).unwrap().rules;
+        let rules = Rules::parse(DEFAULT, "").unwrap().rules;
         rules.into_iter().find(|rule| rule.name == name).unwrap().pattern
     }
 
@@ -239,8 +254,8 @@ mod tests {
     fn rules_that_are_no_rules_are_refused_by_name() {
         let rule = |change: (&str, &str)| {
             let good = "[[rule]]\nname = \"n\"\npattern = \"p\"\nkinds = []\ncount = 1\nwithin = 1\nsignal = \"s\"\n";
-            assert!(Rules::parse(good).is_ok());
-            let error = Rules::parse(&good.replace(change.0, change.1)).unwrap_err();
+            assert!(Rules::parse(good, "").is_ok());
+            let error = Rules::parse(&good.replace(change.0, change.1), "").unwrap_err();
             error.to_string()
         };
         assert!(rule(("\"p\"", "\"(\"")).contains("rule \"n\""));
@@ -254,8 +269,8 @@ mod tests {
         assert!(rule(("kinds", "sorts")).contains("sorts"));
         let many =
             "[[rule]]\nname = \"n\"\npattern = \"p\"\nkinds = []\ncount = 1\nwithin = 1\nsignal = \"s\"\n".repeat(2);
-        assert!(Rules::parse(&many).unwrap_err().to_string().contains("two rules"));
-        assert!(Rules::parse(&"#".repeat(limits::NOISE_BYTES + 1)).is_err());
-        assert!(Rules::parse("").unwrap().rules.is_empty());
+        assert!(Rules::parse(&many, "").unwrap_err().to_string().contains("two rules"));
+        assert!(Rules::parse(&"#".repeat(limits::NOISE_BYTES + 1), "").is_err());
+        assert!(Rules::parse("", "").unwrap().rules.is_empty());
     }
 }

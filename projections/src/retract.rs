@@ -161,6 +161,20 @@ impl Quarantines {
         self.0.is_empty()
     }
 
+    /// What lifts the one at `seq` and is not lifted itself, the newest.
+    pub(crate) fn lifted_by(&self, seq: u64) -> Option<u64> {
+        let (mut void, mut by) = (HashSet::new(), None);
+        for this in self.0.iter().rev() {
+            match this.lifts {
+                _ if void.contains(&this.seq) => {}
+                Some(lifted) if lifted == seq => by = by.or(Some(this.seq)),
+                Some(lifted) => drop(void.insert(lifted)),
+                None => {}
+            }
+        }
+        by
+    }
+
     /// What quarantines say of an entry, those that `seen` shows.
     fn fate(&self, seq: u64, node: &Node, seen: impl Fn(u64) -> bool) -> Fate {
         let mut fate = Fate::default();
@@ -238,6 +252,17 @@ impl<'a> Fates<'a> {
     /// Whether an entry is retracted; that it is replaced does not matter, and who replaces it does not either.
     pub(crate) fn retraction(&self, seq: u64) -> Result<Fate> {
         self.fate(seq, Asked::Retracted)
+    }
+
+    /// The newest entry that retracts one and is not retracted itself.
+    pub(crate) fn retracted_by(&self, seq: u64) -> Result<Option<u64>> {
+        let (laters, _) = self.laters(seq, Asked::Retracted)?;
+        for later in laters.seqs.into_iter().rev() {
+            if !self.retraction(later)?.retracted {
+                return Ok(Some(later));
+            }
+        }
+        Ok(None)
     }
 
     fn fate(&self, seq: u64, asked: Asked) -> Result<Fate> {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Version of the tables *and* of what is put in them: raised as well when words are cut another way.
-const VERSION: i32 = 8;
+const VERSION: i32 = 9;
 /// Marks the file as ours: `quip`.
 const APPLICATION: i32 = 0x7175_6970;
 
@@ -52,8 +52,8 @@ pub(crate) const SUPERSEDES: i64 = 1;
 /// - `quarantine`: operators' quarantines, and what lifts them.
 /// - `summary`: entries of kind `memory.summary`; `rule` is a digest of what the payload says made it, `crosses` whether it
 ///   covers entries of other scopes. `undone`: entries that retract, quarantine or erase, by the scope in which they do; 0: in any.
-/// - `noise`: events that match a rule, by its number, and whether they count, as `statement` has it; `meta.rules` is the
-///   digest of the rules.
+/// - `noise`: events that match a rule, by its number, whether they count and who is heard through them, as `statement` has
+///   it; `meta.rules` is the digest of the rules.
 /// - `snapshot`: states of projection components, each as far as it happened to be kept: not part of the dump.
 const TABLES: &str = "
 CREATE TABLE meta (
@@ -122,7 +122,7 @@ CREATE INDEX summary_nth ON summary (scope, nth);
 CREATE TABLE undone (scope INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (scope, seq)) STRICT, WITHOUT ROWID;
 CREATE TABLE noise (
     scope INTEGER NOT NULL, rule INTEGER NOT NULL, time_ms INTEGER NOT NULL, seq INTEGER NOT NULL,
-    id BLOB NOT NULL, run BLOB, source BLOB NOT NULL, confidence REAL NOT NULL, counts INTEGER NOT NULL, decided INTEGER NOT NULL,
+    id BLOB NOT NULL, run BLOB, voices BLOB NOT NULL, counts INTEGER NOT NULL, decided INTEGER NOT NULL,
     more INTEGER NOT NULL, nth INTEGER NOT NULL, PRIMARY KEY (scope, rule, time_ms, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX noise_seq ON noise (seq);

@@ -29,7 +29,7 @@ use crate::{
     schema::position,
     shelf::{Asked, Judged, Shelf},
     text::{Analyzer, beginning},
-    tiers::{self, Tiers, Turn},
+    tiers::{self, Reached, Tiers, Turn},
     trail::body_bytes,
     vectors::Meaning,
     view::{ScopeSight, Sight, View},
@@ -82,6 +82,18 @@ impl Default for Query {
     }
 }
 
+impl Query {
+    /// Whether it has bounds on what is an answer, besides what has expired.
+    fn is_bounded(&self) -> bool {
+        let names = [&self.kinds, &self.tags, &self.actors];
+        names.iter().any(|names| !names.is_empty())
+            || self.since.is_some()
+            || self.until.is_some()
+            || self.min_confidence.is_some()
+            || self.tier.is_some()
+    }
+}
+
 /// Hits, the best first; of equal ones the newer first.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -102,24 +114,24 @@ pub struct Hit {
     pub score: f64,
 }
 
-/// Answers from the tables, folded up to `folded`; `event` reads the log.
+/// Answers from the tables, as far as they have come; `event` reads the log.
 pub(crate) fn search(
     tx: &Transaction<'_>,
-    folded: u64,
+    reached: Reached,
     view: &View,
     query: &Query,
     rules: &Rules,
     event: impl Fn(u64) -> Result<Option<Event>>,
 ) -> Result<SearchAnswer> {
     let question = Question::new(query)?.meaning(query, rules);
-    let (found, as_of) = find(tx, folded, view, query, &question, event, |_, hit, _| Ok(hit))?;
+    let (found, as_of) = find(tx, reached, view, query, &question, event, |_, hit, _| Ok(hit))?;
     Ok(SearchAnswer { hits: found, as_of })
 }
 
 /// The same among what facts are made of: events that state some, and those that rules make signals of.
 pub(crate) fn search_facts(
     tx: &Transaction<'_>,
-    folded: u64,
+    reached: Reached,
     view: &View,
     query: &Query,
     event: impl Fn(u64) -> Result<Option<Event>>,
@@ -127,13 +139,13 @@ pub(crate) fn search_facts(
     let mut question = Question::new(query)?;
     question.stated = Some(question.terms.len());
     question.terms.push(STATES.to_owned());
-    Ok(find(tx, folded, view, query, &question, event, |_, hit, _| Ok(hit))?.0)
+    Ok(find(tx, reached, view, query, &question, event, |_, hit, _| Ok(hit))?.0)
 }
 
 /// The same, each hit with the turns of its conversation right before and after it, whatever their kind, tags and actor.
 pub(crate) fn answers(
     tx: &Transaction<'_>,
-    folded: u64,
+    reached: Reached,
     view: &View,
     query: &Query,
     rules: &Rules,
@@ -141,7 +153,7 @@ pub(crate) fn answers(
 ) -> Result<(Vec<Answer>, u64)> {
     let around_bytes = Cell::new(0);
     let question = Question::new(query)?.meaning(query, rules);
-    let (mut answers, as_of) = find(tx, folded, view, query, &question, &event, |found, hit, best| {
+    let (mut answers, as_of) = find(tx, reached, view, query, &question, &event, |found, hit, best| {
         let mut around = Vec::new();
         if around_bytes.get() >= PAGE_BYTES {
             return Ok(Answer {
@@ -163,7 +175,10 @@ pub(crate) fn answers(
             around,
         })
     })?;
-    tiers::stand_in(tx, as_of, view, &event, &mut answers)?;
+    // A summary also says what others said, and at other times.
+    if !query.is_bounded() {
+        tiers::stand_in(tx, reached, as_of, view, &event, &mut answers)?;
+    }
     Ok((answers, as_of))
 }
 
@@ -174,32 +189,19 @@ struct Finding<'a> {
     fates: &'a Fates<'a>,
     /// Reads an event that may be shown.
     event: &'a dyn Fn(u64) -> Result<Option<Event>>,
-    /// Reads any event, erased ones among them.
-    read: &'a dyn Fn(u64) -> Result<Option<Event>>,
-}
-
-impl<'a> Finding<'a> {
-    fn tiers(&self, tx: &'a Transaction<'a>) -> Tiers<'a> {
-        Tiers {
-            tx,
-            sight: self.sight,
-            fates: self.fates,
-            event: self.read,
-        }
-    }
 }
 
 /// The hits, the best first, each made into something, and the position that they are of.
 fn find<T>(
     tx: &Transaction<'_>,
-    folded: u64,
+    reached: Reached,
     view: &View,
     query: &Query,
     question: &Question,
     event: impl Fn(u64) -> Result<Option<Event>>,
     make: impl Fn(&Finding<'_>, Hit, &Best) -> Result<T>,
 ) -> Result<(Vec<T>, u64)> {
-    let end = query.as_of.unwrap_or(u64::MAX).min(folded);
+    let end = query.as_of.unwrap_or(u64::MAX).min(reached.folded);
     let sight = view.sight(tx, end)?;
     // An event that was erased since it was folded has no body any more. That the view shows it is asked once more of
     // the log itself: no fault of a projection shows a guest what it may not see.
@@ -211,8 +213,8 @@ fn find<T>(
         sight: &sight,
         fates: &fates,
         event: &event,
-        read,
     };
+    let tiers = Tiers::new(tx, reached, &sight, &fates, read)?;
     let wanted = query.limit.clamp(1, limits::HITS);
     let mut answers = Answers::new(tx, question);
     for (scope, shown) in sight.scopes() {
@@ -224,7 +226,7 @@ fn find<T>(
     while found.len() < wanted && bytes < PAGE_BYTES {
         let best = match answers.next()? {
             Some(best) if fates.of(best.seq)?.is_withdrawn() => continue,
-            Some(best) => match finding.tiers(tx).turn(best.seq, query.tier)? {
+            Some(best) => match tiers.turn(best.seq, query.tier)? {
                 Turn::Now => best,
                 Turn::Later if later.len() < wanted => {
                     later.push_back(best);

@@ -1,20 +1,20 @@
 //! Signals: what a rule makes of the events that match it, in a sight. See [`crate::noise`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use quipu_format::{Event, EventId, Scope, Timestamp};
 use rusqlite::{Transaction, params};
 use ulid::Ulid;
 
 use crate::{
-    confidence::{STATED, together},
+    confidence::{STATED, Voice, Voices, pack, unpack},
     error::Result,
     facts::Fact,
     hearing::{Counts, Hearing},
     limits,
     noise::{Rule, Rules},
     schema::{number, position},
-    statements::{Digest, Said},
+    statements::Said,
     view::Sight,
 };
 
@@ -34,8 +34,13 @@ pub(crate) fn keep(
     said: &Said,
     counts: Counts,
 ) -> Result<()> {
+    let own = Voice {
+        source: said.source,
+        confidence: said.confidence,
+    };
+    let voices = counts.voices.map_or_else(|| subdued(&[own]), |voices| subdued(&voices));
     for &rule in rules {
-        tx.prepare_cached("INSERT INTO noise VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?
+        tx.prepare_cached("INSERT INTO noise VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
             .execute(params![
                 scope,
                 rule as i64,
@@ -43,9 +48,7 @@ pub(crate) fn keep(
                 number(event.envelope.seq),
                 event.envelope.id.0.to_bytes(),
                 event.envelope.run.map(|run| run.0.to_bytes()),
-                said.source,
-                // What one signal says of many events is no surer than a statement that does not say how sure it is.
-                said.confidence.min(STATED),
+                pack(&voices),
                 counts.counts,
                 number(counts.decided),
                 counts.more,
@@ -55,13 +58,21 @@ pub(crate) fn keep(
     Ok(())
 }
 
+/// What one signal says of many events is no surer than a statement that does not say how sure it is.
+fn subdued(voices: &[Voice]) -> Vec<Voice> {
+    voices.iter().map(|voice| voice.through(STATED)).collect()
+}
+
 /// Writes whether an event counts now, if it matches a rule.
 pub(crate) fn settle(tx: &Transaction<'_>, hearing: &Hearing<'_>, seq: u64) -> Result<()> {
     let mut matches = tx.prepare_cached("SELECT 1 FROM noise WHERE seq = ?1")?;
     if matches.exists([number(seq)])? {
         let now = hearing.counts(seq)?;
-        tx.prepare_cached("UPDATE noise SET counts = ?2, decided = ?3, more = ?4 WHERE seq = ?1")?
-            .execute(params![number(seq), now.counts, number(now.decided), now.more])?;
+        let voices = now.voices.map(|voices| pack(&subdued(&voices)));
+        tx.prepare_cached(
+            "UPDATE noise SET counts = ?2, decided = ?3, more = ?4, voices = coalesce(?5, voices) WHERE seq = ?1",
+        )?
+        .execute(params![number(seq), now.counts, number(now.decided), now.more, voices])?;
     }
     Ok(())
 }
@@ -81,28 +92,35 @@ pub(crate) fn signals(
     let is_right = |decided: u64, more: bool| decided < head && !(more && several);
     let mut signals = Vec::new();
     for (number, rule) in rules.rules.iter().enumerate() {
-        let counts = |seq: u64, run: Option<&[u8; 16]>, row: Counts| match is_right(row.decided, row.more) {
-            true => Ok(row.counts),
-            false => Ok(sight.sees(scope, seq, run) && hearing.counts(seq)?.counts),
+        let heard = |seq: u64, run: Option<&[u8; 16]>, row: Counts| {
+            if is_right(row.decided, row.more) {
+                return Ok(row.voices.filter(|_| row.counts));
+            }
+            if !sight.sees(scope, seq, run) {
+                return Ok(None);
+            }
+            let now = hearing.counts(seq)?;
+            let voices = now.voices.map(|voices| subdued(&voices)).or(row.voices);
+            Ok(voices.filter(|_| now.counts))
         };
-        signals.extend(signal(tx, counts, scope, (number, rule), now_ms)?);
+        signals.extend(signal(tx, heard, scope, (number, rule), now_ms)?);
     }
     Ok(signals)
 }
 
 fn signal(
     tx: &Transaction<'_>,
-    counts: impl Fn(u64, Option<&[u8; 16]>, Counts) -> Result<bool>,
+    heard: impl Fn(u64, Option<&[u8; 16]>, Counts) -> Result<Option<Vec<Voice>>>,
     scope: i64,
     (rule_number, rule): (usize, &Rule),
     now_ms: u64,
 ) -> Result<Option<Signal>> {
     let mut select = tx.prepare_cached(
-        "SELECT time_ms, seq, id, run, source, confidence, counts, decided, more FROM noise WHERE scope = ?1 AND rule = ?2
+        "SELECT time_ms, seq, id, run, voices, counts, decided, more FROM noise WHERE scope = ?1 AND rule = ?2
          ORDER BY time_ms DESC, seq DESC",
     )?;
     let mut rows = select.query(params![scope, rule_number as i64])?;
-    let (mut times, mut evidence, mut events, mut voices) = (Vec::new(), Vec::new(), HashSet::new(), HashMap::new());
+    let (mut times, mut evidence, mut events, mut voices) = (Vec::new(), Vec::new(), HashSet::new(), Voices::default());
     while let Some(row) = rows.next()? {
         let (time_ms, seq) = (position(row.get(0)?)?, position(row.get(1)?)?);
         let run: Option<[u8; 16]> = row.get(3)?;
@@ -112,19 +130,18 @@ fn signal(
             break;
         }
         let row_says = Counts {
-            counts: row.get(6)?,
-            decided: position(row.get(7)?)?,
-            more: row.get(8)?,
+            voices: Some(unpack(row.get_ref(4)?.as_blob()?)?),
+            counts: row.get(5)?,
+            decided: position(row.get(6)?)?,
+            more: row.get(7)?,
         };
-        if !counts(seq, run.as_ref(), row_says)? {
+        let Some(heard) = heard(seq, run.as_ref(), row_says)? else {
             continue;
-        }
+        };
         times.push(time_ms);
         evidence.push(EventId(Ulid::from_bytes(row.get(2)?)));
         events.insert(seq);
-        let confidence: f64 = row.get(5)?;
-        let voice = voices.entry(row.get::<_, Digest>(4)?).or_insert(confidence);
-        *voice = voice.max(confidence);
+        heard.into_iter().for_each(|voice| voices.hear(voice));
     }
     let (Some(&last), Some(&first)) = (times.first(), times.last()) else {
         return Ok(None);
@@ -133,8 +150,6 @@ fn signal(
     if events.len() < rule.count || expires <= now_ms {
         return Ok(None);
     }
-    let mut confidences: Vec<f64> = voices.into_values().collect();
-    confidences.sort_by(|a, b| b.total_cmp(a));
     let name: String = tx
         .prepare_cached("SELECT name FROM scope WHERE id = ?1")?
         .query_row([scope], |row| row.get(0))?;
@@ -149,7 +164,7 @@ fn signal(
         fact: Fact {
             scope,
             text: rule.signal.clone(),
-            confidence: together(confidences),
+            confidence: voices.confidence(),
             tags,
             count: events.len() as u64,
             first_seen: Timestamp::from_ms(first),

@@ -1,18 +1,18 @@
 //! Facts that certain events have a part in.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use quipu_format::Event;
 use rusqlite::{OptionalExtension, Transaction};
 
 use crate::{
-    asking::{Asking, Believed, Place},
+    asking::{Asking, Believed},
     error::Result,
     facts::Fact,
     noise::Rules,
     schema::number,
     search::Query,
-    signals::signals,
+    signals::Signal,
     statements::Digest,
     view::View,
 };
@@ -33,18 +33,9 @@ pub(crate) fn facts(
     let mut facts = Vec::new();
     for (scope, shown) in sight.scopes() {
         let Some(stated) = stated.get(&scope) else { continue };
-        let mut collapsed = HashSet::new();
-        for signal in signals(tx, &sight, &asking.hearing, rules, scope, asking.now_ms)? {
-            collapsed.extend(&signal.events);
-            if signal.events.iter().any(|seq| seqs.contains(seq)) {
-                facts.push(signal.fact);
-            }
-        }
-        let place = Place {
-            scope,
-            shown,
-            collapsed: &collapsed,
-        };
+        let (place, signals) = asking.place(rules, scope, shown)?;
+        let theirs = |signal: &Signal| signal.events.iter().any(|seq| seqs.contains(seq));
+        facts.extend(signals.into_iter().filter(theirs).map(|signal| signal.fact));
         for (fact, by) in stated {
             if let Some(believed) = asking.believed(&place, fact)?
                 && has_part(tx, &believed, by)?

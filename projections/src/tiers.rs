@@ -5,7 +5,10 @@
 //! since it was written, nor a statement that nobody is heard through any more. That it is superseded is another matter,
 //! and [`Fates`] says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use quipu_format::{Event, Scope};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -17,7 +20,7 @@ use crate::{
     hearing::Hearing,
     limits,
     retract::Fates,
-    schema::{EVIDENCE, SUPERSEDES, number, position},
+    schema::{self, EVIDENCE, SUPERSEDES, number, position},
     statements::{Digest, RETRACT, SUMMARY, rule_digest},
     view::{Sight, View},
 };
@@ -114,6 +117,7 @@ pub(crate) fn of_scope(tx: &Transaction<'_>, scope: &Scope, head: u64) -> Result
 /// Shows, where one summary covers several of the answers, the summary with each of them in place of the turns around it.
 pub(crate) fn stand_in(
     tx: &Transaction<'_>,
+    reached: Reached,
     end: u64,
     view: &View,
     event: &dyn Fn(u64) -> Result<Option<Event>>,
@@ -121,13 +125,16 @@ pub(crate) fn stand_in(
 ) -> Result<()> {
     let sight = view.sight(tx, end)?;
     let fates = Fates::load(tx, &sight)?;
-    let tiers = Tiers {
-        tx,
-        sight: &sight,
-        fates: &fates,
-        event,
-    };
-    tiers.stand_in(answers)
+    Tiers::new(tx, reached, &sight, &fates, event)?.stand_in(answers)
+}
+
+/// How far the tables and the log's erasures have come. The tables may be behind: they do not know of all erasures then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    /// Entries below it are folded.
+    pub(crate) folded: u64,
+    /// Erasures in entries below it are carried out.
+    pub(crate) erased: u64,
 }
 
 /// What an entry names, one way or the other, oldest first.
@@ -140,11 +147,18 @@ pub(crate) fn named(tx: &Transaction<'_>, seq: u64, relation: i64) -> Result<Vec
 
 /// Tells of which tier an entry is, and whether it holds, in a sight.
 pub(crate) struct Tiers<'a> {
-    pub(crate) tx: &'a Transaction<'a>,
-    pub(crate) sight: &'a Sight,
-    pub(crate) fates: &'a Fates<'a>,
+    tx: &'a Transaction<'a>,
+    sight: &'a Sight,
+    fates: &'a Fates<'a>,
+    hearing: Hearing<'a>,
     /// Reads an event of the log.
-    pub(crate) event: &'a dyn Fn(u64) -> Result<Option<Event>>,
+    event: &'a dyn Fn(u64) -> Result<Option<Event>>,
+    /// The position behind the last erasure.
+    erased: u64,
+    /// The same of one that the tables do not know of; 0: there is none.
+    unknown: u64,
+    /// What is known of summaries, and of what they cover: whether it holds.
+    known: RefCell<HashMap<u64, bool>>,
 }
 
 /// When an answer is given, in the order of its score among others.
@@ -156,7 +170,29 @@ pub(crate) enum Turn {
     Never,
 }
 
-impl Tiers<'_> {
+impl<'a> Tiers<'a> {
+    pub(crate) fn new(
+        tx: &'a Transaction<'a>,
+        reached: Reached,
+        sight: &'a Sight,
+        fates: &'a Fates<'a>,
+        event: &'a dyn Fn(u64) -> Result<Option<Event>>,
+    ) -> Result<Self> {
+        let folded = schema::meta(tx)?.map_or(0, |meta| meta.erasures);
+        Ok(Self {
+            tx,
+            sight,
+            fates,
+            hearing: Hearing::under(tx, sight, fates.quarantines()),
+            event,
+            erased: folded.max(reached.erased),
+            unknown: Some(reached.erased)
+                .filter(|erased| *erased > reached.folded)
+                .unwrap_or(0),
+            known: RefCell::default(),
+        })
+    }
+
     /// Originals come first, unless a tier is asked for; then there is nothing else.
     pub(crate) fn turn(&self, seq: u64, wanted: Option<u32>) -> Result<Turn> {
         let tier = self.tier(seq)?;
@@ -180,28 +216,55 @@ impl Tiers<'_> {
             "SELECT 1 FROM summary JOIN undone ON undone.scope IN (summary.scope, ?2) OR crosses
              WHERE summary.seq = ?1 AND undone.seq > ?1",
         )?;
-        if !select.exists(params![number(summary), ALL_SCOPES])? {
+        if self.unknown <= summary && !select.exists(params![number(summary), ALL_SCOPES])? {
             return Ok(true);
         }
-        let hearing = Hearing::under(self.tx, self.sight, self.fates.quarantines());
-        let (mut todo, mut looked_at) = (vec![summary], BTreeSet::new());
+        let (mut todo, mut found) = (vec![summary], HashSet::from([summary]));
+        while let Some(seq) = todo.pop() {
+            let holds = match self.known.borrow().get(&seq).copied() {
+                Some(true) => continue,
+                Some(false) => false,
+                None => seq == summary || (found.len() <= limits::HOLDING && self.is_there(seq)?),
+            };
+            if !holds {
+                self.known.borrow_mut().extend([(seq, false), (summary, false)]);
+                return Ok(false);
+            }
+            if self.tier(seq)?.is_some() {
+                todo.extend(
+                    named(self.tx, seq, EVIDENCE)?
+                        .into_iter()
+                        .filter(|seq| found.insert(*seq)),
+                );
+            }
+        }
+        self.known.borrow_mut().extend(found.into_iter().map(|seq| (seq, true)));
+        Ok(true)
+    }
+
+    /// A summary, and those that it covers.
+    pub(crate) fn below(&self, summary: u64) -> Result<HashSet<u64>> {
+        let (mut todo, mut found) = (vec![summary], HashSet::from([summary]));
         while let Some(seq) = todo.pop() {
             for covered in named(self.tx, seq, EVIDENCE)? {
-                if !looked_at.insert(covered) {
-                    continue;
-                }
-                if self.fates.retraction(covered)?.retracted
-                    || (self.event)(covered)?.is_some_and(|event| event.body().is_none())
-                    || !self.fates.of(covered)?.is_withdrawn() && !hearing.counts(covered)?.counts
-                {
-                    return Ok(false);
-                }
-                if self.tier(covered)?.is_some() {
+                if self.tier(covered)?.is_some() && found.insert(covered) {
                     todo.push(covered);
                 }
             }
         }
-        Ok(true)
+        Ok(found)
+    }
+
+    /// Whether an entry that a summary covers was not taken back. That it was replaced does not matter.
+    fn is_there(&self, seq: u64) -> Result<bool> {
+        if self.fates.retraction(seq)?.retracted {
+            return Ok(false);
+        }
+        // To read them all costs more than all the rest.
+        if self.erased > seq && (self.event)(seq)?.is_some_and(|event| event.body().is_none()) {
+            return Ok(false);
+        }
+        Ok(self.fates.of(seq)?.is_withdrawn() || self.hearing.counts(seq)?.counts)
     }
 
     /// The newest summary of tier 1 that covers an entry, stands and holds.

@@ -45,6 +45,18 @@ async fn other_content_under_a_used_key_is_a_conflict() {
     assert_eq!(report.appended.len(), 0);
 }
 
+/// The compactor's keys follow from what is in the log: a guest in its name could use one up, and block it.
+#[tokio::test]
+async fn keys_of_the_host_are_not_for_guests() {
+    let house = House::new();
+    let key = format!("{}{}", quipu_projections::COMPACTION_KEYS, "0".repeat(64));
+    let input = json!({"key": key, "payload_bytes": 64}).to_string();
+    let report = house.run("writer", &grant(), &input).await;
+    assert!(matches!(report.outcome, Outcome::Failed(_)));
+    assert_eq!(house.told(report.run)[0]["refused"]["kind"], "invalid");
+    assert_eq!(report.appended.len(), 0);
+}
+
 #[tokio::test]
 async fn what_a_guest_appends_is_kept_as_it_wrote_it() {
     let house = House::new();

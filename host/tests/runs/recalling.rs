@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::guests::{House, answer, call, grant, refused, scope};
+use crate::guests::{House, answer, call, grant, limits, refused, scope};
 
 #[tokio::test]
 async fn search_sees_what_the_passed_handles_see() {
@@ -171,4 +171,47 @@ async fn what_is_derived_catches_up_in_steps_to_the_end() {
     let last = house.seed("home", "user:ann", r#"{"text":"invoices"}"#);
     let report = house.run("recaller", &grant(), r#"{"search":"invoices"}"#).await;
     assert_eq!(call(&answer(&report), "search all")["ok"]["ids"], json!([last.id]));
+}
+
+/// Read your writes: what a run has a receipt for is in its next answer, though its readers are pinned before it.
+#[tokio::test]
+async fn what_a_run_appended_is_in_its_next_answer() {
+    let house = House::new();
+    house.seed("home", "user:ann", r#"{"text":"invoices by post"}"#);
+    for nth in 0..3 {
+        let input =
+            json!({"search": format!("parcel {nth}"), "say": format!("parcel {nth} went to Lisbon")}).to_string();
+        let report = house.run("recaller", &grant(), &input).await;
+        let own = json!([report.appended[0].id]);
+        assert!(report.appended[0].seq >= report.head);
+        let calls = answer(&report);
+        assert_eq!(call(&calls, "search home")["ok"]["ids"][0], own[0]);
+        assert_eq!(call(&calls, "facts all")["ok"]["facts"][0]["ids"], own);
+        let text = &call(&calls, "compose all")["ok"]["text"];
+        assert!(text.as_str().unwrap().contains(&format!("parcel {nth}")), "{text}");
+    }
+}
+
+/// Another process makes what is derived anew: it was competed with, and the run's time passed without a word.
+#[tokio::test]
+async fn a_call_that_waits_in_vain_for_what_is_derived_says_how_far_that_is() {
+    let house = House::within(limits(|l| l.deadline_ms = 3_000));
+    for _ in 0..33 {
+        house.seed_all("home", "user:ann", (0..1_000).map(|n| json!({ "n": n }).to_string()));
+    }
+    let folder = house.ledger.reader().projections_path();
+    std::fs::create_dir_all(&folder).unwrap();
+    let building = std::fs::File::create(folder.join("building.lock")).unwrap();
+    building.lock().unwrap();
+    let report = house.run("recaller", &grant(), r#"{"search":"invoices"}"#).await;
+    let calls = answer(&report);
+    assert_eq!(refused(&calls, "search all"), "unavailable");
+    let told = house.told(report.run)[0]["refused"]["message"].to_string();
+    assert!(
+        told.contains("to seq 0 of 33") && told.contains("readers still answer"),
+        "{told}"
+    );
+    drop(building);
+    let report = house.run("recaller", &grant(), r#"{"search":"n"}"#).await;
+    assert!(!call(&answer(&report), "search all")["ok"].is_null());
 }

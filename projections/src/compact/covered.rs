@@ -1,6 +1,6 @@
 //! What each summary of a tier should cover.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use quipu_format::{Event, Timestamp};
 use quipu_log::import::event_time;
@@ -137,29 +137,26 @@ fn is_mark(seq: u64) -> bool {
     (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(CUT_AT)
 }
 
-/// What entries cover, summaries among them by what they cover themselves. `None`: there are none.
-pub(super) fn interval(events: &[Event]) -> Option<Covers> {
-    let of = |event: &Event| {
-        lines::covers(event)
-            .filter(|_| event.envelope.kind.as_str() == crate::statements::SUMMARY)
-            .unwrap_or(Covers {
-                since: event_time(event),
-                until: event_time(event),
-                first: event.envelope.seq,
-                last: event.envelope.seq,
-                events: 1,
-            })
-    };
-    events.iter().map(of).reduce(|all, covers| Covers {
+/// What an entry covers, a summary by what it covers itself.
+pub(super) fn interval(event: &Event) -> Covers {
+    lines::covers(event)
+        .filter(|_| event.envelope.kind.as_str() == crate::statements::SUMMARY)
+        .unwrap_or(Covers {
+            since: event_time(event),
+            until: event_time(event),
+            first: event.envelope.seq,
+            last: event.envelope.seq,
+            events: 1,
+        })
+}
+
+/// What two cover together.
+pub(super) fn together(all: Covers, covers: Covers) -> Covers {
+    Covers {
         since: all.since.min(covers.since),
         until: all.until.max(covers.until),
         first: all.first.min(covers.first),
         last: all.last.max(covers.last),
         events: all.events.saturating_add(covers.events),
-    })
-}
-
-/// The numbers of two sorted lists that both have something in common.
-pub(super) fn meet(a: &BTreeSet<u64>, b: &[u64]) -> bool {
-    b.iter().any(|seq| a.contains(seq))
+    }
 }

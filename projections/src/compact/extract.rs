@@ -1,7 +1,7 @@
 //! The sentences of a conversation that say the most, by what its words tell and nothing else: no model, and whole numbers
 //! alone, so that the same turns give the same sentences on any machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -61,40 +61,46 @@ impl Sentence {
 /// As many of the best sentences as fit, in their order. Each next one is the best besides those that were taken: a word
 /// that was said counts for a quarter from then on.
 pub(crate) fn best(all: Vec<Sentence>, bytes: usize) -> Vec<Sentence> {
-    let mut weights = BTreeMap::<String, u64>::new();
-    for stem in all.iter().flat_map(|sentence| &sentence.stems) {
-        *weights.entry(stem.clone()).or_default() += 1;
+    // Stems by number: each is asked for over and over.
+    let mut numbers = HashMap::<&str, usize>::new();
+    let mut weights = Vec::<u64>::new();
+    let mut stems = Vec::with_capacity(all.len());
+    for sentence in &all {
+        let numbered = sentence.stems.iter().map(|stem| {
+            let new = numbers.len();
+            let number = *numbers.entry(stem).or_insert(new);
+            weights.resize(numbers.len(), 0);
+            weights[number] += 1;
+            number
+        });
+        stems.push(numbered.collect::<Vec<_>>());
     }
     weights
-        .values_mut()
+        .iter_mut()
         .for_each(|weight| *weight = (*weight).min(TIMES) * 64);
+    // What is said again is said once.
+    let mut said = HashSet::new();
     let mut left: Vec<_> = all
         .iter()
+        .zip(&stems)
         .enumerate()
-        .filter(|(_, s)| s.stems.len() >= LEAST_STEMS)
+        .filter(|(_, (sentence, stems))| stems.len() >= LEAST_STEMS && said.insert(&*sentence.text))
         .collect();
     let (mut taken, mut room) = (BTreeSet::new(), bytes);
     loop {
-        left.retain(|(_, sentence)| sentence.text.len() < room);
-        let score = |sentence: &Sentence| {
-            let sum: u64 = sentence
-                .stems
-                .iter()
-                .map(|stem| weights.get(stem).copied().unwrap_or(0))
-                .sum();
+        left.retain(|(_, (sentence, _))| sentence.text.len() < room);
+        let score = |sentence: &Sentence, stems: &[usize]| {
+            let sum: u64 = stems.iter().map(|stem| weights[*stem]).sum();
             sum * (4 + sentence.bonus) / (sentence.words + EVEN_WORDS)
         };
         // Of equal ones the first.
         let best = left
             .iter()
             .enumerate()
-            .max_by_key(|(at, (_, sentence))| (score(sentence), usize::MAX - at));
+            .max_by_key(|(at, (_, (sentence, stems)))| (score(sentence, stems), usize::MAX - at));
         let Some((at, _)) = best else { break };
-        let (nth, sentence) = left.swap_remove(at);
-        left.sort_by_key(|(nth, _)| *nth);
-        for stem in &sentence.stems {
-            weights.entry(stem.clone()).and_modify(|weight| *weight /= 4);
-        }
+        let (nth, (sentence, stems)) = left.remove(at);
+        stems.iter().for_each(|stem| weights[*stem] /= 4);
         room -= sentence.text.len() + 1;
         taken.insert(nth);
     }

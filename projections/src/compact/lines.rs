@@ -1,6 +1,6 @@
 //! What a summary says, line by line, and which of the entries that it covers each line rests on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use quipu_format::{Event, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,12 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     compact::extract,
-    document::Readable,
-    facts::text,
-    gist::Gist,
     limits,
-    noise::Rules,
-    statements::{Said, normal},
+    statements::normal,
     text::{Analyzer, beginning},
     tiers,
 };
@@ -25,9 +21,9 @@ pub(crate) struct Line {
     /// How many originals say it.
     pub(crate) count: u64,
     /// It is a sentence of a conversation, and no fact or signal.
-    said: bool,
+    pub(super) said: bool,
     /// The key of the fact.
-    key: Option<String>,
+    pub(super) key: Option<String>,
     /// Numbers of the covered entries that it rests on, as evidence has them.
     pub(crate) of: BTreeSet<usize>,
 }
@@ -60,53 +56,36 @@ pub struct Covers {
     pub events: u64,
 }
 
-/// The lines of originals: facts merged, noise collapsed, of the rest the sentences that say most.
-pub(crate) fn of_originals(events: &[Event], rules: &Rules, analyzer: &mut Analyzer) -> Vec<Line> {
-    let (mut lines, collapsed) = signals(events, rules);
-    let (mut facts, mut sentences, mut said_bytes) = (Facts::default(), Vec::new(), 0);
-    for (nth, event) in events.iter().enumerate().filter(|(nth, _)| !collapsed.contains(nth)) {
-        let Some(said) = text(event).filter(|text| !text.is_empty()) else {
-            continue;
-        };
-        let states = Said::of(event).and_then(|said| said.states);
-        if states.is_some() {
-            let key = key_of(event);
-            facts.add(Line {
-                text: one_line(&said),
-                count: 1,
-                said: false,
-                key,
-                of: BTreeSet::from([nth]),
-            });
-        } else {
-            said_bytes += said.len();
-            let who = speaker(event).map(|who| format!("{who}: ")).unwrap_or_default();
-            sentences.extend(
-                extract::sentences(&said, nth, analyzer)
-                    .into_iter()
-                    .map(|mut sentence| {
-                        sentence.text = one_line(&format!("{who}{}", sentence.text));
-                        sentence
-                    }),
-            );
+/// The lines of a summary, and what is not in them.
+pub(crate) struct Told {
+    pub(crate) lines: Vec<Line>,
+    /// Facts and signals that did not fit.
+    pub(crate) left_out: u64,
+    /// Texts of which the beginning alone was looked at.
+    pub(crate) cut: u64,
+}
+
+impl Line {
+    /// What was said by these.
+    pub(super) fn said(text: String, of: BTreeSet<usize>) -> Self {
+        Self {
+            text,
+            count: of.len() as u64,
+            said: true,
+            key: None,
+            of,
         }
     }
-    lines.splice(0..0, facts.lines());
-    let room = (said_bytes / 5)
-        .max(limits::SUMMARY_LINE_BYTES)
-        .min(room(&lines, limits::SUMMARY_BYTES));
-    lines.extend(extract::best(sentences, room).into_iter().map(|sentence| Line {
-        text: sentence.text,
-        count: 1,
-        said: true,
-        key: None,
-        of: BTreeSet::from([sentence.turn]),
-    }));
-    fitted(lines, limits::SUMMARY_BYTES)
+}
+
+impl From<extract::Sentence> for Line {
+    fn from(sentence: extract::Sentence) -> Self {
+        Self::said(sentence.text, BTreeSet::from([sentence.turn]))
+    }
 }
 
 /// The lines of summaries, which are merged and chosen from as those of originals are.
-pub(crate) fn of_summaries(events: &[Event], analyzer: &mut Analyzer) -> Vec<Line> {
+pub(crate) fn of_summaries(events: &[Event], analyzer: &mut Analyzer) -> Told {
     let (mut facts, mut sentences) = (Facts::default(), Vec::new());
     // By what they cover, and not by when they were written: of facts under one key the newest holds.
     let mut in_time: Vec<_> = events.iter().enumerate().collect();
@@ -122,27 +101,28 @@ pub(crate) fn of_summaries(events: &[Event], analyzer: &mut Analyzer) -> Vec<Lin
     }
     let mut lines = facts.lines();
     let bytes = 4 * limits::SUMMARY_BYTES;
-    let chosen = extract::best(sentences, room(&lines, bytes));
-    lines.extend(chosen.into_iter().map(|sentence| Line {
-        text: sentence.text,
-        count: 1,
-        said: true,
-        key: None,
-        of: BTreeSet::from([sentence.turn]),
-    }));
-    fitted(lines, bytes)
+    let chosen = match sentences.len() {
+        // A sentence that says little is better than none.
+        1 if lines.is_empty() => sentences,
+        _ => extract::best(sentences, room(&lines, bytes)),
+    };
+    lines.extend(chosen.into_iter().map(Line::from));
+    let mut told = fitted(lines, bytes);
+    told.left_out += events.iter().map(|event| noted(event, LEFT_OUT)).sum::<u64>();
+    told.cut += events.iter().map(|event| noted(event, CUT)).sum::<u64>();
+    told
 }
 
 /// Facts by what they say; of those under one key the newest.
 #[derive(Default)]
-struct Facts {
+pub(super) struct Facts {
     of: BTreeMap<(Option<String>, String), (usize, Line)>,
     newest: BTreeMap<String, String>,
 }
 
 impl Facts {
     /// The newest last.
-    fn add(&mut self, line: Line) {
+    pub(super) fn add(&mut self, line: Line) {
         let said = normal(&line.text);
         if let Some(key) = &line.key {
             self.newest.insert(key.clone(), said.clone());
@@ -160,7 +140,7 @@ impl Facts {
     }
 
     /// Those that are said most often first, then in the order in which they came.
-    fn lines(self) -> Vec<Line> {
+    pub(super) fn lines(self) -> Vec<Line> {
         let newest = self.newest;
         let holds =
             |(key, said): &(Option<String>, String)| key.as_ref().is_none_or(|key| newest.get(key) == Some(said));
@@ -175,48 +155,42 @@ impl Facts {
     }
 }
 
-/// A line for each rule that enough of the events match, close enough to the newest of them; and the events that do.
-fn signals(events: &[Event], rules: &Rules) -> (Vec<Line>, HashSet<usize>) {
-    let mut matching = BTreeMap::<usize, Vec<(u64, usize)>>::new();
-    for (nth, event) in events.iter().enumerate() {
-        let time_ms = quipu_log::import::event_time(event).as_ms();
-        let gist = Readable::of(event).map(|readable| Gist::of(&readable, rules));
-        for rule in gist.unwrap_or_default().rules {
-            matching.entry(rule).or_default().push((time_ms, nth));
+/// The payload of a summary.
+pub(crate) fn payload(told: &Told, tier: u32, rule: &Value, covers: &Covers) -> Value {
+    let text: Vec<_> = told.lines.iter().map(written).collect();
+    let notes: Vec<_> = told.lines.iter().map(Note::of).collect();
+    let mut payload = json!({ "text": text.join("\n"), "tier": tier, "rule": rule, "covers": covers, "lines": notes });
+    for (member, count) in [(LEFT_OUT, told.left_out), (CUT, told.cut)] {
+        if count > 0 {
+            payload[member] = json!(count);
         }
     }
-    let (mut lines, mut collapsed) = (Vec::new(), HashSet::new());
-    for (rule, mut matching) in matching {
-        let Some(rule) = rules.rules.get(rule) else { continue };
-        let newest = matching.iter().map(|(time_ms, _)| *time_ms).max().unwrap_or(0);
-        matching.retain(|(time_ms, _)| time_ms + rule.within_ms >= newest);
-        if matching.len() >= rule.count {
-            let of: BTreeSet<_> = matching.iter().map(|(_, nth)| *nth).collect();
-            collapsed.extend(&of);
-            let (text, count) = (one_line(&rule.signal), of.len() as u64);
-            lines.push(Line {
-                text,
-                count,
-                said: false,
-                key: None,
-                of,
-            });
-        }
-    }
-    (lines, collapsed)
+    payload
 }
 
-/// The payload of a summary.
-pub(crate) fn payload(lines: &[Line], tier: u32, rule: &Value, covers: &Covers) -> Value {
-    let text: Vec<_> = lines.iter().map(written).collect();
-    let notes = lines.iter().map(|line| Note {
-        count: line.count,
-        of: line.of.iter().copied().collect(),
-        said: line.said,
-        key: line.key.clone(),
-    });
-    let notes: Vec<_> = notes.collect();
-    json!({ "text": text.join("\n"), "tier": tier, "rule": rule, "covers": covers, "lines": notes })
+/// Member of a summary's payload: facts and signals that did not fit.
+pub(crate) const LEFT_OUT: &str = "leftOut";
+/// Member of a summary's payload: texts of which the beginning alone was looked at.
+pub(crate) const CUT: &str = "cut";
+
+/// How much is not in a summary, as it says itself in that member.
+pub(crate) fn noted(event: &Event, member: &str) -> u64 {
+    let payload: Value = event
+        .payload()
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
+    payload[member].as_u64().unwrap_or(0)
+}
+
+impl Note {
+    fn of(line: &Line) -> Self {
+        Self {
+            count: line.count,
+            of: line.of.iter().copied().collect(),
+            said: line.said,
+            key: line.key.clone(),
+        }
+    }
 }
 
 /// The lines of a summary. Of one that does not say what its lines rest on, each rests on all that it covers.
@@ -277,41 +251,38 @@ fn times(count: u64) -> String {
 }
 
 /// What is left of so many bytes.
-fn room(lines: &[Line], bytes: usize) -> usize {
+pub(super) fn room(lines: &[Line], bytes: usize) -> usize {
     bytes.saturating_sub(lines.iter().map(|line| written(line).len() + 1).sum())
 }
 
-/// As many lines as fit.
-fn fitted(lines: Vec<Line>, bytes: usize) -> Vec<Line> {
-    let mut left = bytes;
-    let fits = |line: &Line| {
-        let length = written(line).len() + 1;
-        let fits = length <= left;
-        left -= if fits { length } else { 0 };
-        fits
+/// As many lines as fit, with what is noted on them.
+pub(super) fn fitted(lines: Vec<Line>, bytes: usize) -> Told {
+    let (mut text_left, mut notes_left) = (bytes, limits::SUMMARY_NOTES_BYTES);
+    let mut told = Told {
+        lines: Vec::new(),
+        left_out: 0,
+        cut: 0,
     };
-    lines.into_iter().filter(fits).collect()
+    for line in lines {
+        let text_bytes = written(&line).len() + 1;
+        let note_bytes = serde_json::to_string(&Note::of(&line)).map_or(usize::MAX, |note| note.len());
+        if text_bytes > text_left || note_bytes > notes_left {
+            told.left_out += u64::from(!line.said);
+            continue;
+        }
+        text_left -= text_bytes;
+        notes_left -= note_bytes;
+        told.lines.push(line);
+    }
+    told
 }
 
 /// A text on one line of bounded length.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let line = text.split(|c: char| c.is_whitespace() || c.is_control());
     let line = line.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match beginning(&line, limits::SUMMARY_LINE_BYTES - 3) {
         all if all.len() == line.len() => line,
         cut => format!("{cut}\u{2026}"),
     }
-}
-
-fn key_of(event: &Event) -> Option<String> {
-    let payload: Value = serde_json::from_str(event.payload()?).ok()?;
-    payload["key"].as_str().map(normal).filter(|key| !key.is_empty())
-}
-
-/// Who is said to have said it, which is not for a run to say.
-fn speaker(event: &Event) -> Option<String> {
-    let source = event.body()?.source.as_ref().filter(|_| event.envelope.run.is_none())?;
-    let who = source.extra.get("speaker").and_then(Value::as_str);
-    let who = who.or_else(|| quipu_log::import::original_actor(event))?;
-    Some(one_line(beginning(who, limits::LABEL_BYTES)))
 }

@@ -12,6 +12,7 @@
 mod covered;
 mod extract;
 pub(crate) mod lines;
+mod originals;
 mod standing;
 mod told;
 
@@ -20,24 +21,29 @@ use quipu_log::Draft;
 use rusqlite::Transaction;
 use serde_json::{Value, json};
 
-use self::standing::Standing;
 pub(crate) use self::told::summary;
 pub use self::{
     lines::Covers,
     told::{Summary, SummaryLine},
 };
+use self::{originals::Originals, standing::Standing};
 use crate::{
+    Error, Projections,
     error::{Cause, Result},
-    noise::Rules,
+    limits,
+    noise::{NoiseRules, Rules},
     statements::{RETRACT, SUMMARY, rule_digest},
     text::Analyzer,
-    tiers,
 };
 
 /// Name of the rule that makes the summaries, as their payload says.
 const RULE: &str = "extract";
 /// Its version: other texts or other groups of the same entries are another version.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// What the compactor's idempotency keys begin with. They follow from what is in the log, so that whoever runs in the
+/// compactor's name could take them: the host lets no guest use keys that begin with `quipu:`.
+pub const KEYS: &str = "quipu:compact:";
 
 /// What is to be compacted, and in whose name.
 #[derive(Debug, Clone)]
@@ -50,6 +56,8 @@ pub struct Compaction {
     pub now: Timestamp,
     /// What happened at that instant or later is left alone, unless a summary covers it already.
     pub before: Option<Timestamp>,
+    /// Rules that collapse noise into signals; `None`: the ledger's own. Summaries by other rules are replaced.
+    pub rules: Option<NoiseRules>,
 }
 
 /// What is to be appended so that the summaries of one tier are as they should be.
@@ -76,12 +84,65 @@ pub struct NewSummary {
     pub covers: Vec<u64>,
     /// The `seq` of the summaries that it replaces; at most 256.
     pub replaces: Vec<u64>,
+    /// How often something of the scope was taken back when it was planned.
+    undone: u64,
 }
 
 impl TierPlan {
     /// Whether there is nothing to append.
     pub fn is_done(&self) -> bool {
         self.new.is_empty() && self.obsolete.is_empty()
+    }
+}
+
+impl Projections {
+    /// The newest summary of a scope below `head` that stands and of which nothing that it covers was taken back. `None`: it
+    /// has none.
+    pub fn summary(&self, scope: &Scope, head: u64) -> std::result::Result<Option<Summary>, Error> {
+        Ok(self.answer(|tx| summary(tx, self.how_far(tx)?, scope, head, &|seq| self.event(seq)))?)
+    }
+
+    /// What is to be appended so that the summaries of a tier of the scope are as they should be. Catch up before: what is not
+    /// folded is not there.
+    pub fn compaction(&self, compaction: &Compaction, tier: u32) -> std::result::Result<TierPlan, Error> {
+        self.making(compaction, |maker| maker.plan(compaction, tier.clamp(1, limits::TIERS)))
+    }
+
+    /// The draft of a summary that a plan wants.
+    ///
+    /// # Errors
+    /// `Invalid` where something that it covers was erased since it was planned.
+    pub fn summarised(
+        &self,
+        compaction: &Compaction,
+        tier: u32,
+        new: &NewSummary,
+    ) -> std::result::Result<Draft, Error> {
+        self.making(compaction, |maker| maker.draft(compaction, tier, new))
+    }
+
+    /// The draft that takes obsolete summaries of a plan back, at most 256.
+    pub fn taken_back(&self, compaction: &Compaction, obsolete: &[EventId]) -> std::result::Result<Draft, Error> {
+        self.making(compaction, |maker| maker.retraction(compaction, obsolete))
+    }
+
+    fn making<T>(
+        &self,
+        compaction: &Compaction,
+        make: impl Fn(&Maker<'_>) -> Result<T>,
+    ) -> std::result::Result<T, Error> {
+        let rules = match &compaction.rules {
+            Some(NoiseRules(rules)) => rules.clone(),
+            None => self.rules()?,
+        };
+        Ok(self.answer(|tx| {
+            make(&Maker {
+                tx,
+                head: self.folded(tx)?,
+                rules: &rules,
+                event: &|seq| self.event(seq),
+            })
+        })?)
     }
 }
 
@@ -102,24 +163,35 @@ impl Maker<'_> {
             1 => covered::originals(self.tx, compaction, &standing, self.head)?,
             _ => covered::summaries(&standing, tier),
         };
-        standing.plan(self, tier, parts)
+        standing.plan(self, &compaction.scope, tier, parts)
     }
 
     /// What is to be appended for one of a plan's new summaries.
     pub(crate) fn draft(&self, compaction: &Compaction, tier: u32, new: &NewSummary) -> Result<Draft> {
-        let mut events = Vec::with_capacity(new.covers.len());
+        let (mut evidence, mut covers) = (Vec::with_capacity(new.covers.len()), None::<Covers>);
+        let (mut originals, mut summaries) = (Originals::new(self.rules), Vec::new());
         for &seq in &new.covers {
             let event = (self.event)(seq)?.filter(|event| event.body().is_some());
             let gone = || Cause::Invalid(format!("entry {seq} was erased or damaged meanwhile: compact again"));
-            events.push(event.ok_or_else(gone)?);
+            let event = event.ok_or_else(gone)?;
+            evidence.push(event.envelope.id);
+            let its = covered::interval(&event);
+            covers = Some(match covers {
+                Some(covers) => covered::together(covers, its),
+                None => its,
+            });
+            match tier {
+                1 => originals.add(&event),
+                _ => summaries.push(event),
+            }
         }
+        let covers = covers.ok_or_else(|| Cause::Invalid("a summary covers something".into()))?;
         let mut analyzer = Analyzer::new();
-        let lines = match tier {
-            1 => lines::of_originals(&events, self.rules, &mut analyzer),
-            _ => lines::of_summaries(&events, &mut analyzer),
+        let told = match tier {
+            1 => originals.told(&mut analyzer),
+            _ => lines::of_summaries(&summaries, &mut analyzer),
         };
-        let covers = covered::interval(&events).ok_or_else(|| Cause::Invalid("a summary covers something".into()))?;
-        let payload = lines::payload(&lines, tier, &self.rule(), &covers).to_string();
+        let payload = lines::payload(&told, tier, &self.rule(), &covers).to_string();
         let mut replaces = Vec::with_capacity(new.replaces.len());
         for &seq in &new.replaces {
             replaces.extend((self.event)(seq)?.map(|event| event.envelope.id));
@@ -130,9 +202,9 @@ impl Maker<'_> {
             Body::new(None, &payload).map_err(wrong)?,
         );
         let mut draft = Draft::new(compaction.scope.clone(), compaction.actor.clone(), kind, body);
-        draft.evidence = events.iter().map(|event| event.envelope.id).collect();
+        draft.evidence = evidence;
         draft.supersedes = replaces;
-        draft.key = Some(self.key(tier, &draft)?);
+        draft.key = Some(self.key(tier, &draft, new.undone));
         Ok(draft)
     }
 
@@ -156,8 +228,7 @@ impl Maker<'_> {
 
     /// What is appended twice under one key is there once. A summary that was itself erased or retracted has used its key up,
     /// so how often something was taken back is a part of it.
-    fn key(&self, tier: u32, draft: &Draft) -> Result<String> {
-        let undone = tiers::undone(self.tx, &draft.scope, self.head)?;
+    fn key(&self, tier: u32, draft: &Draft, undone: u64) -> String {
         let ids = |ids: &[EventId]| ids.iter().map(EventId::to_string).collect::<Vec<_>>().join(" ");
         let parts = format!(
             "{}\n{tier}\n{}\n{}\n{undone}",
@@ -165,6 +236,6 @@ impl Maker<'_> {
             ids(&draft.evidence),
             ids(&draft.supersedes)
         );
-        Ok(format!("compact:{}", Hash::of(&[parts.as_bytes()]).to_hex()))
+        format!("{KEYS}{}", Hash::of(&[parts.as_bytes()]).to_hex())
     }
 }

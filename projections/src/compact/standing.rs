@@ -1,12 +1,12 @@
 //! The summaries that are there, and what has to change.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use quipu_format::EventId;
+use quipu_format::{EventId, Scope};
 use rusqlite::{OptionalExtension, Transaction};
 
 use crate::{
-    compact::{Compaction, Maker, NewSummary, TierPlan, covered::meet},
+    compact::{Compaction, Maker, NewSummary, TierPlan},
     error::Result,
     limits,
     retract::Fates,
@@ -75,39 +75,46 @@ impl Standing {
     }
 
     /// What makes the summaries of a tier cover these parts.
-    pub(super) fn plan(self, maker: &Maker<'_>, tier: u32, parts: Vec<Vec<u64>>) -> Result<TierPlan> {
+    pub(super) fn plan(self, maker: &Maker<'_>, scope: &Scope, tier: u32, parts: Vec<Vec<u64>>) -> Result<TierPlan> {
         // An erased one does not say of which tier it was: what it covers does.
-        let mut there: Vec<_> = self
+        let there: Vec<_> = self
             .summaries
             .iter()
             .filter(|summary| [0, tier].contains(&summary.tier))
             .collect();
-        let (mut kept, mut new) = (0, Vec::new());
+        // Of several that cover the same the first is kept.
+        let mut ours = HashMap::<&[u64], usize>::new();
+        for (nth, found) in there.iter().enumerate().rev() {
+            if found.is_ours && found.tier == tier {
+                ours.insert(&found.covers, nth);
+            }
+        }
+        let undone = tiers::undone(maker.tx, scope, maker.head)?;
+        let (mut kept, mut new) = (HashSet::new(), Vec::new());
         for covers in parts {
-            let same = there
-                .iter()
-                .position(|found| found.is_ours && found.tier == tier && found.covers == covers);
-            match same {
-                Some(at) => {
-                    there.swap_remove(at);
-                    kept += 1;
-                }
+            match ours.get(&*covers) {
+                Some(nth) => drop(kept.insert(*nth)),
                 None => new.push(NewSummary {
                     covers,
                     replaces: Vec::new(),
+                    undone,
                 }),
             }
         }
+        let mut part_of = HashMap::new();
+        for (nth, new) in new.iter().enumerate() {
+            part_of.extend(new.covers.iter().map(|seq| (*seq, nth)));
+        }
         let mut obsolete = Vec::new();
-        for found in there {
+        for (_, found) in there.iter().enumerate().filter(|(nth, _)| !kept.contains(nth)) {
             // Of what it covered, what has come in its place meanwhile.
-            let mut today = BTreeSet::new();
+            let mut heirs = BTreeSet::new();
             for &seq in &found.covers {
-                today.insert(newest(maker.tx, seq)?);
+                heirs.extend(part_of.get(&newest(maker.tx, seq)?));
             }
-            let heirs = |new: &&mut NewSummary| meet(&today, &new.covers) && new.replaces.len() < limits::COVERED;
-            match new.iter_mut().find(heirs) {
-                Some(heir) => heir.replaces.push(found.seq),
+            let full = |nth: &&usize| new[**nth].replaces.len() >= limits::COVERED;
+            match heirs.iter().find(|nth| !full(nth)) {
+                Some(heir) => new[*heir].replaces.push(found.seq),
                 // What is erased says nothing that would have to be taken back.
                 None if found.tier == 0 => {}
                 None => obsolete.extend(with_replaced(maker, found.seq)?),
@@ -117,8 +124,8 @@ impl Standing {
         let higher = self.summaries.iter().any(|summary| summary.tier > tier);
         Ok(TierPlan {
             tier,
-            more: kept + new.len() > 1 || higher,
-            kept,
+            more: kept.len() + new.len() > 1 || higher,
+            kept: kept.len(),
             new,
             obsolete,
         })

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use quipu_format::{Event, EventId, Scope};
+use quipu_format::{Actor, Event, EventId, Scope};
 use rusqlite::{Transaction, params};
 use serde::Serialize;
 
 use crate::{
     compact::lines::{self, Covers, Line},
-    error::Result,
+    error::{Cause, Result},
     limits,
     retract::Fates,
     schema::number,
     statements::{SUMMARY, normal},
-    tiers::{self, Tiers},
+    tiers::{self, Reached, Tiers},
     view::{Handle, View},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 pub struct Summary {
     /// The entry that holds it.
     pub event: Event,
+    /// Who wrote it: whoever may append to the scope may. The host stamps that.
+    pub actor: Actor,
     /// Its tier, from 1.
     pub tier: u32,
     /// What it says, line by line.
@@ -35,6 +37,12 @@ pub struct Summary {
     pub as_of: u64,
     /// Events of the scope that came since then and can be recalled.
     pub since: u64,
+    /// Other summaries of the scope that stand and hold, and that it does not cover: 0 where it is of all of the scope.
+    pub beside: u64,
+    /// Facts and signals that did not fit into it.
+    pub left_out: u64,
+    /// Long texts of which the beginning alone was looked at.
+    pub cut: u64,
 }
 
 /// A line of a summary.
@@ -53,7 +61,7 @@ pub struct SummaryLine {
 /// The newest summary of a scope below `head` that stands and holds.
 pub(crate) fn summary(
     tx: &Transaction<'_>,
-    folded: u64,
+    reached: Reached,
     scope: &Scope,
     head: u64,
     event: &dyn Fn(u64) -> Result<Option<Event>>,
@@ -63,16 +71,15 @@ pub(crate) fn summary(
         head,
         run: None,
     }]);
-    let sight = view.sight(tx, folded)?;
+    let sight = view.sight(tx, reached.folded)?;
     let fates = Fates::load(tx, &sight)?;
-    let tiers = Tiers {
-        tx,
-        sight: &sight,
-        fates: &fates,
-        event,
-    };
-    for row in tiers::of_scope(tx, scope, head.min(folded))? {
-        if row.tier == 0 || fates.of(row.seq)?.is_withdrawn() || !tiers.holds(row.seq)? {
+    let tiers = Tiers::new(tx, reached, &sight, &fates, event)?;
+    let head = head.min(reached.folded);
+    let rows = tiers::of_scope(tx, scope, head)?;
+    let stands =
+        |row: &tiers::Row| Ok::<_, Cause>(row.tier > 0 && !fates.of(row.seq)?.is_withdrawn() && tiers.holds(row.seq)?);
+    for row in &rows {
+        if !stands(row)? {
             continue;
         }
         let Some(found) = event(row.seq)?.filter(|event| event.body().is_some()) else {
@@ -94,11 +101,17 @@ pub(crate) fn summary(
              AND NOT EXISTS (SELECT 1 FROM summary WHERE summary.seq = doc.seq)
              AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.seq = doc.seq AND retracts)",
         )?;
-        let since: i64 = select.query_row(
-            params![scope.as_str(), number(as_of), number(head.min(folded))],
-            |row| row.get(0),
-        )?;
+        let since: i64 = select.query_row(params![scope.as_str(), number(as_of), number(head)], |row| row.get(0))?;
+        let below = tiers.below(row.seq)?;
+        let mut beside = 0;
+        for other in rows.iter().filter(|row| !below.contains(&row.seq)) {
+            beside += u64::from(stands(other)?);
+        }
         return Ok(Some(Summary {
+            actor: found.envelope.actor.clone(),
+            beside,
+            left_out: lines::noted(&found, lines::LEFT_OUT),
+            cut: lines::noted(&found, lines::CUT),
             tier: lines::tier(&found),
             event: found,
             lines: told,

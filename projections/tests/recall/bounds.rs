@@ -55,14 +55,20 @@ fn evidence_is_followed_back_so_far_and_no_further() {
                 .id,
         );
     }
+    let believed = |memory: &Fixture| {
+        memory.catch_up();
+        let facts = memory.projections.facts(&memory.pinned(&["a"]), &all()).unwrap().facts;
+        facts.into_iter().map(|fact| fact.text).collect::<Vec<_>>()
+    };
+    // The last step goes back to the first one through as many as are looked at, and one more: how sure it is, nobody
+    // knows.
+    let last = format!("step {}", limits::DERIVATION);
+    let before = believed(&memory);
+    assert_eq!((before.len(), before.contains(&last)), (limits::DERIVATION, false));
     let mut retract = superseding(payload("a", json!({})), chain[0]);
     retract.kind = "memory.retract".parse().unwrap();
     memory.append(retract);
-    memory.catch_up();
-    let facts = memory.projections.facts(&memory.pinned(&["a"]), &all()).unwrap().facts;
-    let texts: Vec<_> = facts.iter().map(|fact| fact.text.as_str()).collect();
-    // The last step goes back to the first one through as many as are looked at, and one more.
-    assert_eq!(texts, [format!("step {}", limits::DERIVATION)]);
+    assert!(believed(&memory).is_empty());
 }
 
 #[test]

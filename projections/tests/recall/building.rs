@@ -45,7 +45,7 @@ fn who_waits_for_an_entry_folds_it_or_is_told_how_far_it_has_come() {
     assert_eq!(wait(1, 10_000).unwrap(), 2);
     let late = wait(5, 30).unwrap_err();
     assert!(
-        late.to_string().contains("entry 5") && late.to_string().contains("the log to 2"),
+        late.to_string().contains("no entry 5") && late.to_string().contains("ends with entry 1."),
         "{late}"
     );
     // It comes while somebody waits.

@@ -2,7 +2,7 @@
 
 use quipu_format::{Actor, Event, EventId, Kind, Timestamp};
 use quipu_log::Draft;
-use quipu_projections::{Compaction, Summary};
+use quipu_projections::{Compaction, NoiseRules, Summary};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, imported, instant, payload, query, say, scope};
@@ -13,6 +13,7 @@ pub(crate) fn compaction(scope_name: &str) -> Compaction {
         actor: Actor::new("tool:compactor").unwrap(),
         now: Timestamp::FIRST,
         before: None,
+        rules: None,
     }
 }
 
@@ -217,6 +218,35 @@ fn a_session_that_goes_on_is_summarised_anew() {
     );
     assert_eq!(top.covers.unwrap().events, 71);
     assert_eq!(standing(&it, "a").len(), 6);
+}
+
+#[test]
+fn rules_that_are_given_collapse_noise_in_place_of_the_ledgers() {
+    let it = Fixture::new();
+    talk(&it);
+    let mut given = compaction("a");
+    compact(&it, &given, usize::MAX);
+    let texts = |it: &Fixture| {
+        summary(it, "a")
+            .unwrap()
+            .lines
+            .into_iter()
+            .map(|line| line.text)
+            .collect::<Vec<_>>()
+    };
+    assert!(texts(&it).contains(&"pricing-sensitive".to_owned()));
+    let rules = "[[rule]]\nname = \"n\"\npattern = \"(?i)csv\"\nkinds = [\"memory.write\"]\ncount = 2\nwithin = 30\nsignal = \"tables\"\n";
+    given.rules = Some(NoiseRules::parse(rules, "rules").unwrap());
+    assert!(compact(&it, &given, usize::MAX) > 1);
+    let told = texts(&it);
+    let has = |text: &str| told.contains(&text.to_owned());
+    assert!(
+        has("tables") && has("asked about pricing, call 1") && !has("prefers csv exports"),
+        "{told:?}"
+    );
+    assert_eq!(compact(&it, &given, usize::MAX), 0);
+    let wrong = NoiseRules::parse("[[rule]]", "rules.toml").unwrap_err();
+    assert!(wrong.to_string().contains("rules.toml"), "{wrong}");
 }
 
 #[test]

@@ -16,8 +16,10 @@ mod fold;
 #[path = "../../../log/tests/forgery/mod.rs"]
 mod forgery;
 mod forgetting;
+mod holding;
 mod hostile;
 mod model;
+mod plain;
 mod search;
 mod speed;
 mod talk;

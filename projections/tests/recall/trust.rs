@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use quipu_format::EventId;
+use quipu_format::{EventId, Timestamp};
 use quipu_log::{Draft, SignedAct, Target};
-use quipu_projections::{Fact, Projections, QUARANTINE, Quarantine, Query};
+use quipu_projections::{Fact, Projections, QUARANTINE, Quarantine, Query, Standing};
 use serde_json::{json, value::to_raw_value};
 
 use crate::{
     compact::{compact, compaction, summary},
     erase::{erase, fixture},
-    fixture::{Fixture, ids, payload, query, resting_on, run, superseding},
+    fixture::{Fixture, ids, payload, query, resting_on, run, scope, superseding},
 };
 
 fn sure(text: &str, confidence: f64) -> Draft {
@@ -55,7 +55,12 @@ fn erased_evidence_leaves_what_rests_on_it_alone_without_trust() {
     memory.append(resting_on(sure("likes tea", 0.9), &[ann]));
     assert_eq!(only(&facts(&memory)), (0.3, 1));
     erase(&memory, &kim, &Target::Events(vec![ann]));
-    assert_eq!(only(&facts(&memory)), (0.0, 1));
+    assert_eq!(facts(&memory), [], "what nobody knows how sure it is, is no belief");
+    let seen = memory.pinned(&["a"]);
+    let stated = memory
+        .projections
+        .statements(&seen, &scope("a"), "likes tea", Timestamp::FIRST);
+    assert_eq!(stated.unwrap()[0].standing, Standing::ErasedEvidence);
     // Of two, the one that is left is heard.
     let bob = memory.append(heard("she likes tea", 0.5)).id;
     memory.append(resting_on(sure("likes tea", 0.9), &[ann, bob]));
@@ -81,7 +86,7 @@ fn what_was_shown_and_erased_does_not_come_back_surer_from_the_run() {
             let _ = facts(&memory);
             erase(&memory, &kim, &Target::Events(vec![telling]));
         }
-        assert_eq!(only(&facts(&memory)), (0.0, 1));
+        assert_eq!(facts(&memory), []);
         same_when_rebuilt(&memory);
     }
 }
@@ -103,7 +108,7 @@ fn evidence_that_could_not_be_read_when_it_was_named_is_folded_once_it_can() {
     memory.catch_up();
     flip(&memory, ann.seq as usize);
     memory.append(resting_on(sure("likes tea", 0.9), &[ann.id]));
-    assert_eq!(only(&facts(&memory)), (0.0, 1));
+    assert_eq!(facts(&memory), []);
     flip(&memory, ann.seq as usize);
     let mended = Projections::open(memory.ledger.reader()).unwrap();
     mended.catch_up(u64::MAX).unwrap();
@@ -153,8 +158,13 @@ fn a_quarantine_is_lifted_by_what_an_operator_signs_alone() {
     assert!(memory.projections.facts(&view, &then).unwrap().facts.is_empty());
     let again = act(&Quarantine::Lift(lifted));
     assert!(facts(&memory).is_empty());
-    act(&Quarantine::Lift(again));
+    let last = act(&Quarantine::Lift(again));
     assert_eq!(facts(&memory), before);
+    let by = |id| memory.projections.lifted_by(id).unwrap();
+    assert_eq!(
+        [quarantine, lifted, again, last].map(by),
+        [Some(lifted), None, Some(last), None]
+    );
     same_when_rebuilt(&memory);
 }
 
@@ -240,4 +250,112 @@ fn a_signal_holds_as_long_as_enough_events_count() {
     memory.ledger.act_blocking(vec![act]).unwrap();
     assert!(facts(&memory).is_empty());
     same_when_rebuilt(&memory);
+}
+
+#[test]
+fn what_was_taken_back_supports_nothing_whatever_its_kind() {
+    let memory = Fixture::new();
+    let ann = memory.append(heard("I like tea", 0.7)).id;
+    memory.catch_up();
+    let supported = |memory: &Fixture| {
+        memory.catch_up();
+        memory.projections.supported(&memory.pinned(&["a"]), &[ann]).unwrap()
+    };
+    assert_eq!(supported(&memory), 0.7);
+    let mut retraction = superseding(payload("a", json!({})), ann);
+    retraction.kind = "memory.retract".parse().unwrap();
+    memory.append(retraction);
+    assert_eq!(supported(&memory), 0.0);
+}
+
+/// What lies further back than is looked at was taken for the roots.
+#[test]
+fn a_long_way_back_makes_nothing_surer() {
+    let memory = Fixture::new();
+    let mut last = memory.append(sure("root", 0.1)).id;
+    for nth in 0..300 {
+        last = memory.append(resting_on(sure(&format!("step {nth}"), 0.9), &[last])).id;
+    }
+    memory.catch_up();
+    let near = query("", |query| query.limit = 1_000);
+    let told = memory.projections.facts(&memory.pinned(&["a"]), &near).unwrap().facts;
+    assert!(
+        told.len() > 200 && told.iter().all(|fact| fact.confidence <= 0.1),
+        "{:?}",
+        told[0]
+    );
+    assert!(memory.projections.supported(&memory.pinned(&["a"]), &[last]).unwrap() <= 0.1);
+    same_when_rebuilt(&memory);
+}
+
+#[test]
+fn a_signal_is_no_surer_than_what_its_events_rest_on() {
+    let memory = Fixture::new();
+    let ann = memory.append(heard("what does it cost", 0.2)).id;
+    for n in 0..5 {
+        let mut draft = resting_on(sure(&format!("asked about pricing of plan {n}"), 0.9), &[ann]);
+        draft.actor = format!("agent:n{n}").parse().unwrap();
+        memory.append(draft);
+    }
+    assert_eq!(only(&facts(&memory)), (0.2, 5));
+    same_when_rebuilt(&memory);
+}
+
+#[test]
+fn blame_tells_what_has_expired_and_what_is_outdated() {
+    let memory = Fixture::new();
+    memory.append(payload("a", json!({"text": "on holiday", "ttlDays": 1})));
+    memory.append(payload("a", json!({"text": "pays by card", "key": "payment"})));
+    memory.append(payload("a", json!({"text": "pays by invoice", "key": "payment"})));
+    memory.catch_up();
+    let standing = |text: &str, now: &str| {
+        let seen = memory.pinned(&["a"]);
+        let stated = memory
+            .projections
+            .statements(&seen, &scope("a"), text, now.parse().unwrap());
+        stated.unwrap()[0].standing
+    };
+    let (early, late) = ("1970-01-01T00:00:00.000Z", "9000-01-01T00:00:00.000Z");
+    assert_eq!(standing("On holiday", early), Standing::Holds);
+    assert_eq!(standing("On holiday", late), Standing::Expired);
+    assert_eq!(standing("pays by card", early), Standing::Outdated);
+    assert_eq!(standing("pays by invoice", early), Standing::Holds);
+}
+
+#[test]
+fn who_retracted_an_event_is_told_until_that_is_retracted() {
+    let memory = Fixture::new();
+    let tea = memory.append(sure("likes tea", 0.6)).id;
+    let by = |id| {
+        memory.catch_up();
+        memory.projections.retracted_by(&memory.pinned(&["a"]), id).unwrap()
+    };
+    let retracts = |id| {
+        let mut retraction = superseding(payload("a", json!({})), id);
+        retraction.kind = "memory.retract".parse().unwrap();
+        memory.append(retraction).id
+    };
+    assert_eq!(by(tea), None);
+    let first = retracts(tea);
+    assert_eq!(by(tea), Some(first));
+    let back = retracts(first);
+    assert_eq!((by(tea), by(first)), (None, Some(back)));
+    assert_eq!(by(retracts(tea)), None);
+    assert!(by(tea).is_some());
+    memory.append(superseding(sure("likes coffee", 0.6), tea));
+    let revised = memory.append(sure("likes milk", 0.6)).id;
+    memory.append(superseding(sure("likes cream", 0.6), revised));
+    assert_eq!(by(revised), None, "to replace is not to retract");
+}
+
+/// Of what was damaged after it was folded nobody was told.
+#[test]
+fn what_an_answer_could_not_read_is_told() {
+    let memory = Fixture::new();
+    let tea = memory.append(sure("likes tea", 0.6));
+    assert_eq!(facts(&memory).len(), 1);
+    assert!(memory.projections.missing().unwrap().is_empty());
+    flip(&memory, tea.seq as usize);
+    assert!(facts(&memory).is_empty());
+    assert_eq!(memory.projections.missing().unwrap(), [tea.seq].into());
 }

@@ -1,9 +1,9 @@
-//! Recalls, over all its handles and over the first alone. Input: a JSON object with `search` (a text, empty if absent)
-//! and `id` (an event to ask `why` and `impact` about). Report: the outcome of each call, named `search all`,
+//! Recalls, over all its handles and over the first alone. Input: a JSON object with `search` (a text, empty if absent),
+//! `say` (a text to append as a `memory.write` first) and `id` (an event to ask `why` and `impact` about). Report: the outcome of each call, named `search all`,
 //! `search home`, `why all`, `why home`, `impact all`, `facts all`, `compose all`. Each has `ids` and `as_of`.
 
 use quipu_guest::{
-    Budget, Memory, Query, RunInfo, Trail,
+    Budget, Draft, Memory, Query, RunInfo, Trail,
     bindings::{recall, types::Error},
 };
 use quipu_test_guests::{Report, instructions};
@@ -16,12 +16,17 @@ quipu_guest::agent!(handle);
 #[serde(default, deny_unknown_fields)]
 struct Input {
     search: String,
+    say: Option<String>,
     id: Option<String>,
 }
 
 fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String> {
     let input: Input = instructions(&input)?;
     let (all, home): (Vec<_>, _) = (memory.readers().collect(), [memory.home()]);
+    if let Some(text) = &input.say {
+        let said = Draft::new("memory.write").text(text.as_str()).append();
+        said.map_err(|error| format!("{error:?}"))?;
+    }
     let query = Query::new(input.search).limit(100);
     let query = query.as_raw();
 
