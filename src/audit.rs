@@ -1,6 +1,5 @@
 use std::{
-    fs::File,
-    io::{Read, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +11,7 @@ use quipu_format::{VerifierKey, limits};
 use crate::{
     acting,
     failure::{Failure, Outcome, Verdict, good, verdict},
+    handed,
     render::json_line,
     terminal::{self, escaped_lines},
 };
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY", requires = "check_attestation")]
     vkey: Option<VerifierKey>,
     /// Print its type in WIT, and nothing else; without a component, quipu's own interface
-    #[arg(long, conflicts_with_all = ["policy", "diff", "format", "json"])]
+    #[arg(long, conflicts_with_all = ["policy", "diff", "format", "json", "attest", "check_attestation"])]
     wit: bool,
 }
 
@@ -90,18 +90,21 @@ pub(crate) fn execute(args: Args) -> Outcome {
     let Some(path) = &args.component else {
         return interface();
     };
-    let wasm = read(path, limits::COMPONENT_BYTES as u64)?;
+    let wasm = component(path)?;
     if args.wit {
         return type_of(path, &wasm);
     }
     // A file that cannot be used is said before anything is printed.
-    let text = args.policy.as_deref().map(policy_text).transpose()?;
+    let text = match &args.policy {
+        Some(path) => Some(handed::text(path, limits::POLICY_BYTES, "a policy")?),
+        None => None,
+    };
     let policy = match (&args.policy, &text) {
         (Some(path), Some(text)) => Some(Policy::parse(text).map_err(|why| cannot(path, &why))?),
         _ => None,
     };
     let old = match &args.diff {
-        Some(path) => Some((name(path), audit(path, &read(path, limits::COMPONENT_BYTES as u64)?)?)),
+        Some(path) => Some((name(path), audit(path, &component(path)?)?)),
         None => None,
     };
     let audit = audit(path, &wasm)?;
@@ -122,7 +125,7 @@ pub(crate) fn execute(args: Args) -> Outcome {
         return verdict(Ok(()), Verdict::from(report.is_good()));
     }
     if let (Some(file), Some(key)) = (&args.check_attestation, &args.vkey) {
-        let attestation = read(file, limits::ATTESTATION_BYTES)?;
+        let attestation = handed::read(file, limits::ATTESTATION_BYTES, "an attestation")?;
         let checked = check_attestation(&attestation, key, &report, text.as_deref());
         checked.map_err(|why| Failure::no(format!("{}: {why}", file.display())))?;
     }
@@ -169,25 +172,8 @@ fn audit(path: &Path, wasm: &[u8]) -> Result<Audit, Failure> {
     Audit::of(wasm).map_err(|why| cannot(path, &why))
 }
 
-fn policy_text(path: &Path) -> Result<String, Failure> {
-    let bytes = read(path, limits::POLICY_BYTES)?;
-    String::from_utf8(bytes).map_err(|_| cannot(path, &"it is not UTF-8, and so no policy"))
-}
-
-/// A file's bytes, where they are no more than that.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| cannot(path, &e))?;
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| cannot(path, &e))?;
-    if bytes.len() as u64 > most {
-        return Err(cannot(
-            path,
-            &format!("it has more than the {most} bytes that are read of such a file"),
-        ));
-    }
-    Ok(bytes)
+fn component(path: &Path) -> Result<Vec<u8>, Failure> {
+    handed::read(path, limits::COMPONENT_BYTES, "a component")
 }
 
 fn cannot(path: &Path, why: &impl std::fmt::Display) -> Failure {

@@ -1,6 +1,6 @@
 use std::{
     fs,
-    io::{Read, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::{
     drafts,
     failure::{Failure, Outcome, good, verdict},
+    handed,
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, ReceiptLine, json_line, text_chars},
     scene::still_building,
@@ -149,14 +150,8 @@ fn built_in(args: &Args, ledger: &Ledger) -> Outcome {
 }
 
 fn rules(file: &Path) -> Result<NoiseRules, Failure> {
-    let name = file.display().to_string();
-    let cannot = |error: std::io::Error| Failure::cannot(format!("cannot read {name}: {error}"));
-    // One byte more than fits tells, whatever the file is.
-    let most = quipu_projections::limits::NOISE_BYTES as u64 + 1;
-    let mut text = String::new();
-    let opened = fs::File::open(file).map_err(cannot)?;
-    opened.take(most).read_to_string(&mut text).map_err(cannot)?;
-    Ok(NoiseRules::parse(&text, &name)?)
+    let text = handed::text(file, quipu_projections::limits::NOISE_BYTES, "a file of rules")?;
+    Ok(NoiseRules::parse(&text, &file.display().to_string())?)
 }
 
 /// Appends drafts, unless nothing is to be, and prints them. Returns how many are new.

@@ -135,6 +135,13 @@ fn what_cannot_be_read_exits_with_2() {
     }
     run(quipu().arg("audit").arg(folder.path().join("none.wasm"))).exits(2);
     run(quipu().arg("audit")).exits(2);
+    // What would print the type alone would sign and check nothing.
+    for more in [
+        ["--check-attestation", "f", "--vkey", "k"].as_slice(),
+        &["--attest", "--key", "f"],
+    ] {
+        run(quipu().arg("audit").arg(guest("echo")).arg("--wit").args(more)).exits(2);
+    }
 }
 
 /// Every string that SARIF 2.1.0 wants, where it wants it (sections 3.13 to 3.49): a host that shows results refuses a log

@@ -9,7 +9,7 @@ use quipu_format::{Hash, Signer, VerifierKey, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Error, Result, policy::hex, report::Report, worlds::wit};
+use crate::{Error, Result, report::Report, worlds::wit};
 
 /// What is signed, by DSSE's name for it.
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -59,7 +59,7 @@ pub fn check_attestation(
     report: &Report<'_>,
     policy: Option<&str>,
 ) -> Result<()> {
-    if attestation.len() as u64 > limits::ATTESTATION_BYTES {
+    if attestation.len() > limits::ATTESTATION_BYTES {
         return Err(Error::new(format!(
             "an attestation has at most {} bytes",
             limits::ATTESTATION_BYTES
@@ -94,6 +94,8 @@ pub fn check_attestation(
         ("made with another policy", "/predicate/policy"),
         ("about another verdict", "/predicate/verdict"),
         ("about another verdict", "/predicate/good"),
+        ("about another verdict", "/predicate/conforms"),
+        ("about another verdict", "/predicate/worlds"),
     ] {
         if said.pointer(pointer) != holds.pointer(pointer) {
             return Err(Error::new(format!("the attestation is signed by {key}, and is {part}")));
@@ -109,7 +111,7 @@ fn statement(report: &Report<'_>, policy: Option<&str>) -> Value {
         "_type": STATEMENT,
         "subject": [{
             "name": report.name,
-            "digest": {"sha256": hex(audit.anatomy.sha256.as_bytes())},
+            "digest": {"sha256": audit.file_sha256.to_hex()},
         }],
         "predicateType": PREDICATE,
         "predicate": {
@@ -117,8 +119,8 @@ fn statement(report: &Report<'_>, policy: Option<&str>) -> Value {
             "conforms": audit.conforms(),
             "good": audit.conforms() && report.breaches.is_empty(),
             "worlds": audit.worlds,
-            "wit": {"sha256": hex(Hash::of(&texts).as_bytes())},
-            "policy": policy.map(|text| json!({"sha256": hex(Hash::of(&[text.as_bytes()]).as_bytes())})),
+            "wit": {"sha256": Hash::of(&texts).to_hex()},
+            "policy": policy.map(|text| json!({"sha256": Hash::of(&[text.as_bytes()]).to_hex()})),
             "tool": {"name": "quipu audit", "version": env!("CARGO_PKG_VERSION")},
         },
     })

@@ -97,7 +97,7 @@ impl Authority {
             Self::Reads => "read the events of the scopes whose handles the run is given, as they were when it began",
             Self::Recalls => "ask for facts, search and explanations, over those same handles alone",
             Self::Appends => {
-                "add entries, as the actor and to the scopes that the grant names; superseding counts as adding"
+                "add entries, as the actor and to the scopes that the grant names. Superseding and retracting are entries too: what is recalled honours them, and reading shows all of it as before"
             }
             Self::Types => "call nothing: it has types alone",
             Self::Clock => "learn the time, measure how long things take, or wait",
@@ -110,16 +110,18 @@ impl Authority {
         }
     }
 
-    /// What it does not let a guest do, where people might expect otherwise.
-    pub fn denies(self) -> &'static str {
+    /// What it does not let a guest do, where people might expect otherwise. None: nothing can be said of that.
+    pub fn denies(self) -> Option<&'static str> {
         match self {
-            Self::Reads => "open or list other scopes, see entries of the host, or change anything",
-            Self::Recalls => "learn of other scopes, not even by their part in a ranking",
-            Self::Appends => {
-                "change, delete, hide or reorder what is there; choose seq, id, time, actor or run; use kinds outside the grant"
-            }
-            Self::Types => "do anything",
-            _ => "change what is in the ledger",
+            Self::Reads => Some("open or list other scopes, see entries of the host, or change anything"),
+            Self::Recalls => Some("learn of other scopes, not even by their part in a ranking"),
+            Self::Appends => Some(
+                "change, delete, hide or reorder what is there; choose seq, id, time, actor or run; use kinds outside the \
+                 grant",
+            ),
+            Self::Types => Some("do anything"),
+            Self::Clock | Self::Randomness | Self::Environment => Some("change what is in the ledger"),
+            Self::Filesystem | Self::Network | Self::Subprocess | Self::Unknown => None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::{Audit, authority::Authority, finding::Severity};
+use crate::{Audit, authority::Authority};
 
 /// The difference between two components.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -62,13 +62,16 @@ fn abilities(audit: &Audit) -> BTreeSet<String> {
         .imports
         .iter()
         .filter(|port| port.functions.is_empty() && port.authority() != Authority::Types);
-    functions.chain(empty.map(|port| port.name.clone())).collect()
+    // Who is called by another name does another thing: what a compactor proposes, the host appends.
+    let entries = audit
+        .worlds
+        .iter()
+        .map(|world| format!("is called as {}", world.entry()));
+    let empty = empty.map(|port| port.name.clone());
+    functions.chain(empty).chain(entries).collect()
 }
 
 fn notes(audit: &Audit) -> BTreeSet<String> {
-    let notes = audit
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Note);
-    notes.map(|note| note.message.clone()).collect()
+    let findings = audit.findings.iter();
+    findings.map(|finding| finding.message.clone()).collect()
 }

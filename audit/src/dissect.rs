@@ -66,6 +66,8 @@ struct Reader {
     /// Components and core modules so far, in what is around them: one pair for the outer component and each that is
     /// open.
     counts: Vec<[usize; 2]>,
+    /// A list of dependencies was there.
+    has_dependencies: bool,
 }
 
 impl Reader {
@@ -120,8 +122,10 @@ impl Reader {
             Payload::CustomSection(section) => {
                 if let KnownCustom::Producers(section) = section.as_known() {
                     anatomy.producers.extend(origin::producers(section));
-                } else if section.name() == ".dep-v0" {
-                    anatomy.dependencies.extend(origin::dependencies(section.data()));
+                } else if section.name() == ".dep-v0" && !self.has_dependencies {
+                    // The first, as their reader does; each can be as long again as the limit.
+                    self.has_dependencies = true;
+                    anatomy.dependencies = origin::dependencies(section.data());
                 }
             }
             payload => {
@@ -192,7 +196,7 @@ fn core(payload: Payload<'_>, inner: &mut Inner) -> Result<(), wasmparser::Binar
 impl From<MemoryType> for Memory {
     fn from(memory: MemoryType) -> Self {
         let page = memory.page_size_log2.unwrap_or(16);
-        let bytes = |pages: u64| pages.checked_shl(page).unwrap_or(u64::MAX);
+        let bytes = |pages: u64| pages.saturating_mul(1_u64.checked_shl(page).unwrap_or(u64::MAX));
         Self {
             min_bytes: bytes(memory.initial),
             max_bytes: memory.maximum.map(bytes),
@@ -215,7 +219,7 @@ fn port(name: &str, ty: ComponentEntityType, types: &Types) -> Port {
     let (mut functions, mut named) = (Vec::new(), Vec::new());
     let kind = match ty {
         ComponentEntityType::Instance(id) => {
-            members(id, "", types, &mut functions, &mut named);
+            members(id, types, &mut functions, &mut named);
             PortKind::Interface
         }
         ComponentEntityType::Func(_) => PortKind::Function,
@@ -232,21 +236,14 @@ fn port(name: &str, ty: ComponentEntityType, types: &Types) -> Port {
     }
 }
 
-/// The functions and types of an instance, and of instances in it.
-fn members(
-    id: ComponentInstanceTypeId,
-    prefix: &str,
-    types: &Types,
-    functions: &mut Vec<String>,
-    named: &mut Vec<String>,
-) {
+/// The functions and types of an instance.
+fn members(id: ComponentInstanceTypeId, types: &Types, functions: &mut Vec<String>, named: &mut Vec<String>) {
     for (name, item) in &types[id].exports {
-        let name = format!("{prefix}{name}");
         match item.ty {
-            ComponentEntityType::Type { .. } => named.push(name),
-            ComponentEntityType::Instance(id) => members(id, &format!("{name}/"), types, functions, named),
-            // What could be called, or instantiated and then called.
-            _ => functions.push(name),
+            ComponentEntityType::Type { .. } => named.push(name.clone()),
+            // What could be called, or instantiated and then called. An instance in it is named, and not gone into: none of
+            // ours has one, and names within names take room by their product.
+            _ => functions.push(name.clone()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use quipu_format::Hash;
 use serde::Deserialize;
 
 use crate::{
@@ -44,7 +45,8 @@ impl Policy {
     /// # Errors
     /// Where it is no TOML, has a member that no policy has, or names what does not exist: what was meant would not hold.
     pub fn parse(text: &str) -> Result<Self> {
-        let policy: Self = toml::from_str(text).map_err(|e| Error::new(format!("the policy cannot be read: {e}")))?;
+        let mut policy: Self =
+            toml::from_str(text).map_err(|e| Error::new(format!("the policy cannot be read: {e}")))?;
         let known = ["types", "read", "recall", "append"];
         check("interface", policy.interfaces.iter().flatten(), &known)?;
         check(
@@ -53,6 +55,9 @@ impl Policy {
             &crate::World::ALL.map(crate::World::name),
         )?;
         check("rule", policy.deny.iter(), &Rule::ALL.map(Rule::id))?;
+        if let Some(digests) = &mut policy.digests {
+            *digests = digests.iter().map(|text| digest(text)).collect::<Result<_>>()?;
+        }
         Ok(policy)
     }
 
@@ -84,10 +89,13 @@ impl Policy {
             breach("", message);
         }
         if let Some(approved) = &self.digests {
-            let sha256 = audit.anatomy.sha256;
-            if !approved.contains(&sha256.to_string()) && !approved.contains(&hex(sha256.as_bytes())) {
-                let message = format!("the policy does not list its digest, {}", hex(sha256.as_bytes()));
-                breach("", message);
+            // Of the file, as tools print it, or of the component that is run, as a ledger says it.
+            let digests = [audit.file_sha256, audit.anatomy.sha256];
+            if !digests.iter().any(|digest| approved.contains(&digest.to_hex())) {
+                breach(
+                    "",
+                    format!("the policy does not list its digest, {}", audit.file_sha256.to_hex()),
+                );
             }
         }
         if let Some(most) = self.max_bytes
@@ -111,9 +119,16 @@ impl Policy {
     }
 }
 
-/// Bytes in hexadecimal, as `sha256sum` prints them.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A digest in hexadecimal, as `sha256sum` prints it, from that or from base64url.
+fn digest(text: &str) -> Result<String> {
+    let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (is_hex, text.parse::<Hash>()) {
+        (true, _) => Ok(text.to_ascii_lowercase()),
+        (false, Ok(hash)) => Ok(hash.to_hex()),
+        (false, Err(_)) => Err(Error::new(format!(
+            "the policy names the digest {text:?}, which is no SHA-256 in hexadecimal or base64url"
+        ))),
+    }
 }
 
 fn check<'a>(what: &str, named: impl Iterator<Item = &'a String>, known: &[&str]) -> Result<()> {

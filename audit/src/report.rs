@@ -11,7 +11,6 @@ use crate::{
     Audit, Change, Finding,
     anatomy::{Inner, Port, PortKind},
     authority::Authority,
-    policy::hex,
 };
 
 /// What is reported of a component.
@@ -55,7 +54,7 @@ impl Report<'_> {
             "good": self.is_good(),
             "conforms": self.audit.conforms(),
             "verdict": self.audit.sentence(),
-            "sha256": hex(self.audit.anatomy.sha256.as_bytes()),
+            "sha256": self.audit.file_sha256.to_hex(),
             "authorities": self.audit.authorities(),
             "audit": self.audit,
             "breaches": self.breaches,
@@ -87,11 +86,15 @@ impl Report<'_> {
     fn facts(&self) -> Vec<(&'static str, String)> {
         let anatomy = &self.audit.anatomy;
         let mut facts = vec![
-            ("SHA-256", hex(anatomy.sha256.as_bytes())),
-            ("size", format!("{} bytes", grouped(anatomy.bytes))),
+            ("SHA-256", self.audit.file_sha256.to_hex()),
+            ("size", format!("{} bytes", grouped(self.audit.file_bytes))),
         ];
         if self.audit.componentised {
-            facts.push(("made of", "a core module, which was made a component first".into()));
+            let made = format!(
+                "{}, of the component that was made of this core module first",
+                anatomy.sha256.to_hex()
+            );
+            facts.push(("SHA-256 when it runs", made));
         }
         if !anatomy.producers.is_empty() {
             let producers = anatomy.producers.iter().map(|producer| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quipu_format::Limits;
+use quipu_format::{Hash, Limits};
 use serde::Serialize;
 
 use crate::{
@@ -22,6 +22,10 @@ use crate::{
 pub struct Audit {
     /// What is in it.
     pub anatomy: Anatomy,
+    /// SHA-256 of the file, which is the component's unless that was made of a core module.
+    pub file_sha256: Hash,
+    /// Bytes of the file.
+    pub file_bytes: u64,
     /// It was a core module, and what is described is the component that was made of it.
     pub componentised: bool,
     /// The worlds that it fits, from the narrowest on; one that fits a narrower world is not listed for a wider one of the
@@ -68,6 +72,8 @@ impl Audit {
         findings.sort_by_key(|finding| (finding.severity, finding.rule));
         Ok(Self {
             functions: functions(&anatomy),
+            file_sha256: Hash::of(&[wasm]),
+            file_bytes: wasm.len() as u64,
             componentised: made.is_some(),
             anatomy,
             worlds,

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use serde::Serialize;
-use wit_parser::{Resolve, SourceMap, WorldId};
+use wit_parser::{Resolve, SourceMap, Type, TypeDef, TypeDefKind, TypeOwner, WorldId, WorldItem, WorldKey};
 
 use crate::{Error, Result};
 
@@ -87,6 +87,7 @@ impl World {
             let package = resolve
                 .push_group(group)
                 .map_err(|e| Error::new(format!("quipu's WIT: {e:#}")))?;
+            name_types(&mut resolve);
             Ok((resolve, package))
         });
         let (resolve, package) = resolved.as_ref().map_err(Clone::clone)?;
@@ -94,6 +95,36 @@ impl World {
             .select_world(&[*package], Some(self.name()))
             .map_err(|e| Error::new(format!("quipu's WIT: {e:#}")))?;
         Ok((resolve, world))
+    }
+}
+
+/// Lets each world name all types of the interfaces that it imports: a component may name any of them at its root, where
+/// there is nothing to call.
+fn name_types(resolve: &mut Resolve) {
+    let worlds: Vec<_> = resolve.worlds.iter().map(|(id, _)| id).collect();
+    for world in worlds {
+        let imports = resolve.worlds[world].imports.values();
+        let interfaces = imports.filter_map(|item| match item {
+            WorldItem::Interface { id, .. } => Some(&resolve.interfaces[*id]),
+            _ => None,
+        });
+        let types: Vec<_> = interfaces.flat_map(|interface| interface.types.clone()).collect();
+        for (name, of_id) in types {
+            let key = WorldKey::Name(name.clone());
+            if resolve.worlds[world].imports.contains_key(&key) {
+                continue;
+            }
+            let of = &resolve.types[of_id];
+            let span = of.span;
+            let alias = TypeDef {
+                name: Some(name),
+                kind: TypeDefKind::Type(Type::Id(of_id)),
+                owner: TypeOwner::World(world),
+                ..of.clone()
+            };
+            let id = resolve.types.alloc(alias);
+            resolve.worlds[world].imports.insert(key, WorldItem::Type { id, span });
+        }
     }
 }
 

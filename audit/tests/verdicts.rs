@@ -244,7 +244,9 @@ fn a_policy_names_what_it_does_not_allow_and_one_that_is_misspelt_is_refused() {
     assert_eq!(breaches("worlds = [\"observer\"]"), 1);
     assert_eq!(breaches("max_bytes = 10"), 1);
     assert_eq!(breaches("max_bytes = 100000"), 0);
-    assert_eq!(breaches("digests = [\"00\"]"), 1);
+    assert_eq!(breaches(&format!("digests = [\"{}\"]", "0".repeat(64))), 1);
+    let hex = audit.file_sha256.to_hex().to_uppercase();
+    assert_eq!(breaches(&format!("digests = [\"{hex}\"]")), 0);
     assert_eq!(breaches(&format!("digests = [\"{}\"]", audit.anatomy.sha256)), 0);
     assert_eq!(breaches("deny = [\"start-function\"]"), 1);
     for misspelt in [
@@ -252,6 +254,7 @@ fn a_policy_names_what_it_does_not_allow_and_one_that_is_misspelt_is_refused() {
         "interfaces = [\"raed\"]",
         "worlds = [\"agents\"]",
         "deny = [\"start\"]",
+        "digests = [\"00\"]",
         "max_bytes = -1",
         "=",
     ] {
@@ -307,4 +310,24 @@ fn a_world_is_fitted_by_its_narrowest_name() {
         World::ALL.map(World::name),
         ["projection", "compactor", "observer", "agent"]
     );
+}
+
+#[test]
+fn names_within_names_and_huge_memories_take_no_room() {
+    // Two thousand functions in an instance with a name of 60,000 bytes: 120 MB, if each had the whole name.
+    let long = "a".repeat(60_000);
+    let functions: String = (0..2_000).map(|n| format!(r#"(export "f{n}" (func))"#)).collect();
+    let text = format!(r#"(component (import "a:b/c" (instance (export "{long}" (instance {functions})))))"#);
+    let port = audit(&text).anatomy.imports.remove(0);
+    assert_eq!(port.functions, [long]);
+    let audit = audit("(component (core module (memory i64 0x1000000000000)))");
+    assert_eq!(audit.anatomy.inner[0].memories[0].min_bytes, u64::MAX);
+}
+
+#[test]
+fn a_compactor_in_place_of_an_observer_can_do_more() {
+    let (mut observer, mut compactor) = (audit("(component)"), audit("(component)"));
+    observer.worlds = vec![World::Observer];
+    compactor.worlds = vec![World::Compactor];
+    assert_eq!(Change::between(&observer, &compactor).widened, ["is called as compact"]);
 }

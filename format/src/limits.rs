@@ -92,9 +92,9 @@ pub const COMPONENT_BYTES: usize = 256 << 20;
 /// Bytes of the list of dependencies in a component, unpacked.
 pub const DEPENDENCY_BYTES: usize = 4 << 20;
 /// Bytes of an attestation.
-pub const ATTESTATION_BYTES: u64 = 1 << 20;
+pub const ATTESTATION_BYTES: usize = 1 << 20;
 /// Bytes of a policy that components are held against.
-pub const POLICY_BYTES: u64 = 1 << 20;
+pub const POLICY_BYTES: usize = 1 << 20;
 
 /// What one run may use. All limits hold for each run on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

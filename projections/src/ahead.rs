@@ -77,7 +77,7 @@ fn share<T: Clone + PartialEq>(name: &mut T, before: &mut Option<T>) {
 const STEP: usize = 256;
 /// Bytes of payloads after which fewer go.
 const STEP_BYTES: usize = 256 << 10;
-/// So often that can wait: enough to read on while a transaction ends, and some tens of MiB at most, however long the log.
+/// So often that can wait: enough to read on while a transaction ends, and a hundred MiB at most, however long the log.
 const STEPS: usize = 64;
 
 /// The entries of a ledger below an end, in their order, one transaction after the other.

@@ -73,7 +73,9 @@ impl Projections {
 
     /// Folds the next entries below `to`, and returns the `seq` reached, and whether an erasure was among them.
     fn fold_batch(&self, tx: &Transaction<'_>, to: u64, ahead: &mut Ahead<'_>) -> Result<(u64, bool)> {
-        let as_of = match self.reached(tx)? {
+        // Once: what is compared is what is folded by.
+        let rules = self.rules()?;
+        let as_of = match self.reached_by(tx, &rules)? {
             Some(as_of) => as_of,
             None => {
                 tracing::warn!(
@@ -86,7 +88,6 @@ impl Projections {
         if as_of >= to {
             return Ok((as_of, false));
         }
-        let rules = self.rules()?;
         let mut fold = Fold::new(tx, &self.ledger, rules.clone(), as_of)?;
         let to = to.min(as_of.saturating_add(limits::BATCH_EVENTS as u64));
         let mut authority = self.ledger.authority();
@@ -160,11 +161,15 @@ impl Projections {
     /// They may be ahead of this reader: another process serves an entry as soon as it is durable, a reader only when
     /// it can tell. So they are compared at the last entry that both have.
     pub(crate) fn reached(&self, tx: &Transaction<'_>) -> Result<Option<u64>> {
+        self.reached_by(tx, &*self.rules()?)
+    }
+
+    fn reached_by(&self, tx: &Transaction<'_>, rules: &Rules) -> Result<Option<u64>> {
         let Some(meta) = schema::meta(tx)?.filter(|meta| meta.origin == self.ledger.origin()) else {
             return Ok(None);
         };
         // What is derived by other rules is not what these would give.
-        let digest = self.rules()?.folded_by();
+        let digest = rules.folded_by();
         if meta.rules.is_some_and(|rules| rules != digest) {
             return Ok(None);
         }

@@ -141,7 +141,10 @@ impl Projections {
             unreadable: Mutex::default(),
         };
         projections.take_back()?;
-        projections.as_of()?;
+        // Rules that cannot be used are told by whatever needs them. Forgetting does not.
+        if projections.rules().is_ok() {
+            projections.as_of()?;
+        }
         Ok(projections)
     }
 

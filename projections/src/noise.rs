@@ -161,8 +161,11 @@ impl Rules {
 /// The rules of a ledger, read again when their file changes: all processes that use the projection then have the same.
 pub(crate) struct Watched {
     folder: PathBuf,
-    read: Mutex<Option<([Stamp; 2], Arc<Rules>)>>,
+    read: Mutex<Option<Read>>,
 }
+
+/// What was read of files that were written then; or why that cannot be used, which does not change unless they do.
+type Read = ([Stamp; 2], std::result::Result<Arc<Rules>, String>);
 
 /// When the file was written, and its length; `None`: there is none.
 type Stamp = Option<(SystemTime, u64)>;
@@ -182,11 +185,16 @@ impl Watched {
         });
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, rules)) = read.as_ref().filter(|(of, _)| *of == stamp) {
-            return Ok(rules.clone());
+            return rules.clone().map_err(Cause::Invalid);
         }
-        let rules = Arc::new(Rules::load(&self.folder)?);
+        let rules = match Rules::load(&self.folder) {
+            Ok(rules) => Ok(Arc::new(rules)),
+            Err(Cause::Invalid(why)) => Err(why),
+            // It may be readable the next time.
+            Err(other) => return Err(other),
+        };
         *read = Some((stamp, rules.clone()));
-        Ok(rules)
+        rules.map_err(Cause::Invalid)
     }
 }
 

@@ -94,7 +94,12 @@ impl Vectors {
             }
             if !full {
                 let taken = str::from_utf8(&line).map_err(|error| error.to_string());
-                let taken = taken.and_then(|line| this.take(line.trim(), number == 1));
+                // Words may be blanks of other kinds.
+                let taken = taken.map(|line| line.trim_end_matches([' ', '\t', '\r', '\n']));
+                let taken = taken.and_then(|line| match line.is_empty() {
+                    true => Ok(()),
+                    false => this.take(line, number == 1),
+                });
                 taken.map_err(|what| wrong(&format!("line {number}: {what}")))?;
                 full = this.words.len() >= limits::VECTOR_WORDS || this.numbers.len() + this.dimensions > most;
             }

@@ -95,7 +95,7 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             authority.word(),
             functions.join(", "),
             text(authority.allows()),
-            text(authority.denies())
+            text(authority.denies().unwrap_or("nothing can be said of that"))
         )?;
     }
     if report.calls().next().is_none() {

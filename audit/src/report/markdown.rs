@@ -64,12 +64,12 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             code(&port.name),
             authority.word(),
             authority.allows(),
-            authority.denies()
+            authority.denies().unwrap_or("nothing can be said of that")
         )?;
     }
     writeln!(out)?;
     for (name, value) in report.facts() {
-        writeln!(out, "- {name}: {}", words(&value))?;
+        writeln!(out, "- {name}: {}", code(&value))?;
     }
     for inner in &report.audit.anatomy.inner {
         writeln!(out, "- inside, {}: {}", inner.path, inside(inner))?;

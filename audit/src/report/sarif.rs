@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::{Rule, Severity, finding::Finding, policy::hex};
+use crate::{Rule, Severity, finding::Finding};
 
 /// A result for each finding, and for each thing that a newer component can do and an older one could not.
 pub(super) fn write(report: &Report<'_>) -> Value {
@@ -40,8 +40,8 @@ pub(super) fn write(report: &Report<'_>) -> Value {
             }},
             "artifacts": [{
                 "location": {"uri": uri(report.name)},
-                "length": report.audit.anatomy.bytes,
-                "hashes": {"sha-256": hex(report.audit.anatomy.sha256.as_bytes())},
+                "length": report.audit.file_bytes,
+                "hashes": {"sha-256": report.audit.file_sha256.to_hex()},
             }],
             "results": results,
             "properties": {"verdict": report.audit.sentence(), "conforms": report.audit.conforms()},

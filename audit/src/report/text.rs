@@ -59,7 +59,9 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             continue;
         }
         writeln!(out, "    lets it {}", authority.allows())?;
-        writeln!(out, "    does not let it {}", authority.denies())?;
+        if let Some(denies) = authority.denies() {
+            writeln!(out, "    does not let it {denies}")?;
+        }
     }
     if is_nothing {
         writeln!(out, "  nothing")?;

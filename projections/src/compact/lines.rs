@@ -108,8 +108,11 @@ pub(crate) fn of_summaries(events: &[Event], analyzer: &mut Analyzer) -> Told {
     };
     lines.extend(chosen.into_iter().map(Line::from));
     let mut told = fitted(lines, bytes);
-    told.left_out += events.iter().map(|event| noted(event, LEFT_OUT)).sum::<u64>();
-    told.cut += events.iter().map(|event| noted(event, CUT)).sum::<u64>();
+    // Anybody may have written a summary, and any number into it.
+    for event in events {
+        told.left_out = told.left_out.saturating_add(noted(event, LEFT_OUT));
+        told.cut = told.cut.saturating_add(noted(event, CUT));
+    }
     told
 }
 
@@ -133,7 +136,7 @@ impl Facts {
             std::collections::btree_map::Entry::Occupied(mut known) => {
                 let (_, known) = known.get_mut();
                 known.text = line.text;
-                known.count += line.count;
+                known.count = known.count.saturating_add(line.count);
                 known.of.extend(line.of);
             }
         }

@@ -97,6 +97,27 @@ fn forgetting_ends_under_readers_that_never_pause() {
     });
 }
 
+/// Whoever could not read the rules could not open what is derived either, and left there what the log had erased.
+#[test]
+fn what_is_erased_is_forgotten_also_where_the_rules_cannot_be_used() {
+    let (fixture, kim) = fixture();
+    let ids = fill(&fixture, 20);
+    fixture.catch_up();
+    assert_eq!(holder_of(STEM, &fixture), Some(fixture.file()));
+    std::fs::write(fixture.folder.path().join("ledger/noise.toml"), "rule = 7").unwrap();
+    let reader = fixture.ledger.reader();
+    let seq = reader.find(*ids.last().unwrap()).unwrap().unwrap() + 1;
+    let target = Target::Before { scope: scope("a"), seq };
+    let plan = ErasurePlan::new(reader, &target, None).unwrap();
+    let acts = plan.sign(reader, &kim, "asked for").unwrap();
+    fixture.ledger.act_blocking(acts).unwrap();
+    let opened = Projections::open(reader).unwrap();
+    assert!(opened.forget().unwrap());
+    assert_eq!(holder_of(STEM, &fixture), None);
+    let refused = opened.catch_up(reader.head()).unwrap_err();
+    assert!(refused.to_string().contains("noise.toml"), "{refused}");
+}
+
 fn forget_a_prefix(entries: usize) -> Took {
     let (fixture, kim) = fixture();
     let ids = fill(&fixture, entries);
