@@ -3,9 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quipu_audit::{
-    Audit, Change, Policy, Report, Wasm, attest, check_attestation, component_wit, componentise, kind_of, wit,
-};
+use quipu_audit::{Audit, Change, Policy, Report, attest, check_attestation, component_wit, wit};
 use quipu_format::{VerifierKey, limits};
 
 use crate::{
@@ -157,11 +155,7 @@ fn interface() -> Outcome {
 
 /// The component's type.
 fn type_of(path: &Path, wasm: &[u8]) -> Outcome {
-    let made = match kind_of(wasm) {
-        Some(Wasm::Module) => Some(componentise(wasm).map_err(|why| cannot(path, &why))?),
-        _ => None,
-    };
-    let wit = component_wit(made.as_deref().unwrap_or(wasm)).map_err(|why| cannot(path, &why))?;
+    let wit = component_wit(wasm).map_err(|why| cannot(path, &why))?;
     let mut out = terminal::out();
     write!(out, "{}", escaped_lines(&wit))?;
     out.flush()?;

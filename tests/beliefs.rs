@@ -2,9 +2,7 @@
 
 mod driver;
 
-use driver::{Ledger, guest, run};
-use quipu_format::Signer;
-use quipu_log::OpenOptions;
+use driver::{Ledger, governed::Governed, guest, run};
 use serde_json::{Value, json};
 
 /// The facts of a scope: their texts.
@@ -113,12 +111,7 @@ fn a_poisoned_belief_is_found_taken_back_and_the_facts_recover() {
 
 #[test]
 fn a_quarantine_takes_back_what_a_tool_wrote_from_then_on() {
-    let ledger = Ledger::new();
-    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
-    let key = ledger.file("kim.key", kim.to_text().as_bytes());
-    let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
-    open.found_operator(&kim.verifier_key()).unwrap();
-    open.close().unwrap();
+    let Governed { ledger, key } = Governed::new();
     let by_tool = |text: &str, more: &[&str]| {
         let args = [
             "append", "--scope", "acme", "--actor", "tool:crm", "--text", text, "--json",

@@ -4,9 +4,8 @@ mod driver;
 
 use std::fs;
 
-use driver::{Ledger, Ran, run};
+use driver::{Ledger, Ran, governed::Governed, run};
 use quipu_format::Signer;
-use quipu_log::OpenOptions;
 use serde_json::json;
 
 const NOBODY: &str = "evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D";
@@ -20,13 +19,8 @@ fn said_by(ledger: &Ledger, actor: &str, text: &str, more: &[&str]) -> String {
 
 #[test]
 fn an_event_that_is_not_there_is_a_no_in_every_command() {
-    let ledger = Ledger::new();
+    let Governed { ledger, key } = Governed::new();
     ledger.append("acme", "likes tea", &[]);
-    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
-    let key = ledger.file("kim.key", kim.to_text().as_bytes());
-    let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
-    open.found_operator(&kim.verifier_key()).unwrap();
-    open.close().unwrap();
     for command in [
         vec!["show", NOBODY],
         vec!["show", "999"],
@@ -84,12 +78,7 @@ fn what_came_later_is_told_and_nobody_waits_longer_for_what_is_past_the_end() {
 
 #[test]
 fn what_is_taken_back_twice_is_told_and_appended_once() {
-    let ledger = Ledger::new();
-    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
-    let key = ledger.file("kim.key", kim.to_text().as_bytes());
-    let open = quipu_log::Ledger::open(&ledger.path(), OpenOptions::default()).unwrap();
-    open.found_operator(&kim.verifier_key()).unwrap();
-    open.close().unwrap();
+    let Governed { ledger, key } = Governed::new();
     let tea = ledger.append("acme", "likes tea", &[]);
     let coffee = said_by(&ledger, "tool:crm", "likes coffee", &[]);
     let retract = |ids: &[&str]| {

@@ -34,6 +34,13 @@ pub struct Anatomy {
     pub dependencies: Vec<Dependency>,
 }
 
+impl Anatomy {
+    /// What it imports besides names of types.
+    pub fn calls(&self) -> impl Iterator<Item = &Port> {
+        self.imports.iter().filter(|port| port.kind != PortKind::Type)
+    }
+}
+
 /// An import or export of the outer type.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -37,6 +37,27 @@ impl Change {
         }
     }
 
+    /// Each difference, and which way it goes: `wider`, `narrower` or `noted`.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let lists = [
+            ("wider", &self.widened),
+            ("narrower", &self.narrowed),
+            ("noted", &self.noted),
+        ];
+        lists
+            .into_iter()
+            .flat_map(|(way, list)| list.iter().map(move |each| (way, each.as_str())))
+    }
+
+    /// What there is to say where there is no difference.
+    pub(crate) fn alike(&self) -> Option<&'static str> {
+        match (self.lines().next(), self.is_same) {
+            (Some(_), _) => None,
+            (None, true) => Some("the same bytes"),
+            (None, false) => Some("other bytes, and it can do the same"),
+        }
+    }
+
     /// Whether the newer one can do something that the older one could not.
     pub fn widens(&self) -> bool {
         !self.widened.is_empty()

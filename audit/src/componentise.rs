@@ -1,5 +1,7 @@
 //! From a core module to the component that it was built to be.
 
+use std::borrow::Cow;
+
 use wit_component::ComponentEncoder;
 
 use crate::{Error, Result};
@@ -19,6 +21,14 @@ pub fn kind_of(wasm: &[u8]) -> Option<Wasm> {
         [1, 0, 0, 0] => Some(Wasm::Module),
         [_, 0, 1, 0] => Some(Wasm::Component),
         _ => None,
+    }
+}
+
+/// The component that a file is, or that is made of it.
+pub(crate) fn as_component(wasm: &[u8]) -> Result<Cow<'_, [u8]>> {
+    match kind_of(wasm) {
+        Some(Wasm::Module) => componentise(wasm).map(Cow::Owned),
+        _ => Ok(Cow::Borrowed(wasm)),
     }
 }
 

@@ -17,6 +17,17 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    pub(crate) fn new(rule: Rule, subject: &str, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity: rule.severity(),
+            subject: subject.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
 /// How grave a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -26,6 +37,16 @@ pub enum Severity {
     Violation,
     /// It does not count against the component; a reviewer may want to know.
     Note,
+}
+
+impl Severity {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Violation => "violation",
+            Self::Note => "note",
+        }
+    }
 }
 
 /// What findings are made by. Identifiers never change their meaning.
@@ -49,7 +70,7 @@ pub enum Rule {
     ToolLeftover,
     /// It runs code when it is instantiated.
     StartFunction,
-    /// A memory or table that is large, unbounded or of an unusual kind.
+    /// A memory or table that is large or of an unusual kind.
     Minimum,
     /// Something nested in it imports what the outer type does not.
     Internal,
@@ -69,6 +90,18 @@ impl Rule {
         Self::Minimum,
         Self::Internal,
     ];
+
+    /// How grave what it finds is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::ForeignImport | Self::WrongType | Self::NoEntry | Self::AsyncBuiltin | Self::Policy => {
+                Severity::Violation
+            }
+            Self::UnexpectedExport | Self::ToolLeftover | Self::StartFunction | Self::Minimum | Self::Internal => {
+                Severity::Note
+            }
+        }
+    }
 
     /// Its identifier.
     pub fn id(self) -> &'static str {

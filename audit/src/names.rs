@@ -1,7 +1,7 @@
 //! Names of interfaces: which are ours.
 
 /// Interfaces of `quipu:memory` that an agent may import, and no others.
-const INTERFACES: [&str; 4] = ["types", "read", "recall", "append"];
+pub(crate) const INTERFACES: [&str; 4] = ["types", "read", "recall", "append"];
 
 /// The interface of `quipu:memory` 0.1 that the name means and an agent may import; none if it means something else.
 pub fn memory_interface(name: &str) -> Option<&'static str> {

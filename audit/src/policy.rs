@@ -7,10 +7,8 @@ use serde::Deserialize;
 
 use crate::{
     Audit, Error, Result,
-    anatomy::PortKind,
     finding::{Finding, Rule},
-    names::memory_interface,
-    verdict::violation,
+    names::{INTERFACES, memory_interface},
 };
 
 /// A policy: what is not named is not restricted by it. It is a TOML file:
@@ -47,8 +45,7 @@ impl Policy {
     pub fn parse(text: &str) -> Result<Self> {
         let mut policy: Self =
             toml::from_str(text).map_err(|e| Error::new(format!("the policy cannot be read: {e}")))?;
-        let known = ["types", "read", "recall", "append"];
-        check("interface", policy.interfaces.iter().flatten(), &known)?;
+        check("interface", policy.interfaces.iter().flatten(), &INTERFACES)?;
         check(
             "world",
             policy.worlds.iter().flatten(),
@@ -64,10 +61,9 @@ impl Policy {
     /// What of a component it does not allow.
     pub fn breaches(&self, audit: &Audit) -> Vec<Finding> {
         let mut breaches = Vec::new();
-        let mut breach = |subject: &str, message: String| breaches.push(violation(Rule::Policy, subject, message));
+        let mut breach = |subject: &str, message: String| breaches.push(Finding::new(Rule::Policy, subject, message));
         if let Some(allowed) = &self.interfaces {
-            let interfaces = audit.anatomy.imports.iter().filter(|port| port.kind != PortKind::Type);
-            for port in interfaces {
+            for port in audit.anatomy.calls() {
                 // What is none of quipu's violates without a policy.
                 if let Some(name) = memory_interface(&port.name)
                     && !allowed.contains(name)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Audit, Change, Finding,
-    anatomy::{Inner, Port, PortKind},
+    anatomy::{Inner, Port},
     authority::Authority,
 };
 
@@ -119,13 +119,7 @@ impl Report<'_> {
 
     /// What it can call: each import that is no type, what that is good for, and its functions.
     fn calls(&self) -> impl Iterator<Item = (&Port, Authority)> {
-        let imports = self
-            .audit
-            .anatomy
-            .imports
-            .iter()
-            .filter(|port| port.kind != PortKind::Type);
-        imports.map(|port| (port, port.authority()))
+        self.audit.anatomy.calls().map(|port| (port, port.authority()))
     }
 
     /// What can be called of it, and whether the host does.

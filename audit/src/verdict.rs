@@ -1,17 +1,17 @@
 //! The verdict: which worlds a component fits, what it can do, and what stands out.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use quipu_format::{Hash, Limits};
 use serde::Serialize;
 
 use crate::{
     Result,
-    anatomy::{Anatomy, InnerKind, Port, PortKind},
+    anatomy::{Anatomy, Inner, InnerKind, Port, PortKind},
     authority::Authority,
-    componentise::{Wasm, componentise, kind_of},
+    componentise::as_component,
     finding::{Finding, Rule, Severity},
-    names::{interface, memory_interface},
+    names::memory_interface,
     worlds::World,
 };
 
@@ -60,13 +60,9 @@ impl Audit {
     /// # Errors
     /// Where it is neither, or damaged, or larger than 256 MiB.
     pub fn of(wasm: &[u8]) -> Result<Self> {
-        let made = match kind_of(wasm) {
-            Some(Wasm::Module) => Some(componentise(wasm)?),
-            _ => None,
-        };
-        let component = made.as_deref().unwrap_or(wasm);
-        let anatomy = Anatomy::of(component)?;
-        let (worlds, mut findings) = worlds(component, &anatomy);
+        let component = as_component(wasm)?;
+        let anatomy = Anatomy::of(&component)?;
+        let (worlds, mut findings) = worlds(&component, &anatomy);
         findings.extend(foreign(&anatomy));
         findings.extend(notes(&anatomy));
         findings.sort_by_key(|finding| (finding.severity, finding.rule));
@@ -74,7 +70,7 @@ impl Audit {
             functions: functions(&anatomy),
             file_sha256: Hash::of(&[wasm]),
             file_bytes: wasm.len() as u64,
-            componentised: made.is_some(),
+            componentised: matches!(component, Cow::Owned(_)),
             anatomy,
             worlds,
             findings,
@@ -89,8 +85,7 @@ impl Audit {
 
     /// What it can do: of each import, once.
     pub fn authorities(&self) -> BTreeSet<Authority> {
-        let imports = self.anatomy.imports.iter().filter(|port| port.kind != PortKind::Type);
-        imports.map(Port::authority).collect()
+        self.anatomy.calls().map(Port::authority).collect()
     }
 
     /// The verdict in a sentence or two, for people.
@@ -139,10 +134,8 @@ impl Audit {
         if authority != Authority::Unknown {
             return authority.word().into();
         }
-        let imports = self.anatomy.imports.iter().filter(|port| port.kind != PortKind::Type);
-        let names = imports
-            .map(|port| port.name.as_str())
-            .filter(|name| Authority::of(name) == authority);
+        let names = self.anatomy.calls().map(|port| port.name.as_str());
+        let names = names.filter(|name| Authority::of(name) == authority);
         format!("{} ({})", authority.word(), names.collect::<Vec<_>>().join(", "))
     }
 
@@ -160,11 +153,12 @@ impl Audit {
 
 /// The worlds that it fits, and why it fits none of those that it was meant for.
 fn worlds(component: &[u8], anatomy: &Anatomy) -> (Vec<World>, Vec<Finding>) {
-    let meant: Vec<_> = World::ALL.into_iter().filter(|world| enters(*world, anatomy)).collect();
+    let exports = |world: &World| anatomy.exports.iter().any(|port| world.enters(port));
+    let meant: Vec<_> = World::ALL.into_iter().filter(exports).collect();
     if meant.is_empty() {
         let message =
             "it exports no function handle or compact and no interface fold, so the host could call nothing of it";
-        return (Vec::new(), vec![violation(Rule::NoEntry, "", message)]);
+        return (Vec::new(), vec![Finding::new(Rule::NoEntry, "", message)]);
     }
     let (mut fits, mut refused) = (Vec::<World>::new(), Vec::new());
     for world in meant {
@@ -180,30 +174,22 @@ fn worlds(component: &[u8], anatomy: &Anatomy) -> (Vec<World>, Vec<Finding>) {
     let finding = match (fits.is_empty(), refused.pop()) {
         (true, Some((world, why))) => {
             let message = format!("it does not fit world {}: {why}", world.name());
-            vec![violation(Rule::WrongType, world.entry(), message)]
+            vec![Finding::new(Rule::WrongType, world.entry(), message)]
         }
         _ => Vec::new(),
     };
     (fits, finding)
 }
 
-fn enters(world: World, anatomy: &Anatomy) -> bool {
-    let is_entry = |port: &Port| match world {
-        World::Projection => port.kind == PortKind::Interface && interface(&port.name) == Some("fold"),
-        _ => port.kind == PortKind::Function && port.name == world.entry(),
-    };
-    anatomy.exports.iter().any(is_entry)
+/// Whether the host calls this export, in one world or another.
+fn is_entry(port: &Port) -> bool {
+    World::ALL.into_iter().any(|world| world.enters(port))
 }
 
 /// Imports that are none of quipu's.
 fn foreign(anatomy: &Anatomy) -> Vec<Finding> {
-    let is_ours = |port: &&Port| match port.kind {
-        // A name for a type: nothing can be called.
-        PortKind::Type => true,
-        PortKind::Interface => memory_interface(&port.name).is_some(),
-        _ => false,
-    };
-    let foreign = anatomy.imports.iter().filter(|port| !is_ours(port));
+    let is_ours = |port: &&Port| port.kind == PortKind::Interface && memory_interface(&port.name).is_some();
+    let foreign = anatomy.calls().filter(|port| !is_ours(port));
     let mut findings: Vec<_> = foreign
         .map(|port| {
             let authority = Authority::of(&port.name);
@@ -217,13 +203,13 @@ fn foreign(anatomy: &Anatomy) -> Vec<Finding> {
                 authority.word(),
                 authority.allows()
             );
-            violation(Rule::ForeignImport, &port.name, message)
+            Finding::new(Rule::ForeignImport, &port.name, message)
         })
         .collect();
     if !anatomy.async_builtins.is_empty() {
         let names = anatomy.async_builtins.join(", ");
         let message = format!("it uses concurrency within a component, which the host does not offer: {names}");
-        findings.push(violation(Rule::AsyncBuiltin, &names, message));
+        findings.push(Finding::new(Rule::AsyncBuiltin, &names, message));
     }
     findings
 }
@@ -244,17 +230,21 @@ fn looks_like_ours(name: &str) -> bool {
 
 /// What a reviewer may want to know.
 fn notes(anatomy: &Anatomy) -> Vec<Finding> {
+    let mut notes = of_exports(anatomy);
+    if anatomy.starts {
+        let message = "the component has a start function, which runs when it is instantiated";
+        notes.push(Finding::new(Rule::StartFunction, "", message));
+    }
+    for inner in &anatomy.inner {
+        of_inner(inner, anatomy, &mut notes);
+    }
+    notes
+}
+
+fn of_exports(anatomy: &Anatomy) -> Vec<Finding> {
     let mut notes = Vec::new();
-    // As a run has it, unless its grant says otherwise.
-    let most = Limits::default().memory_bytes as u64;
-    let imported: BTreeSet<_> = anatomy.imports.iter().map(|port| port.name.as_str()).collect();
     for port in &anatomy.exports {
-        let is_entry = World::ALL.into_iter().any(|world| match port.kind {
-            PortKind::Interface => world == World::Projection && interface(&port.name) == Some("fold"),
-            PortKind::Function => port.name == world.entry(),
-            _ => false,
-        });
-        if is_entry || port.kind == PortKind::Type || memory_interface(&port.name) == Some("types") {
+        if is_entry(port) || port.kind == PortKind::Type || memory_interface(&port.name) == Some("types") {
             continue;
         }
         notes.push(match (port.name.as_str(), port.kind) {
@@ -265,68 +255,68 @@ fn notes(anatomy: &Anatomy) -> Vec<Finding> {
                     "componentize-py"
                 };
                 let message = format!("it exports {}, which {tool} leaves and the host never calls", port.name);
-                note(Rule::ToolLeftover, &port.name, message)
+                Finding::new(Rule::ToolLeftover, &port.name, message)
             }
             _ => {
                 let message = format!("it exports {}, which the host never calls", port.name);
-                note(Rule::UnexpectedExport, &port.name, message)
+                Finding::new(Rule::UnexpectedExport, &port.name, message)
             }
         });
     }
-    if anatomy.starts {
-        let message = "the component has a start function, which runs when it is instantiated";
-        notes.push(note(Rule::StartFunction, "", message));
+    notes
+}
+
+fn of_inner(inner: &Inner, anatomy: &Anatomy, notes: &mut Vec<Finding>) {
+    // As a run has it, unless its grant says otherwise.
+    let most = Limits::default().memory_bytes as u64;
+    if inner.starts {
+        let message = format!(
+            "{} has a start function, which runs when it is instantiated",
+            inner.path
+        );
+        notes.push(Finding::new(Rule::StartFunction, &inner.path, message));
     }
-    for inner in &anatomy.inner {
-        if inner.starts {
+    for memory in &inner.memories {
+        let mut what = Vec::new();
+        if memory.min_bytes > most {
+            what.push(format!(
+                "takes at least {} bytes, more than the {most} that a run gets unless its grant says otherwise",
+                memory.min_bytes
+            ));
+        }
+        if memory.is_64 {
+            what.push("has addresses of 64 bits, which the host does not offer".into());
+        }
+        if memory.is_shared {
+            what.push("is shared between threads, which the host does not offer".into());
+        }
+        if !what.is_empty() {
+            let message = format!("a memory of {} {}", inner.path, what.join(", and "));
+            notes.push(Finding::new(Rule::Minimum, &inner.path, message));
+        }
+    }
+    for table in &inner.tables {
+        // An element takes a pointer at least.
+        if table.min_elements.saturating_mul(8) > most {
             let message = format!(
-                "{} has a start function, which runs when it is instantiated",
+                "a table of {} takes at least {} elements, more than fit the {most} bytes that a run gets unless its grant \
+                 says otherwise",
+                inner.path, table.min_elements
+            );
+            notes.push(Finding::new(Rule::Minimum, &inner.path, message));
+        }
+    }
+    if inner.kind == InnerKind::Component {
+        let beyond = inner.imports.iter().filter(|name| name.contains(':'));
+        let is_imported = |name: &&String| anatomy.imports.iter().any(|port| port.name == **name);
+        for name in beyond.filter(|name| !is_imported(name)) {
+            let message = format!(
+                "{} imports {name}, and the outer type does not: internal, it is met from within and reaches nothing outside",
                 inner.path
             );
-            notes.push(note(Rule::StartFunction, &inner.path, message));
-        }
-        for memory in &inner.memories {
-            let mut what = Vec::new();
-            if memory.min_bytes > most {
-                what.push(format!(
-                    "takes at least {} bytes, more than the {most} that a run gets unless its grant says otherwise",
-                    memory.min_bytes
-                ));
-            }
-            if memory.is_64 {
-                what.push("has addresses of 64 bits, which the host does not offer".into());
-            }
-            if memory.is_shared {
-                what.push("is shared between threads, which the host does not offer".into());
-            }
-            if !what.is_empty() {
-                let message = format!("a memory of {} {}", inner.path, what.join(", and "));
-                notes.push(note(Rule::Minimum, &inner.path, message));
-            }
-        }
-        for table in &inner.tables {
-            // An element takes a pointer at least.
-            if table.min_elements.saturating_mul(8) > most {
-                let message = format!(
-                    "a table of {} takes at least {} elements, more than fit the {most} bytes that a run gets unless its grant \
-                     says otherwise",
-                    inner.path, table.min_elements
-                );
-                notes.push(note(Rule::Minimum, &inner.path, message));
-            }
-        }
-        if inner.kind == InnerKind::Component {
-            let beyond = inner.imports.iter().filter(|name| name.contains(':'));
-            for name in beyond.filter(|name| !imported.contains(name.as_str())) {
-                let message = format!(
-                    "{} imports {name}, and the outer type does not: internal, it is met from within and reaches nothing outside",
-                    inner.path
-                );
-                notes.push(note(Rule::Internal, name, message));
-            }
+            notes.push(Finding::new(Rule::Internal, name, message));
         }
     }
-    notes
 }
 
 fn functions(anatomy: &Anatomy) -> Vec<Function> {
@@ -350,30 +340,7 @@ fn functions(anatomy: &Anatomy) -> Vec<Function> {
         add(port, Some(port.authority()), false);
     }
     for port in &anatomy.exports {
-        let enters = |world: World| match port.kind {
-            PortKind::Interface => world == World::Projection && interface(&port.name) == Some("fold"),
-            PortKind::Function => port.name == world.entry(),
-            _ => false,
-        };
-        add(port, None, World::ALL.into_iter().any(enters));
+        add(port, None, is_entry(port));
     }
     functions
-}
-
-pub(crate) fn violation(rule: Rule, subject: &str, message: impl Into<String>) -> Finding {
-    Finding {
-        rule,
-        severity: Severity::Violation,
-        subject: subject.to_owned(),
-        message: message.into(),
-    }
-}
-
-fn note(rule: Rule, subject: &str, message: impl Into<String>) -> Finding {
-    Finding {
-        rule,
-        severity: Severity::Note,
-        subject: subject.to_owned(),
-        message: message.into(),
-    }
 }

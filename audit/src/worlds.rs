@@ -5,7 +5,12 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use wit_parser::{Resolve, SourceMap, Type, TypeDef, TypeDefKind, TypeOwner, WorldId, WorldItem, WorldKey};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    anatomy::{Port, PortKind},
+    componentise::as_component,
+    names::interface,
+};
 
 /// The interface, file by file.
 const FILES: [(&str, &str); 6] = [
@@ -55,8 +60,15 @@ impl World {
         }
     }
 
-    /// Why the component does not fit; none: it does. Whatever fits can be linked against the host, and whatever does not
-    /// cannot.
+    /// Whether this export is what the host calls of it.
+    pub(crate) fn enters(self, port: &Port) -> bool {
+        match self {
+            Self::Projection => port.kind == PortKind::Interface && interface(&port.name) == Some("fold"),
+            _ => port.kind == PortKind::Function && port.name == self.entry(),
+        }
+    }
+
+    /// Why the component does not fit; none: it does, and can be linked against the host.
     pub(crate) fn refuses(self, component: &[u8]) -> Option<String> {
         let (resolve, world) = match self.resolved() {
             Ok(resolved) => resolved,
@@ -143,14 +155,15 @@ pub fn wit() -> &'static [(&'static str, &'static str)] {
     &FILES
 }
 
-/// The type of a component in WIT, as tools print it.
+/// The type of a component in WIT, as tools print it; of a core module, that of the component that is made of it.
 ///
 /// # Errors
 /// Where it is no component, or has a type that WIT has no words for.
 pub fn component_wit(wasm: &[u8]) -> Result<String> {
+    let component = as_component(wasm)?;
     let print = || -> Result<String, String> {
         let words = |e| format!("{e:#}");
-        let decoded = wit_component::decode(wasm).map_err(words)?;
+        let decoded = wit_component::decode(&component).map_err(words)?;
         let (resolve, package) = (decoded.resolve(), decoded.package());
         let others: Vec<_> = resolve
             .packages

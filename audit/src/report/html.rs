@@ -38,24 +38,16 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     )?;
     if let Some((old, change)) = report.change {
         writeln!(out, "<h2>Beside <code>{}</code></h2>\n<ul>", text(old))?;
-        let mut is_alike = true;
-        for (word, class, list) in [
-            ("wider", "violation", &change.widened),
-            ("narrower", "", &change.narrowed),
-            ("noted", "dim", &change.noted),
-        ] {
-            for each in list {
-                is_alike = false;
-                writeln!(out, "<li><span class=\"{class}\">{word}</span> {}</li>", text(each))?;
-            }
+        if let Some(alike) = change.alike() {
+            writeln!(out, "<li>{alike}</li>")?;
         }
-        if is_alike {
-            let said = if change.is_same {
-                "the same bytes"
-            } else {
-                "other bytes, and it can do the same"
+        for (way, each) in change.lines() {
+            let class = match way {
+                "wider" => "violation",
+                "noted" => "dim",
+                _ => "",
             };
-            writeln!(out, "<li>{said}</li>")?;
+            writeln!(out, "<li><span class=\"{class}\">{way}</span> {}</li>", text(each))?;
         }
         writeln!(out, "</ul>")?;
     }

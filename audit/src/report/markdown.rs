@@ -15,24 +15,12 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}\n", words(&report.audit.sentence()))?;
     if let Some((old, change)) = report.change {
         writeln!(out, "Beside {}:\n", code(old))?;
-        let mut is_alike = true;
-        for (word, list) in [
-            ("**wider**", &change.widened),
-            ("narrower", &change.narrowed),
-            ("noted", &change.noted),
-        ] {
-            for each in list {
-                is_alike = false;
-                writeln!(out, "- {word}: {}", words(each))?;
-            }
+        if let Some(alike) = change.alike() {
+            writeln!(out, "- {alike}")?;
         }
-        if is_alike {
-            let said = if change.is_same {
-                "the same bytes"
-            } else {
-                "other bytes, and it can do the same"
-            };
-            writeln!(out, "- {said}")?;
+        for (way, each) in change.lines() {
+            let way = if way == "wider" { "**wider**" } else { way };
+            writeln!(out, "- {way}: {}", words(each))?;
         }
         writeln!(out)?;
     }

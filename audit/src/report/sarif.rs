@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::{Rule, Severity, finding::Finding};
+use crate::{Rule, Severity};
 
 /// A result for each finding, and for each thing that a newer component can do and an older one could not.
 pub(super) fn write(report: &Report<'_>) -> Value {
@@ -9,7 +9,7 @@ pub(super) fn write(report: &Report<'_>) -> Value {
         json!({
             "id": rule.id(),
             "shortDescription": {"text": rule.says()},
-            "defaultConfiguration": {"level": if is_violation(rule) { "error" } else { "note" }},
+            "defaultConfiguration": {"level": level(rule.severity())},
         })
     });
     let mut rules = rules.to_vec();
@@ -21,7 +21,7 @@ pub(super) fn write(report: &Report<'_>) -> Value {
     let location = json!([{"physicalLocation": {"artifactLocation": {"uri": uri(report.name)}}}]);
     let mut results: Vec<_> = report
         .findings()
-        .map(|finding| result(finding.rule.id(), level(finding), &finding.message, &location))
+        .map(|finding| result(finding.rule.id(), level(finding.severity), &finding.message, &location))
         .collect();
     if let Some((old, change)) = report.change {
         for each in &change.widened {
@@ -53,16 +53,11 @@ fn result(rule: &str, level: &str, message: &str, location: &Value) -> Value {
     json!({"ruleId": rule, "level": level, "message": {"text": message}, "locations": location})
 }
 
-fn level(finding: &Finding) -> &'static str {
-    match finding.severity {
+fn level(severity: Severity) -> &'static str {
+    match severity {
         Severity::Violation => "error",
         Severity::Note => "note",
     }
-}
-
-fn is_violation(rule: Rule) -> bool {
-    use Rule::{AsyncBuiltin, ForeignImport, NoEntry, Policy, WrongType};
-    matches!(rule, ForeignImport | WrongType | NoEntry | AsyncBuiltin | Policy)
 }
 
 /// A relative reference to a file of that name (RFC 3986, section 4.2).

@@ -17,19 +17,11 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}: {}", escaped(report.name), report.headline())?;
     if let Some((old, change)) = report.change {
         writeln!(out, "\nBeside {}", escaped(old))?;
-        if change.is_same {
-            writeln!(out, "  the same bytes")?;
-        } else if change.widened.is_empty() && change.narrowed.is_empty() && change.noted.is_empty() {
-            writeln!(out, "  other bytes, and it can do the same")?;
+        if let Some(alike) = change.alike() {
+            writeln!(out, "  {alike}")?;
         }
-        for (word, list) in [
-            ("wider", &change.widened),
-            ("narrower", &change.narrowed),
-            ("noted", &change.noted),
-        ] {
-            for each in list {
-                writeln!(out, "  {word}: {}", escaped(each))?;
-            }
+        for (way, each) in change.lines() {
+            writeln!(out, "  {way}: {}", escaped(each))?;
         }
     }
     let mut findings = report.findings().peekable();
@@ -37,10 +29,7 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
         writeln!(out, "\nWhat stands out")?;
     }
     for finding in findings {
-        let word = match finding.severity {
-            crate::Severity::Violation => "violation",
-            crate::Severity::Note => "note",
-        };
+        let word = finding.severity.word();
         writeln!(out, "  {word} [{}] {}", finding.rule.id(), escaped(&finding.message))?;
     }
     writeln!(out)?;

@@ -110,8 +110,9 @@ pub(crate) fn of_summaries(events: &[Event], analyzer: &mut Analyzer) -> Told {
     let mut told = fitted(lines, bytes);
     // Anybody may have written a summary, and any number into it.
     for event in events {
-        told.left_out = told.left_out.saturating_add(noted(event, LEFT_OUT));
-        told.cut = told.cut.saturating_add(noted(event, CUT));
+        let (left_out, cut) = lacks(event);
+        told.left_out = told.left_out.saturating_add(left_out);
+        told.cut = told.cut.saturating_add(cut);
     }
     told
 }
@@ -172,17 +173,21 @@ pub(crate) fn payload(told: &Told, tier: u32, rule: &Value, covers: &Covers) -> 
 }
 
 /// Member of a summary's payload: facts and signals that did not fit.
-pub(crate) const LEFT_OUT: &str = "leftOut";
+const LEFT_OUT: &str = "leftOut";
 /// Member of a summary's payload: texts of which the beginning alone was looked at.
-pub(crate) const CUT: &str = "cut";
+const CUT: &str = "cut";
 
-/// How much is not in a summary, as it says itself in that member.
-pub(crate) fn noted(event: &Event, member: &str) -> u64 {
-    let payload: Value = event
-        .payload()
-        .and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default();
-    payload[member].as_u64().unwrap_or(0)
+/// How much is not in a summary, as it says itself: what was left out, and texts that were cut.
+pub(crate) fn lacks(event: &Event) -> (u64, u64) {
+    let payload = said_by(event);
+    let count = |member: &str| payload[member].as_u64().unwrap_or(0);
+    (count(LEFT_OUT), count(CUT))
+}
+
+/// The payload of an event; null where it is erased.
+fn said_by(event: &Event) -> Value {
+    let payload = event.payload().and_then(|json| serde_json::from_str(json).ok());
+    payload.unwrap_or_default()
 }
 
 impl Note {
@@ -198,10 +203,7 @@ impl Note {
 
 /// The lines of a summary. Of one that does not say what its lines rest on, each rests on all that it covers.
 pub(crate) fn read(event: &Event) -> Vec<Line> {
-    let payload: Value = event
-        .payload()
-        .and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default();
+    let payload = said_by(event);
     let text = payload["text"].as_str().unwrap_or_default();
     let said: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let notes: Vec<Note> = serde_json::from_value(payload["lines"].clone()).unwrap_or_default();
@@ -228,17 +230,12 @@ pub(crate) fn read(event: &Event) -> Vec<Line> {
 
 /// What a summary covers, as it says itself.
 pub(crate) fn covers(event: &Event) -> Option<Covers> {
-    let payload: Value = serde_json::from_str(event.payload()?).ok()?;
-    serde_json::from_value(payload["covers"].clone()).ok()
+    serde_json::from_value(said_by(event)["covers"].clone()).ok()
 }
 
 /// The tier of a summary.
 pub(crate) fn tier(event: &Event) -> u32 {
-    let payload: Value = event
-        .payload()
-        .and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default();
-    tiers::tier_of(&payload)
+    tiers::tier_of(&said_by(event))
 }
 
 fn written(line: &Line) -> String {

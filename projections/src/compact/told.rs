@@ -107,11 +107,12 @@ pub(crate) fn summary(
         for other in rows.iter().filter(|row| !below.contains(&row.seq)) {
             beside += u64::from(stands(other)?);
         }
+        let (left_out, cut) = lines::lacks(&found);
         return Ok(Some(Summary {
             actor: found.envelope.actor.clone(),
             beside,
-            left_out: lines::noted(&found, lines::LEFT_OUT),
-            cut: lines::noted(&found, lines::CUT),
+            left_out,
+            cut,
             tier: lines::tier(&found),
             event: found,
             lines: told,

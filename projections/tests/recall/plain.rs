@@ -101,6 +101,14 @@ impl Model<'_> {
         said.unwrap_or(if Self::text(event).is_some() { 0.8 } else { 1.0 })
     }
 
+    /// Whose voice it is: its author's, apart by channel where no run wrote it.
+    fn own_voice(event: &Event) -> String {
+        let source = event.body().unwrap().source.as_ref();
+        let channel = source.filter(|_| event.envelope.run.is_none());
+        let channel = channel.map_or("", |source| &source.channel);
+        format!("{} {channel}", event.envelope.actor)
+    }
+
     /// Whether it repeats what its run was shown, and whether it may, for that is erased.
     fn echo(&self, event: &Event) -> (bool, bool) {
         let (mut same, mut erased) = (false, false);
@@ -160,15 +168,8 @@ impl Model<'_> {
             }
         }
         if voices.is_empty() && !silent {
-            let channel = event
-                .body()
-                .unwrap()
-                .source
-                .as_ref()
-                .map_or("", |source| &source.channel);
-            let channel = if event.envelope.run.is_some() { "" } else { channel };
             let confidence = if erased { 0.0 } else { Self::confidence(event) };
-            voices.insert(format!("{} {channel}", event.envelope.actor), confidence);
+            voices.insert(Self::own_voice(event), confidence);
         }
         voices
     }
@@ -292,16 +293,7 @@ impl Model<'_> {
                 }
                 continue;
             }
-            let channel = event
-                .body()
-                .unwrap()
-                .source
-                .as_ref()
-                .map_or("", |source| &source.channel);
-            let channel = if event.envelope.run.is_some() { "" } else { channel };
-            let heard: &mut f64 = voices
-                .entry(format!("{} {channel}", event.envelope.actor))
-                .or_insert(0.0);
+            let heard: &mut f64 = voices.entry(Self::own_voice(event)).or_insert(0.0);
             *heard = heard.max(Self::confidence(event).min(0.8));
         }
         let plain = Plain {
