@@ -122,7 +122,7 @@ impl From<quipu_host::Error> for Failure {
     fn from(error: quipu_host::Error) -> Self {
         match error.kind() {
             // The agent asks for what is not granted to anybody, or is none: it was looked at, and the answer is no.
-            quipu_host::ErrorKind::Component => Self::No(error.to_string()),
+            quipu_host::ErrorKind::Component | quipu_host::ErrorKind::Unapproved => Self::No(error.to_string()),
             _ => Self::Cannot(error.to_string()),
         }
     }

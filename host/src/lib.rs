@@ -85,6 +85,7 @@
 //! `unavailable`.
 
 mod agent;
+mod agents;
 mod append;
 pub mod bindings;
 #[cfg(feature = "recall")]
@@ -112,10 +113,13 @@ mod refusal;
 mod registry;
 mod run;
 mod runtime;
+mod standing;
 mod ticker;
 mod transcript;
+mod widening;
 
 pub use agent::AgentPre;
+pub use agents::{Agents, NamedAgent};
 #[cfg(feature = "recall")]
 pub use compactor::{Compacted, Compactor};
 pub use component::AgentComponent;
@@ -129,10 +133,12 @@ pub use linker::{add_observer_to_linker, add_to_linker};
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
-pub use quipu_format::Limits;
+pub use quipu_format::{AgentGrant, AgentName, Limits, SecretsPolicy};
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
 pub use registry::{Added, add_projection, projections_of, remove_projection};
 pub use run::{Outcome, RunReport};
 pub use runtime::{Agent, Runtime};
+pub use standing::{Candidate, Standing};
 pub use ticker::{TICK, Ticker};
+pub use widening::GrantChange;
