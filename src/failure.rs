@@ -73,6 +73,14 @@ impl Failure {
         }
     }
 
+    /// What there is to tell.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::No(message) | Self::Cannot(message) => message,
+            Self::OutputClosed => "nobody reads the output",
+        }
+    }
+
     /// Tells the user and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {

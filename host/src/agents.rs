@@ -203,11 +203,11 @@ mod tests {
 
     #[test]
     fn every_limit_of_a_run_can_be_set_by_its_name() {
-        let names = widening::limits(&Limits::default());
+        let names = widening::limits_by_name(&Limits::default());
         assert!(names.len() >= 7);
         for (name, default) in names {
             let agent = one(&format!("{LEAST}[agents.support.limits]\n{name} = {}\n", default - 1));
-            let set: Vec<_> = widening::limits(&agent.grant.limits);
+            let set: Vec<_> = widening::limits_by_name(&agent.grant.limits);
             assert!(set.contains(&(name.clone(), default - 1)), "{name}");
         }
     }

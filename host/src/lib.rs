@@ -105,12 +105,14 @@ mod linker;
 mod memory;
 #[cfg(feature = "recall")]
 mod projector;
+mod reach;
 mod read;
 mod recall;
 mod record;
 mod refusal;
 #[cfg(feature = "recall")]
 mod registry;
+mod review;
 mod run;
 mod runtime;
 mod standing;
@@ -134,11 +136,13 @@ pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
 pub use quipu_format::{AgentGrant, AgentName, Limits, SecretsPolicy};
+pub use reach::Reach;
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
 pub use registry::{Added, add_projection, projections_of, remove_projection};
+pub use review::Review;
 pub use run::{Outcome, RunReport};
 pub use runtime::{Agent, Runtime};
 pub use standing::{Candidate, Standing};
 pub use ticker::{TICK, Ticker};
-pub use widening::GrantChange;
+pub use widening::{GrantChange, limits_by_name};

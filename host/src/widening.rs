@@ -76,7 +76,7 @@ fn gained(of: &AgentGrant, to: &AgentGrant) -> Vec<String> {
     if (of.secrets, to.secrets) == (SecretsPolicy::Refuse, SecretsPolicy::Handle) {
         gained.push("stores a handle where a secret was refused".to_owned());
     }
-    for ((name, had), (_, has)) in limits(&of.limits).into_iter().zip(limits(&to.limits)) {
+    for ((name, had), (_, has)) in limits_by_name(&of.limits).into_iter().zip(limits_by_name(&to.limits)) {
         if has > had {
             gained.push(format!("{name} up to {has}, beyond {had}"));
         }
@@ -84,8 +84,8 @@ fn gained(of: &AgentGrant, to: &AgentGrant) -> Vec<String> {
     gained
 }
 
-/// All limits, by the names that a file gives them.
-pub(crate) fn limits(limits: &Limits) -> Vec<(String, u64)> {
+/// All limits of a run, by the names that `quipu.toml` gives them.
+pub fn limits_by_name(limits: &Limits) -> Vec<(String, u64)> {
     let Ok(Value::Object(members)) = serde_json::to_value(limits) else {
         return Vec::new();
     };
