@@ -28,7 +28,6 @@ pub(crate) fn new(limits: &Limits) -> Result<Engine> {
 }
 
 /// An engine whose instances are few and allocated one by one.
-#[cfg(feature = "recall")]
 pub(crate) fn on_demand() -> Result<Engine> {
     Engine::new(&config()).map_err(failed)
 }
