@@ -31,7 +31,7 @@ const SHOWS: [&[&str]; 23] = [
     &["context", "safe", "--scope", "acme"],
     &["why", "LATER"],
     &["impact", "ID"],
-    &["blame", "--scope", "acme"],
+    &["blame", "safe", "--scope", "acme"],
     &["history", "ID"],
     &["diff", "--scope", "acme", "--from", "0"],
     &["project", "list"],
