@@ -64,6 +64,13 @@ impl Called {
         }
     }
 
+    /// The component's bytes.
+    pub(crate) fn component(&self) -> &[u8] {
+        match self {
+            Self::Named(_, wasm) | Self::File(_, wasm) => wasm,
+        }
+    }
+
     /// Component, grant and limits of a run over that ledger. A named agent has none that no operator approved.
     pub(crate) fn granted(self, ledger: &Ledger) -> Result<(Vec<u8>, Grant, Limits), Failure> {
         match self {

@@ -48,6 +48,8 @@ mod restore;
 mod retention;
 mod retract;
 mod run;
+mod sandbox;
+mod sanitised;
 mod scene;
 mod seal;
 mod search;
@@ -56,6 +58,7 @@ mod shown;
 mod stats;
 mod summary;
 mod terminal;
+mod traces;
 mod tree;
 mod verify;
 mod why;
@@ -93,6 +96,8 @@ Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed
 struct Cli {
     #[command(flatten)]
     ledger: LedgerDir,
+    #[command(flatten)]
+    traces: traces::Args,
     #[command(subcommand)]
     command: Command,
 }
@@ -145,10 +150,14 @@ enum Command {
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
+    /// What `run` and others have compile components: wasm in, code out
+    #[command(hide = true)]
+    CompileComponent,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    traces::begin(&cli.traces, &cli.ledger.path);
     execute(cli.command, &cli.ledger).unwrap_or_else(|failure| failure.report())
 }
 
@@ -200,5 +209,6 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),
+        Command::CompileComponent => Ok(quipu_host::serve_compiler().into()),
     }
 }

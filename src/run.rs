@@ -5,7 +5,7 @@ use std::{
 };
 
 use quipu_format::{RunId, Scope, limits::PAGE_EVENTS};
-use quipu_host::{Outcome as Ended, RunReport, Runtime};
+use quipu_host::{Confined, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::{
     failure::{Failure, Outcome, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ReceiptLine, json_line},
+    sandbox,
     terminal::{self, counted, escaped, escaped_lines},
 };
 
@@ -41,6 +42,11 @@ pub(crate) struct Args {
     input: String,
     #[command(flatten)]
     granted: Granted,
+    /// Offer it a WASI 0.2 with nothing behind it, which components of ordinary toolchains import: no files, no network, no
+    /// environment, an empty standard input; the clock stands, and random bytes come from a seed that the ledger keeps.
+    /// What it prints is traced (`--trace`)
+    #[arg(long)]
+    wasi: bool,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -54,12 +60,17 @@ const SHOWN_REFUSALS: usize = 5;
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let called = Called::of(&args.agent, args.granted, ledger)?;
     let input = input(args.input)?;
-    let ledger = ledger.write(&args.wait)?;
+    let compiler = sandbox::compiler();
+    compiler.prepare(called.component())?;
+    let (ledger, confined) = ledger.write_after(&args.wait, || sandbox::confine(&ledger.path))?;
     let (component, grant, limits) = called.granted(&ledger)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
-        let runtime = Runtime::new(ledger.clone(), limits)?;
+        let mut runtime = Runtime::new(ledger.clone(), limits)?.compiling(compiler);
+        if args.wasi {
+            runtime = runtime.with_wasi()?;
+        }
         let agent = runtime.load(&component)?;
         runtime.run(&agent, &grant, &input).await
     });
@@ -68,7 +79,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let refusals = refusals(ledger.reader(), &grant.home, &report)?;
     ledger.close()?;
     let printed = if args.json {
-        print_json(&report, &refusals)
+        print_json(&report, &refusals, confined)
     } else {
         print(&report, &refusals)
     };
@@ -159,9 +170,10 @@ struct ReportLine<'a> {
     appended: Vec<ReceiptLine>,
     refused: &'a [Value],
     head: u64,
+    confined: Confined,
 }
 
-fn print_json(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
+fn print_json(report: &RunReport, refusals: &[Value], confined: Confined) -> std::io::Result<()> {
     let (outcome, text) = match &report.outcome {
         Ended::Ok(answer) => ("ok", Some(answer)),
         Ended::Failed(message) => ("failed", Some(message)),
@@ -176,6 +188,7 @@ fn print_json(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
         appended: report.appended.iter().map(ReceiptLine::from).collect(),
         refused: refusals,
         head: report.head,
+        confined,
     };
     let mut out = terminal::out();
     json_line(&mut out, &line)?;

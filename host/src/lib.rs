@@ -88,9 +88,13 @@ mod agent;
 mod agents;
 mod append;
 pub mod bindings;
+mod code;
+mod code_cache;
 #[cfg(feature = "recall")]
 mod compactor;
+mod compiler;
 mod component;
+mod confinement;
 mod convert;
 mod ctx;
 #[cfg_attr(not(feature = "recall"), path = "underived.rs")]
@@ -118,15 +122,19 @@ mod runtime;
 mod standing;
 mod ticker;
 mod transcript;
+mod wasi;
 mod widening;
 
 pub use agent::AgentPre;
 pub use agents::{Agents, NamedAgent};
+pub use code_cache::CodeCache;
 #[cfg(feature = "recall")]
 pub use compactor::{Compacted, Compactor};
+pub use compiler::{Compiler, serve_compiler};
 pub use component::AgentComponent;
 #[cfg(feature = "recall")]
 pub use component::{CompactorComponent, ProjectionComponent};
+pub use confinement::{Confined, Confinement};
 pub use ctx::{QuipuCtx, QuipuCtxView, Reader};
 pub use engine::config;
 pub use error::{Error, ErrorKind, Result};
@@ -135,7 +143,7 @@ pub use linker::{add_observer_to_linker, add_to_linker};
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
-pub use quipu_format::{AgentGrant, AgentName, Limits, SecretsPolicy};
+pub use quipu_format::{AgentGrant, AgentName, CompileLimits, Limits, SecretsPolicy};
 pub use reach::Reach;
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
