@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod governed;
+pub(crate) mod named;
 
 use std::{
     env, fs,
@@ -34,6 +35,7 @@ pub(crate) fn quipu() -> Command {
     for name in [
         "QUIPU_LEDGER",
         "QUIPU_PASSPHRASE_FILE",
+        "QUIPU_AGENTS",
         "NO_COLOR",
         "CLICOLOR_FORCE",
         "CLICOLOR",
