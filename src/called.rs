@@ -64,7 +64,7 @@ impl Called {
         }
     }
 
-    /// The component's bytes.
+    /// The component's bytes, whether or not it may run.
     pub(crate) fn component(&self) -> &[u8] {
         match self {
             Self::Named(_, wasm) | Self::File(_, wasm) => wasm,

@@ -60,6 +60,7 @@ const SHOWN_REFUSALS: usize = 5;
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let called = Called::of(&args.agent, args.granted, ledger)?;
     let input = input(args.input)?;
+    // Before the process gives up what compiling needs.
     let compiler = sandbox::compiler();
     compiler.prepare(called.component())?;
     let (ledger, confined) = ledger.write_after(&args.wait, || sandbox::confine(&ledger.path))?;

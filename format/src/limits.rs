@@ -105,7 +105,6 @@ pub const AGENT_NAME_BYTES: usize = 64;
 /// Scopes, or beginnings of scopes, that a named agent may read besides its home, as many that it may append to, and as
 /// many kinds: all of them fit the entry that approves it.
 pub const AGENT_LIST: usize = 128;
-
 /// Bytes that a guest of WASI writes to its standard output and are traced, and as many of its standard error.
 pub const STREAM_BYTES: usize = 64 << 10;
 /// Bytes of compiled code that are kept on the disk, of all components together.
