@@ -62,6 +62,9 @@ impl fmt::Debug for Guard {
     }
 }
 
+/// Bytes of a value that is looked at by itself. A shorter one is a secret only by its name.
+const VALUE_BYTES: usize = 16;
+
 impl Guard {
     /// In front of a scanner.
     pub fn new(scanner: impl Scanner + 'static) -> Self {
@@ -103,7 +106,7 @@ impl Guard {
                     let window = windows
                         .entry(entry.actor)
                         .or_insert_with(|| self.recent().of(entry.actor));
-                    let opened = json::opened(json, &texts);
+                    let opened = json::opened(json);
                     let (junctions, tails) = window.meet(json, &opened, &texts, &hasher);
                     let mut search = Search::new(&*self.scanner, &mut work, true);
                     for junction in junctions {
@@ -158,9 +161,20 @@ impl Guard {
     }
 
     fn find_in(&self, json: &str, texts: &[Text], work: &mut Work, first: bool) -> Result<Vec<Finding>, TooMuch> {
-        let opened = json::opened(json, texts);
+        let opened = json::opened(json);
         let mut search = Search::new(&*self.scanner, work, first);
-        search.look(&opened.text, &|range| Some(opened.source(range)))?;
+        let values = texts
+            .iter()
+            .filter(|text| !text.is_name)
+            .map(|text| opened.places(&text.range));
+        let values: Vec<_> = values.collect();
+        // Each by itself, for what begins or ends with the text, and all with their names, which tell what is a secret.
+        for value in values.iter().filter(|value| value.len() >= VALUE_BYTES) {
+            let place = |range: Range<usize>| Some(opened.source(value.start + range.start..value.start + range.end));
+            search.look(&opened.text[value.clone()], &place)?;
+        }
+        let named = json::without_rests(&opened.text, &values);
+        search.look(&named.text, &|range| Some(opened.source(named.source(range))))?;
         let split = json::between_values(json, texts);
         search.through(json, split, &Some, |search, text, back| search.look(text, back))?;
         let mut findings: Vec<_> = search

@@ -21,9 +21,9 @@ pub(crate) fn edits(text: &str) -> Vec<Edit> {
             .iter()
             .position(|b| is_gap(*b))
             .map_or(bytes.len(), |length| at + length);
-        let single = start - at == 1;
+        let atom = &bytes[at..start];
         match before.take() {
-            Some((gap, true)) if single && is_spaces(&bytes[gap.range.clone()]) => spaced.push(gap),
+            Some((gap, true)) if begins_alone(atom) && is_spaces(&bytes[gap.range.clone()]) => spaced.push(gap),
             _ => keep_word(&mut spaced, &mut edits),
         }
         if start == bytes.len() {
@@ -40,11 +40,24 @@ pub(crate) fn edits(text: &str) -> Vec<Edit> {
         if end - start <= GAP_BYTES && joins(bytes, &gap) {
             edits.push(gap.clone());
         }
-        before = Some((gap, single));
+        if atom.len() > 1 {
+            keep_word(&mut spaced, &mut edits);
+        }
+        before = Some((gap, ends_alone(atom)));
         at = end;
     }
     keep_word(&mut spaced, &mut edits);
     in_order(edits)
+}
+
+/// A single character, or one behind what comes before a value.
+fn ends_alone(atom: &[u8]) -> bool {
+    matches!(atom, [_] | [.., b'=' | b':' | b'(' | b'<', _])
+}
+
+/// A single character, or one before what ends a sentence.
+fn begins_alone(atom: &[u8]) -> bool {
+    matches!(atom, [_] | [_, b'.' | b';' | b')' | b'>', ..])
 }
 
 fn is_spaces(gap: &[u8]) -> bool {
@@ -63,7 +76,10 @@ fn joins(bytes: &[u8], gap: &Edit) -> bool {
     let (left, right) = (tail(&bytes[..gap.range.start]), head(&bytes[gap.range.end..]));
     let between = &bytes[gap.range.clone()];
     let quotes = between.iter().filter(|b| matches!(b, b'"' | b'\'' | b'`')).count();
-    if quotes == 2 && between.len() <= 8 || quotes == 0 && between.contains(&b'\n') {
+    if quotes == 2 && between.len() <= 8 {
+        // Behind a name comes its value.
+        belong_together(left, right) && (looks_random(left) || left.ends_with(b"-") || left.ends_with(b"_"))
+    } else if quotes == 0 && between.contains(&b'\n') {
         belong_together(left, right)
     } else {
         let spaces = between.iter().all(|b| *b == b' ');
@@ -73,7 +89,10 @@ fn joins(bytes: &[u8], gap: &Edit) -> bool {
 
 /// Whether what ends with the one and begins with the other may be one token.
 pub(crate) fn belong_together(left: &[u8], right: &[u8]) -> bool {
-    left.len() >= 2 && right.len() >= 2 && left.len() + right.len() >= 12 && (looks_random(left) || looks_random(right))
+    left.len() >= 2
+        && !right.is_empty()
+        && left.len() + right.len() >= 12
+        && (looks_random(left) || looks_random(right))
 }
 
 /// The token that a text ends with.
@@ -88,12 +107,13 @@ pub(crate) fn head(text: &[u8]) -> &[u8] {
     &text[..end]
 }
 
-/// No word of a language: digits among letters, capitals behind small letters, or capitals alone.
+/// No word of a language: digits among letters, many digits, capitals behind small letters, or capitals alone.
 fn looks_random(token: &[u8]) -> bool {
-    let digits = token.iter().any(u8::is_ascii_digit);
+    let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
     let letters = token.iter().any(u8::is_ascii_alphabetic);
     let capitals = token.iter().filter(|b| b.is_ascii_uppercase()).count();
-    digits && letters
+    digits > 0 && letters
+        || digits >= 8
         || capitals >= 6 && capitals == token.len()
         || token
             .windows(2)
@@ -101,16 +121,16 @@ fn looks_random(token: &[u8]) -> bool {
 }
 
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'=' | b'.' | b'~')
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b'-' | b'+' | b'/' | b'=' | b'.' | b'~' | b':' | b'@' | b'|' | b'?' | b'%'
+        )
 }
 
 /// What may stand between the halves of a token.
 fn is_gap(byte: u8) -> bool {
-    byte.is_ascii_whitespace()
-        || matches!(
-            byte,
-            b'"' | b'\'' | b'`' | b'\\' | b'|' | b'>' | b'#' | b'*' | b'&' | b','
-        )
+    byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b'>' | b'#' | b'*' | b'&' | b',')
 }
 
 #[cfg(test)]
@@ -126,6 +146,7 @@ mod tests {
     fn what_was_pulled_apart_is_joined() {
         for (apart, whole) in [
             ("it is \"s k - a n t - a p i\".", "it is \"sk-ant-api\"."),
+            ("key=s k - a n t - a p i.", "key=sk-ant-api."),
             ("AKIAQYLP\nMN5HFIQR\n7XYA", "AKIAQYLPMN5HFIQR7XYA"),
             ("AKIAQYLP \\\n    MN5HFIQR7XYA", "AKIAQYLPMN5HFIQR7XYA"),
             ("> ghp_k3Jw9Qz\n> T7bXe2RnV5", "> ghp_k3Jw9QzT7bXe2RnV5"),

@@ -73,11 +73,10 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// A JSON text with its escapes undone. What consists of words stands on lines of its own: a text that ends with a secret
-/// ends there, too.
-pub(crate) fn opened(json: &str, texts: &[Text]) -> View {
+/// A JSON text with its escapes undone.
+pub(crate) fn opened(json: &str) -> View {
     let bytes = json.as_bytes();
-    let mut edits = lines(bytes, texts);
+    let mut edits = Vec::new();
     let mut at = 0;
     while let Some(skip) = memchr::memchr(b'\\', &bytes[at..]) {
         at += skip;
@@ -122,22 +121,7 @@ pub(crate) fn opened(json: &str, texts: &[Text]) -> View {
         };
         at += length;
     }
-    // Of two at one place, that of the line came first.
-    edits.sort_by_key(|edit| edit.range.start);
     View::whole(json, &edits)
-}
-
-fn lines(bytes: &[u8], texts: &[Text]) -> Vec<Edit> {
-    let of_words = |text: &&Text| !text.is_name && memchr::memchr2(b' ', b'\\', &bytes[text.range.clone()]).is_some();
-    let ends = texts
-        .iter()
-        .filter(of_words)
-        .flat_map(|text| [text.range.start, text.range.end]);
-    let line = |at| Edit {
-        range: at..at,
-        with: With::Char('\n'),
-    };
-    ends.map(line).collect()
 }
 
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
@@ -146,6 +130,22 @@ fn unit(bytes: &[u8], at: usize) -> Option<u32> {
         .iter()
         .try_fold(0, |code, b| Some(code << 4 | char::from(*b).to_digit(16)?))
 }
+
+/// What is left out where only names and the beginnings of their values are of interest: the rest of long ones.
+pub(crate) fn without_rests(opened: &str, values: &[Range<usize>]) -> View {
+    let rest = |value: &Range<usize>| {
+        let start = opened.ceil_char_boundary((value.start + BEGINNING_BYTES).min(value.end));
+        (start < value.end).then_some(Edit {
+            range: start..value.end,
+            with: With::Nothing,
+        })
+    };
+    let edits: Vec<_> = values.iter().filter_map(rest).collect();
+    View::whole(opened, &edits)
+}
+
+/// Bytes of a value that its name may say something about.
+const BEGINNING_BYTES: usize = 512;
 
 /// What has to go so that values that follow one another are one text, where a token may have been split there.
 pub(crate) fn between_values(json: &str, texts: &[Text]) -> Vec<Edit> {
@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn escapes_are_undone_and_places_kept() {
         let json = r#"{"a":"x\n\u0041\ud83d\ude00\ud83d\"y\\"}"#;
-        let view = opened(json, &texts(json));
-        assert_eq!(view.text, "{\"a\":\"\nx\nA😀\u{fffd}\"y\\\n\"}");
+        let view = opened(json);
+        assert_eq!(view.text, "{\"a\":\"x\nA😀\u{fffd}\"y\\\"}");
         let at = view.text.find('A').unwrap();
         assert_eq!(&json[view.source(at..at + 1)], r"\u0041");
         for broken in [
@@ -236,7 +236,7 @@ mod tests {
             "\"abc\\\"",
             "\\ud83dü\\ude00",
         ] {
-            let _ = opened(broken, &texts(broken));
+            let _ = opened(broken);
         }
     }
 

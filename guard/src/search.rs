@@ -51,6 +51,9 @@ impl<'a> Search<'a> {
     }
 
     fn look_into(&mut self, text: &str, depth: usize, back: Back<'_>) -> Result<(), TooMuch> {
+        if self.is_done() {
+            return Ok(());
+        }
         self.scan(text, back)?;
         self.put_together(text, depth, back)?;
         self.through(text, fold::edits(text), back, |search, text, back| {

@@ -112,8 +112,13 @@ impl View {
         start..end.max(start)
     }
 
-    /// Where in this text a place of the other one is, if nothing was moved.
-    pub(crate) fn place(&self, source: usize) -> usize {
+    /// Where in this text a part of the other one is, if nothing was moved.
+    pub(crate) fn places(&self, source: &Range<usize>) -> Range<usize> {
+        let start = self.place(source.start);
+        start..self.place(source.end).max(start)
+    }
+
+    fn place(&self, source: usize) -> usize {
         let nth = self.spans.partition_point(|span| span.from.start < source);
         let after = self.spans.get(nth).map_or(self.text.len(), |span| span.at);
         let Some(span) = nth.checked_sub(1).map(|nth| &self.spans[nth]) else {

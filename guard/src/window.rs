@@ -119,7 +119,7 @@ impl Window {
 /// Values that are long enough for a part of a token, and where they stand in the opened JSON.
 fn values<'a>(texts: &'a [Text], opened: &'a View) -> impl Iterator<Item = (&'a Text, std::ops::Range<usize>)> {
     let long = texts.iter().filter(|text| !text.is_name && text.range.len() >= 2);
-    long.map(|text| (text, opened.place(text.range.start)..opened.place(text.range.end)))
+    long.map(|text| (text, opened.places(&text.range)))
 }
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod tests {
         let mut recent = Recent::default();
         let json = format!("[{}]", vec![format!("{:?}", "x".repeat(10_000)); 50].join(","));
         let texts = crate::json::texts(&json);
-        let opened = crate::json::opened(&json, &texts);
+        let opened = crate::json::opened(&json);
         for actor in 0..limits::GUARD_ACTORS + 10 {
             let mut window = recent.of("agent:0");
             for _ in 0..limits::GUARD_ENTRIES + 3 {
