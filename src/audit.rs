@@ -10,13 +10,14 @@ use crate::{
     acting,
     failure::{Failure, Outcome, Verdict, good, verdict},
     handed,
+    ledger::LedgerDir,
     render::json_line,
     terminal::{self, escaped_lines},
 };
 
 /// Say what a component can do, from its binary alone
 ///
-/// Nothing is run and no ledger is needed. The first line is the verdict: what the component can do with memory, and what
+/// Nothing is run, and no ledger is needed, unless it is to sign what is found. The first line is the verdict: what the component can do with memory, and what
 /// it cannot. It follows from the component's type, so it holds whatever its code does.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -26,6 +27,7 @@ Examples:
   quipu audit agent.wasm --diff deployed.wasm            # what is wider, what is narrower
   quipu audit agent.wasm --format sarif > audit.sarif    # for a code host
   quipu audit agent.wasm --format html > audit.html      # one page, to read or print
+  quipu audit agent.wasm --attest > agent.attestation    # in the name of ./ledger
   quipu audit agent.wasm --attest --key ~/kim.key > agent.attestation
   quipu audit agent.wasm --check-attestation agent.attestation --vkey operator:kim+0b1c…+AW…
   quipu audit agent.wasm --wit                           # its type, in WIT
@@ -52,11 +54,11 @@ pub(crate) struct Args {
     /// The same as `--format json`
     #[arg(long)]
     json: bool,
-    /// Print the verdict, and the policy's digest if there is one, as an attestation that this key signs: an in-toto
-    /// statement in a DSSE envelope
-    #[arg(long, requires = "key", conflicts_with_all = ["diff", "format", "json", "check_attestation"])]
+    /// Print the verdict, and the policy's digest if there is one, as an attestation: an in-toto statement in a DSSE
+    /// envelope, signed by the ledger's own key unless --key names another
+    #[arg(long, conflicts_with_all = ["diff", "format", "json", "check_attestation"])]
     attest: bool,
-    /// Whose key signs: a file from `quipu operator add --new-key` or `quipu init --operator`
+    /// Whose key signs, in place of the ledger's: a file from `quipu operator add --new-key` or `quipu init --operator`
     #[arg(long, value_name = "FILE", requires = "attest")]
     key: Option<PathBuf>,
     /// Check that an attestation says what is found here, and is signed by --vkey
@@ -84,7 +86,7 @@ enum Format {
     Markdown,
 }
 
-pub(crate) fn execute(args: Args) -> Outcome {
+pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let Some(path) = &args.component else {
         return interface();
     };
@@ -114,8 +116,12 @@ pub(crate) fn execute(args: Args) -> Outcome {
         breaches: &breaches,
         change: change.as_ref().map(|(name, change)| (name.as_str(), change)),
     };
-    if let Some(key) = &args.key {
-        let signed = attest(&report, text.as_deref(), &acting::signer(key)?);
+    if args.attest {
+        let signer = match &args.key {
+            Some(key) => acting::signer(key)?,
+            None => ledger.read()?.signer()?,
+        };
+        let signed = attest(&report, text.as_deref(), &signer);
         let mut out = terminal::out();
         writeln!(out, "{signed}")?;
         out.flush()?;

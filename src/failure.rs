@@ -73,6 +73,14 @@ impl Failure {
         }
     }
 
+    /// What there is to tell.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::No(message) | Self::Cannot(message) => message,
+            Self::OutputClosed => "nobody reads the output",
+        }
+    }
+
     /// Tells the user and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (message, code) = match self {
@@ -122,7 +130,7 @@ impl From<quipu_host::Error> for Failure {
     fn from(error: quipu_host::Error) -> Self {
         match error.kind() {
             // The agent asks for what is not granted to anybody, or is none: it was looked at, and the answer is no.
-            quipu_host::ErrorKind::Component => Self::No(error.to_string()),
+            quipu_host::ErrorKind::Component | quipu_host::ErrorKind::Unapproved => Self::No(error.to_string()),
             _ => Self::Cannot(error.to_string()),
         }
     }

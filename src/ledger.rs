@@ -20,6 +20,9 @@ pub(crate) struct LedgerDir {
     /// File with the passphrase of the ledger's key file, where it has one; its last line break does not count
     #[arg(long, global = true, env = "QUIPU_PASSPHRASE_FILE", value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// The file that names agents [default: quipu.toml beside the ledger's folder]
+    #[arg(long, global = true, env = "QUIPU_AGENTS", value_name = "FILE")]
+    agents: Option<PathBuf>,
 }
 
 /// How long a command that writes tries.
@@ -93,6 +96,14 @@ impl LedgerDir {
             // That there is no ledger is better said by what opens it.
             _ => Ok(None),
         }
+    }
+
+    /// The file that names agents.
+    pub(crate) fn agents_path(&self) -> PathBuf {
+        self.agents.clone().unwrap_or_else(|| {
+            let ledger = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+            ledger.parent().unwrap_or(&ledger).join("quipu.toml")
+        })
     }
 
     fn options(&self, wait: &Wait) -> Result<OpenOptions, Failure> {

@@ -1,11 +1,14 @@
 //! The `quipu` command. Each subcommand parses its arguments, calls a library and prints what it says.
 
 mod acting;
+mod agent;
+mod agents;
 mod append;
 mod archive;
 mod audit;
 mod backup;
 mod blame;
+mod called;
 mod cascade;
 mod check;
 mod compact;
@@ -77,6 +80,7 @@ Examples:
   quipu import support.jsonl                    bring events in
   quipu run agent.wasm \"How does acme-inc want its invoices?\" \\
         --actor agent:support --home customer:acme-inc
+  quipu agents                                  which agents may run, and who can read and write what
   quipu log --last 10                           what was remembered
   quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D      what that rests on
   quipu verify                                  nobody changed anything
@@ -99,6 +103,8 @@ enum Command {
     Import(import::Args),
     Append(append::Args),
     Run(run::Args),
+    Agents(agents::Args),
+    Agent(agent::Args),
     Log(log::Args),
     Show(show::Args),
     Search(search::Args),
@@ -152,6 +158,8 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Import(args) => import::execute(args, ledger),
         Command::Append(args) => append::execute(args, ledger),
         Command::Run(args) => run::execute(args, ledger),
+        Command::Agents(args) => agents::execute(&args, ledger),
+        Command::Agent(args) => agent::execute(args, ledger),
         Command::Log(args) => log::execute(args, ledger),
         Command::Show(args) => show::execute(args, ledger),
         Command::Search(args) => search::execute(args, ledger),
@@ -173,7 +181,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Prove(args) => prove::execute(args, ledger),
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),
-        Command::Audit(args) => audit::execute(args),
+        Command::Audit(args) => audit::execute(args, ledger),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),

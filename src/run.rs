@@ -1,17 +1,17 @@
 use std::{
     collections::BTreeMap,
-    fs,
     io::{Read, Write, stdin},
     path::PathBuf,
 };
 
-use quipu_format::{Actor, Kind, Limits, RunId, Scope, limits::PAGE_EVENTS};
-use quipu_host::{Grant, Outcome as Ended, RunReport, Runtime};
+use quipu_format::{RunId, Scope, limits::PAGE_EVENTS};
+use quipu_host::{Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    called::{Called, Granted},
     failure::{Failure, Outcome, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ReceiptLine, json_line},
@@ -20,40 +20,27 @@ use crate::{
 
 /// Run an agent over the ledger
 ///
-/// The agent reads its home scope and those of `--read`, as they are when it begins, and appends to its home scope
-/// and those of `--append`. Nothing else exists in its world. Its answer goes to the standard output, what it did
-/// to the standard error.
+/// A name, which has no dot and no slash, is that of an agent in `quipu.toml`: it runs with the grant that stands there,
+/// once an operator has approved that and its component. A file runs with the grant that the options say. Scopes are read
+/// as they are when the run begins. Nothing else exists in the agent's world. Its answer goes to the standard output,
+/// what it did to the standard error.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  quipu run support \"How does acme-inc want its invoices?\"
   quipu run agent.wasm \"How does acme-inc want its invoices?\" \\
         --actor agent:support --home customer:acme-inc
   quipu run agent.wasm --actor agent:support --home customer:acme-inc \\
         --read policy:billing - < question.txt")]
 pub(crate) struct Args {
-    /// The agent: a component, or a core module with a component-type section
+    /// The agent: a name in quipu.toml, or a file with a component or a core module with a component-type section
+    #[arg(value_name = "NAME|FILE")]
     agent: PathBuf,
     /// What it is asked; `-` is the standard input
     #[arg(default_value = "", hide_default_value = true)]
     input: String,
-    /// Whom the ledger stamps on what it appends
-    #[arg(long)]
-    actor: Actor,
-    /// The scope that it works in
-    #[arg(long, value_name = "SCOPE")]
-    home: Scope,
-    /// A scope that it may read as well; may be given several times
-    #[arg(long, value_name = "SCOPE")]
-    read: Vec<Scope>,
-    /// A scope that it may append to as well; may be given several times
-    #[arg(long, value_name = "SCOPE")]
-    append: Vec<Scope>,
-    /// A kind that it may append; may be given several times [default: the documented kinds]
-    #[arg(long = "kind", value_name = "KIND")]
-    kinds: Vec<Kind>,
-    /// Let it supersede events of other actors
-    #[arg(long)]
-    supersede_others: bool,
+    #[command(flatten)]
+    granted: Granted,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -65,23 +52,14 @@ pub(crate) struct Args {
 const SHOWN_REFUSALS: usize = 5;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let agent = &args.agent;
-    let component =
-        fs::read(agent).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", agent.display())))?;
+    let called = Called::of(&args.agent, args.granted, ledger)?;
     let input = input(args.input)?;
-    let mut grant = Grant::new(args.actor, args.home);
-    grant.read = args.read;
-    grant.append = args.append;
-    grant.supersede_others = args.supersede_others;
-    if !args.kinds.is_empty() {
-        grant.kinds = args.kinds;
-    }
-
     let ledger = ledger.write(&args.wait)?;
+    let (component, grant, limits) = called.granted(&ledger)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
-        let runtime = Runtime::new(ledger.clone(), Limits::default())?;
+        let runtime = Runtime::new(ledger.clone(), limits)?;
         let agent = runtime.load(&component)?;
         runtime.run(&agent, &grant, &input).await
     });

@@ -6,11 +6,13 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 44] = [
+const COMMANDS: [&str; 46] = [
     "init",
     "import",
     "append",
     "run",
+    "agents",
+    "agent",
     "log",
     "show",
     "search",

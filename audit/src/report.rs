@@ -37,6 +37,11 @@ impl Report<'_> {
         text::write(self)
     }
 
+    /// The beginning of the text: the verdict, the difference, and what stands out.
+    pub fn brief(&self) -> String {
+        text::brief(self)
+    }
+
     /// For a comment on a change, or a wiki.
     pub fn markdown(&self) -> String {
         markdown::write(self)

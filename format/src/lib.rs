@@ -8,6 +8,7 @@
 //! envelope and the opened body together.
 
 mod act;
+mod agent;
 mod base64url;
 mod blocks;
 mod body;
@@ -49,6 +50,7 @@ mod unique;
 mod usual_json;
 
 pub use act::{Act, ActId};
+pub use agent::{AgentChange, AgentGrant, AgentName, Approval, SecretsPolicy};
 pub use body::{Body, Source};
 pub use canonical::{EnvelopeRef, Links};
 pub use check::{Finding, Given, check, is_scope_export};

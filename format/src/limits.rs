@@ -1,6 +1,8 @@
 //! Every limit, in one place, each with its unit. What is part of the format is a constant; what an operator may
 //! set is a field of [`Limits`], whose default is given here.
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes of an envelope: what a tlog-tiles entry bundle can hold.
 pub const ENVELOPE_BYTES: usize = 65_535;
 /// Bytes of a body's plaintext.
@@ -46,7 +48,7 @@ pub const ARGON2_LANES: u32 = 16;
 pub const REASON_BYTES: usize = 4_096;
 /// Entries that a reason is compared with: the newest of those that are erased.
 pub const REASON_ENTRIES: usize = 10_000;
-/// Legal holds in force, retention policies, and deletion requests that are open: so many of each.
+/// Legal holds in force, retention policies, deletion requests that are open, and approved agents: so many of each.
 pub const GOVERNED: usize = 10_000;
 /// Days that a retention policy may count.
 pub const RETENTION_DAYS: u32 = 36_500;
@@ -113,9 +115,17 @@ pub const GUARD_ENTRIES: usize = 8;
 pub const GUARD_FIELDS: usize = 4;
 /// Bytes of the end of such a text.
 pub const GUARD_TAIL_BYTES: usize = 512;
+/// Bytes of a file that names agents, `quipu.toml`.
+pub const AGENTS_BYTES: usize = 1 << 20;
+/// Bytes of an agent's name.
+pub const AGENT_NAME_BYTES: usize = 64;
+/// Scopes, or beginnings of scopes, that a named agent may read besides its home, as many that it may append to, and as
+/// many kinds: all of them fit the entry that approves it.
+pub const AGENT_LIST: usize = 128;
 
 /// What one run may use. All limits hold for each run on its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of the guest's linear memories and tables together.

@@ -57,30 +57,18 @@ impl ProjectionChange {
     }
 }
 
-mod hex {
+pub(crate) mod hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::Hash;
 
-    pub(super) fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&hash.to_hex())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
-        let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-            return Err(D::Error::custom("a digest has 64 hexadecimal digits"));
-        };
-        let bytes = pairs
-            .iter()
-            .map(|[high, low]| Some((digit(*high)? * 16 + digit(*low)?) as u8));
-        let bytes = bytes
-            .collect::<Option<Vec<u8>>>()
-            .and_then(|bytes| bytes.try_into().ok());
-        bytes
-            .map(Hash)
-            .ok_or_else(|| D::Error::custom("a digest has 64 hexadecimal digits in lower case"))
+        Hash::from_hex(&text).ok_or_else(|| D::Error::custom("a digest has 64 hexadecimal digits in lower case"))
     }
 }
 

@@ -90,9 +90,37 @@ impl ScopePattern {
             }
     }
 
+    /// Whether every scope that the other one matches is one of these.
+    pub fn covers(&self, other: &Self) -> bool {
+        match self.open {
+            true => other.start.starts_with(&self.start),
+            false => self == other,
+        }
+    }
+
+    /// Whether it is a beginning, and no scope.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The scope that it is, if it is one and no beginning.
+    pub fn scope(&self) -> Option<Scope> {
+        (!self.open).then(|| Scope::new(&self.start).ok()).flatten()
+    }
+
     /// How closely it describes a scope that it matches: of several policies the closest holds, alone.
     pub fn closeness(&self) -> (bool, usize) {
         (!self.open, self.start.len())
+    }
+}
+
+/// That scope alone.
+impl From<&Scope> for ScopePattern {
+    fn from(scope: &Scope) -> Self {
+        Self {
+            start: scope.to_string(),
+            open: false,
+        }
     }
 }
 
@@ -103,7 +131,9 @@ impl FromStr for ScopePattern {
         let open = text.ends_with('*');
         let start = text.strip_suffix('*').unwrap_or(text);
         if !(open && start.is_empty()) && Scope::new(start)?.is_reserved() {
-            return Err(Error::new("scopes that begin with quipu: are never erased"));
+            return Err(Error::new(
+                "scopes that begin with quipu: are the ledger's own, and no pattern names them",
+            ));
         }
         Ok(Self {
             start: start.to_owned(),
@@ -153,6 +183,27 @@ mod tests {
         assert!(matches("*", "team:support") && !matches("*", "quipu:ledger"));
         for bad in ["", "a**", "*a", "quipu:*", "quipu:ledger", "jana@example.org"] {
             assert!(bad.parse::<ScopePattern>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_begins_alike() {
+        let covers = |one: &str, other: &str| {
+            let [one, other]: [ScopePattern; 2] = [one, other].map(|text| text.parse().unwrap());
+            one.covers(&other)
+        };
+        for (one, other) in [
+            ("*", "*"),
+            ("*", "a"),
+            ("a:*", "a:b"),
+            ("a:*", "a:b*"),
+            ("a:*", "a:*"),
+            ("a", "a"),
+        ] {
+            assert!(covers(one, other), "{one} {other}");
+        }
+        for (one, other) in [("a", "a*"), ("a:b*", "a:*"), ("a:*", "*"), ("a:*", "a"), ("a", "ab")] {
+            assert!(!covers(one, other), "{one} {other}");
         }
     }
 

@@ -18,6 +18,10 @@ pub enum ErrorKind {
     Component,
     /// The grant names what cannot be granted, or more than fits.
     Grant,
+    /// The file that names agents cannot be read.
+    Agents,
+    /// No operator has approved this component and grant under this name.
+    Unapproved,
     /// The input is larger than the run's limits allow.
     Input,
     /// The ledger could not be read or written.

@@ -1,4 +1,6 @@
-use quipu_format::{Actor, Kind, Scope};
+use std::collections::BTreeSet;
+
+use quipu_format::{Actor, AgentGrant, AgentName, EventId, Kind, Scope, ScopePattern, SecretsPolicy};
 use serde::Serialize;
 
 use crate::{Error, ErrorKind, Result};
@@ -35,26 +37,80 @@ pub struct Grant {
     pub home: Scope,
     /// More scopes to read.
     pub read: Vec<Scope>,
+    /// Scopes to read by their beginning, `customer:*`. Those that exist at the head which a run is pinned to are added to
+    /// `read` when it begins, and recorded there; never those that begin with `quipu:`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<ScopePattern>,
     /// More scopes to append to. Reading them needs `read`.
     pub append: Vec<Scope>,
     /// Kinds that may be appended. Empty: nothing may be.
     pub kinds: Vec<Kind>,
     /// Whether entries of other actors may be superseded, which takes them out of recall (they stay readable).
     pub supersede_others: bool,
+    /// What becomes of an append that holds a secret.
+    pub secrets: SecretsPolicy,
+    /// The named agent that it is granted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+    /// The operator's entry that approved that agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<EventId>,
 }
 
 impl Grant {
     /// Reads and appends `home`, with [`DEFAULT_KINDS`]; the rest is set by field.
     pub fn new(actor: Actor, home: Scope) -> Self {
-        let kinds = DEFAULT_KINDS.iter().filter_map(|kind| Kind::new(kind).ok()).collect();
         Self {
             actor,
             home,
             read: Vec::new(),
+            prefixes: Vec::new(),
             append: Vec::new(),
-            kinds,
+            kinds: default_kinds(),
             supersede_others: false,
+            secrets: SecretsPolicy::default(),
+            agent: None,
+            approval: None,
         }
+    }
+
+    /// What was written down for an agent.
+    pub(crate) fn of(grant: &AgentGrant) -> Self {
+        let (prefixes, exact): (Vec<_>, Vec<_>) = grant.read.iter().cloned().partition(ScopePattern::is_open);
+        Self {
+            actor: grant.actor.clone(),
+            home: grant.home.clone(),
+            read: exact.iter().filter_map(ScopePattern::scope).collect(),
+            prefixes,
+            append: grant.append.clone(),
+            kinds: grant.kinds.clone(),
+            supersede_others: grant.supersede_others,
+            secrets: grant.secrets,
+            agent: None,
+            approval: None,
+        }
+    }
+
+    /// Adds the scopes that its beginnings match, of all that there are, to those that it reads.
+    ///
+    /// # Errors
+    /// Where it then reads more than `most` scopes.
+    pub(crate) fn resolve(&mut self, scopes: impl Iterator<Item = Scope>, most: usize) -> Result<()> {
+        let matching = scopes.filter(|scope| self.prefixes.iter().any(|prefix| prefix.matches(scope)));
+        let known: BTreeSet<Scope> = self.reads().cloned().collect();
+        let new: Vec<Scope> = matching.filter(|scope| !known.contains(scope)).collect();
+        if known.len() + new.len() > most {
+            let prefixes: Vec<_> = self.prefixes.iter().map(ScopePattern::to_string).collect();
+            return Err(refused(format!(
+                "the grant reads {} scopes, {} of them through {}, and a run has at most {most} handles: name fewer \
+                 scopes, or raise the limit `handles`",
+                known.len() + new.len(),
+                new.len(),
+                prefixes.join(" ")
+            )));
+        }
+        self.read.extend(new);
+        Ok(())
     }
 
     /// The scopes that the run may read, each once, home first.
@@ -105,6 +161,10 @@ impl Grant {
     }
 }
 
+pub(crate) fn default_kinds() -> Vec<Kind> {
+    DEFAULT_KINDS.iter().filter_map(|kind| Kind::new(kind).ok()).collect()
+}
+
 fn refused(message: String) -> Error {
     Error::new(ErrorKind::Grant, message)
 }
@@ -127,6 +187,22 @@ mod tests {
         grant.read = vec![scope("b"), scope("home"), scope("a"), scope("b")];
         let names: Vec<&str> = grant.reads().map(Scope::as_str).collect();
         assert_eq!(names, ["home", "b", "a"]);
+    }
+
+    #[test]
+    fn a_beginning_becomes_the_scopes_that_there_are() {
+        let there = || ["a:1", "a:2", "b:1", "home", "quipu:ledger"].into_iter().map(scope);
+        let read = |prefix: &str, most: usize| {
+            let mut grant = grant();
+            grant.prefixes = vec![prefix.parse().unwrap()];
+            grant.read = vec![scope("a:2")];
+            let names = |grant: Grant| grant.reads().map(Scope::to_string).collect::<Vec<_>>();
+            grant.resolve(there(), most).map(|()| names(grant))
+        };
+        assert_eq!(read("a:*", 3).unwrap(), ["home", "a:2", "a:1"]);
+        assert_eq!(read("*", 4).unwrap(), ["home", "a:2", "a:1", "b:1"]);
+        assert_eq!(read("q*", 2).unwrap(), ["home", "a:2"]);
+        assert_eq!(read("*", 3).unwrap_err().kind(), ErrorKind::Grant);
     }
 
     #[test]

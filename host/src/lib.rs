@@ -85,6 +85,7 @@
 //! `unavailable`.
 
 mod agent;
+mod agents;
 mod append;
 pub mod bindings;
 #[cfg(feature = "recall")]
@@ -104,18 +105,23 @@ mod linker;
 mod memory;
 #[cfg(feature = "recall")]
 mod projector;
+mod reach;
 mod read;
 mod recall;
 mod record;
 mod refusal;
 #[cfg(feature = "recall")]
 mod registry;
+mod review;
 mod run;
 mod runtime;
+mod standing;
 mod ticker;
 mod transcript;
+mod widening;
 
 pub use agent::AgentPre;
+pub use agents::{Agents, NamedAgent};
 #[cfg(feature = "recall")]
 pub use compactor::{Compacted, Compactor};
 pub use component::AgentComponent;
@@ -129,10 +135,14 @@ pub use linker::{add_observer_to_linker, add_to_linker};
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
-pub use quipu_format::Limits;
+pub use quipu_format::{AgentGrant, AgentName, Limits, SecretsPolicy};
+pub use reach::Reach;
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
 pub use registry::{Added, add_projection, projections_of, remove_projection};
+pub use review::Review;
 pub use run::{Outcome, RunReport};
 pub use runtime::{Agent, Runtime};
+pub use standing::{Candidate, Standing};
 pub use ticker::{TICK, Ticker};
+pub use widening::{GrantChange, limits_by_name};

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use quipu_format::{Body, Limits, limits};
+use quipu_format::{Body, limits};
 use quipu_log::{Draft, Receipt};
 use serde_json::{Value, json};
 use wasmtime::component::Resource;
 
 use crate::{
     AgentComponent, Error, ErrorKind, Outcome, QuipuCtx, QuipuCtxView, Reader, Result, RunReport,
-    bindings::agent::quipu::memory::types::RunInfo, ctx::Stage, record::Answer, refusal::MESSAGE_CHARS, run::Stop,
+    bindings::agent::quipu::memory::types::RunInfo, ctx::Stage, memory::blocking, record::Answer,
+    refusal::MESSAGE_CHARS, run::Stop,
 };
 
 impl QuipuCtxView<'_> {
@@ -28,6 +29,7 @@ impl QuipuCtxView<'_> {
         }
         ctx.memory.keep(component).await?;
         ctx.head = ctx.memory.refresh().await?;
+        ctx.resolve_grant().await?;
         ctx.heads = ctx.grant.reads().map(|scope| (scope.clone(), ctx.head)).collect();
         self.table.set_max_capacity(ctx.limits.handles);
         let mut readers = Vec::new();
@@ -94,13 +96,23 @@ impl QuipuCtxView<'_> {
 }
 
 impl QuipuCtx {
+    /// The scopes that exist at the run's head are what beginnings of scopes mean in it.
+    async fn resolve_grant(&mut self) -> Result<()> {
+        if self.grant.prefixes.is_empty() {
+            return Ok(());
+        }
+        let (memory, head) = (self.memory.clone(), self.head);
+        let scopes = blocking(move || memory.scopes_at(head)).await?;
+        self.grant.resolve(scopes.into_iter(), self.limits.handles)
+    }
+
     async fn record_start(&mut self, component: &AgentComponent, input: &str) -> Result<Receipt> {
         let run = json!({
             "component": component.sha256().to_hex(),
             "world": component.world(),
             "head": self.head,
             "grant": self.grant,
-            "limits": limits_json(&self.limits),
+            "limits": self.limits,
         });
         let body = payload(&json!({ "input": input }))?;
         let start = self.host_draft("quipu.run", body, Some(json!({ "run": run })))?;
@@ -193,21 +205,9 @@ fn payload(value: &Value) -> quipu_log::Result<Body> {
     Ok(Body::new(None, &value.to_string())?)
 }
 
-fn limits_json(limits: &Limits) -> Value {
-    json!({
-        "memoryBytes": limits.memory_bytes,
-        "deadlineMs": limits.deadline_ms,
-        "appends": limits.appends,
-        "hostCallBytes": limits.host_call_bytes,
-        "handles": limits.handles,
-        "toldBytes": limits.told_bytes,
-        "inputBytes": limits.input_bytes,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use quipu_format::{Actor, Content, Scope};
+    use quipu_format::{Actor, Content, Limits, Scope};
     use quipu_log::{CreateOptions, Ledger};
     use wasmtime::component::ResourceTable;
 

@@ -6,8 +6,8 @@ use std::{
     },
 };
 
-use quipu_format::{EventId, Hash, Timestamp};
-use quipu_log::{Draft, Ledger, LedgerReader, Receipt};
+use quipu_format::{EventId, Hash, Scope, Timestamp};
+use quipu_log::{Direction, Draft, Ledger, LedgerReader, Receipt};
 use tokio::sync::Mutex;
 
 #[cfg(feature = "recall")]
@@ -57,6 +57,24 @@ impl Memory {
 
     pub(crate) fn reader(&self) -> &LedgerReader {
         self.0.ledger.reader()
+    }
+
+    /// The scopes that have an entry below a head.
+    pub(crate) fn scopes_at(&self, head: u64) -> quipu_log::Result<Vec<Scope>> {
+        let mut scopes = Vec::new();
+        for at in self.reader().scopes() {
+            // One that others append to meanwhile may have begun just now.
+            if at.last_seq < head
+                || !self
+                    .reader()
+                    .page(&at.scope, 0..head, Direction::Forward, 1)?
+                    .events
+                    .is_empty()
+            {
+                scopes.push(at.scope);
+            }
+        }
+        Ok(scopes)
     }
 
     /// Brings the reader up to what is durable, also by another process that writes the ledger; returns the head.

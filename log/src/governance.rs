@@ -1,11 +1,12 @@
-//! What operators have ordered: legal holds, retention policies and deletion requests, folded from the acts in
-//! `quipu:ledger`. docs/FORMAT.md, "Governance".
+//! What operators have ordered: legal holds, retention policies, deletion requests and agents that may run, folded from the
+//! acts in `quipu:ledger`. docs/FORMAT.md, "Governance" and "Approvals".
 
 use std::collections::BTreeMap;
 
 use quipu_format::{
-    Act, Actor, Closing, Envelope, Erasure, EventId, Hold, HoldId, Kind, Policy, Release, Request, RequestChange,
-    RequestId, RequestOutcome, RetentionChange, Scope, ScopePattern, Timestamp, limits,
+    Act, Actor, AgentChange, AgentName, Approval, Closing, Envelope, Erasure, EventId, Hold, HoldId, Kind, Policy,
+    Release, Request, RequestChange, RequestId, RequestOutcome, RetentionChange, Scope, ScopePattern, Timestamp,
+    limits,
 };
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ pub struct Governance {
     holds: BTreeMap<HoldId, HoldState>,
     policies: BTreeMap<ScopePattern, PolicyState>,
     requests: BTreeMap<RequestId, RequestState>,
+    agents: BTreeMap<AgentName, AgentState>,
 }
 
 /// The entry of an act.
@@ -57,6 +59,17 @@ pub struct PolicyState {
     pub since: Ordered,
 }
 
+/// An agent that may run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AgentState {
+    /// Which component, with which grant.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// Since when.
+    pub since: Ordered,
+}
+
 /// A deletion request, open or closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -88,6 +101,7 @@ pub(crate) enum Order {
     Retention(RetentionChange),
     Open(Request),
     Close(Closing),
+    Agent(AgentChange),
     /// Nothing that is kept here.
     Other,
 }
@@ -106,6 +120,16 @@ impl Governance {
     /// All requests by name, closed ones among them.
     pub fn requests(&self) -> impl Iterator<Item = &RequestState> {
         self.requests.values()
+    }
+
+    /// The agents that are approved, by name.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentState> {
+        self.agents.values()
+    }
+
+    /// What is approved under that name.
+    pub fn agent(&self, name: &AgentName) -> Option<&AgentState> {
+        self.agents.get(name)
     }
 
     /// The request of that name.
@@ -133,6 +157,7 @@ impl Governance {
             Release::MEMBER,
             RetentionChange::MEMBER,
             RequestChange::MEMBER,
+            AgentChange::MEMBER,
         ];
         let member = kind.as_str().strip_prefix("quipu.");
         member.is_some_and(|member| members.contains(&member))
@@ -145,6 +170,7 @@ impl Governance {
             Release::MEMBER => self.check_release(Release::parse(&act.value)?.hold),
             RetentionChange::MEMBER => self.check_retention(RetentionChange::parse(&act.value)?),
             RequestChange::MEMBER => self.check_request(RequestChange::parse(&act.value)?),
+            AgentChange::MEMBER => self.check_agent(AgentChange::parse(&act.value)?),
             Erasure::MEMBER => {
                 self.check_erasure(&Erasure::parse(&act.value)?)?;
                 Ok(Order::Other)
@@ -184,6 +210,12 @@ impl Governance {
             }
             Order::Retention(RetentionChange::Remove(of)) => drop(self.policies.remove(&of)),
             Order::Retention(_) | Order::Other => {}
+            Order::Agent(AgentChange::Approve(approval)) => {
+                let (name, approval) = (approval.name.clone(), *approval);
+                self.agents.insert(name, AgentState { approval, since: by });
+            }
+            Order::Agent(AgentChange::Withdraw(name)) => drop(self.agents.remove(&name)),
+            Order::Agent(_) => {}
             Order::Open(request) => {
                 let state = RequestState {
                     opened: by,
@@ -265,6 +297,20 @@ impl Governance {
             }
             _ => Ok(Order::Other),
         }
+    }
+
+    fn check_agent(&self, change: AgentChange) -> Result<Order> {
+        match &change {
+            AgentChange::Approve(approval) if !self.agents.contains_key(&approval.name) => {
+                check_room(self.agents.len(), "agents are approved: withdraw one")?;
+            }
+            AgentChange::Withdraw(name) if !self.agents.contains_key(name) => {
+                let message = format!("no agent named {name} is approved: `quipu agents` shows which are");
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            _ => {}
+        }
+        Ok(Order::Agent(change))
     }
 
     pub(crate) fn check_erasure(&self, erasure: &Erasure) -> Result<()> {

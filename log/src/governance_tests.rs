@@ -282,3 +282,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_agent_is_approved_until_it_is_withdrawn_or_another_takes_its_name() {
+    let grant = json!({
+        "actor": "agent:a", "append": [], "home": "a", "kinds": [], "limits": {}, "read": ["b:*"], "secrets": "refuse",
+        "supersedeOthers": false,
+    });
+    let approve =
+        |digest: &str, name: &str| json!({"approve": {"component": digest.repeat(32), "grant": grant, "name": name}});
+    let name: AgentName = "support".parse().unwrap();
+    let mut state = Governance::default();
+    state.does(1, "agent", approve("01", "support")).unwrap();
+    state.does(2, "agent", approve("02", "support")).unwrap();
+    let approved = state.agent(&name).unwrap();
+    assert_eq!((approved.approval.component.0[0], approved.since.seq), (2, 2));
+    assert_eq!(approved.since.operator.as_str(), "operator:kim");
+    state.does(3, "agent", json!({"withdraw": "support"})).unwrap();
+    assert_eq!(state.agents().count(), 0);
+    let again = state.does(4, "agent", json!({"withdraw": "support"})).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::NotFound);
+    for bad in [json!({"approve": {}}), json!({"withdraw": "a.wasm"}), json!("support")] {
+        assert!(state.does(5, "agent", bad).is_err());
+    }
+
+    for n in 0..limits::GOVERNED {
+        state.does(6, "agent", approve("01", &format!("n{n}"))).unwrap();
+    }
+    let full = state.does(7, "agent", approve("01", "one-more")).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::TooLarge);
+    state.does(8, "agent", approve("02", "n0")).unwrap();
+}

@@ -128,7 +128,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use events::Events;
 pub use export::ExportSummary;
 pub use export_events::{ExportedEvent, ExportedEvents};
-pub use governance::{Governance, HoldState, Ordered, PolicyState, RequestState};
+pub use governance::{AgentState, Governance, HoldState, Ordered, PolicyState, RequestState};
 pub use immutable::{ImmutableSummary, set_immutable};
 pub use keyfile::is_sealed;
 pub use ledger::{CreateOptions, Ledger, OpenOptions};

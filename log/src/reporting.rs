@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, thread, time::Duration};
 
 use quipu_format::{
-    Act, Cause, Envelope, Erasure, RequestId, Scope,
+    Act, Cause, Envelope, Erasure, RequestId, Scope, Signer,
     report::{Derived, Erased, HeldNow, Report, ScopeLeft},
 };
 use serde_json::Value;
@@ -86,13 +86,23 @@ impl LedgerReader {
         self.sign_report(&self.report(id, derived.to_vec(), progress)?)
     }
 
+    /// The ledger's key, for a statement in its name that says itself what it is, such as an attestation: nothing that this
+    /// key signs may be taken for a checkpoint.
+    ///
+    /// # Errors
+    /// `NotFound` where the file `signer` is missing, `Sealed` where it is under a passphrase that was not given.
+    pub fn signer(&self) -> Result<Signer> {
+        let state = &self.state;
+        state.signed(|manifest| signer_file::current(&state.folder, manifest))
+    }
+
     /// Signs a report with the key that is in force for it.
     ///
     /// # Errors
     /// `Unavailable` where the ledger's key was rotated after the report was collected: then no key may sign it any more.
     fn sign_report(&self, report: &Report) -> Result<String> {
         let state = &self.state;
-        let signer = state.signed(|manifest| signer_file::current(&state.folder, manifest))?;
+        let signer = self.signer()?;
         // Whatever was rotated before is known after this.
         let covered = self.checkpoint()?.1.size;
         let keys = &state.manifest().verifier_key;

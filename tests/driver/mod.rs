@@ -34,6 +34,7 @@ pub(crate) fn quipu() -> Command {
     for name in [
         "QUIPU_LEDGER",
         "QUIPU_PASSPHRASE_FILE",
+        "QUIPU_AGENTS",
         "NO_COLOR",
         "CLICOLOR_FORCE",
         "CLICOLOR",

@@ -12,7 +12,13 @@ pub(super) fn write(report: &Report<'_>) -> String {
     out
 }
 
-fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
+pub(super) fn brief(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    let _ = begin(report, &mut out);
+    out
+}
+
+fn begin(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}", escaped(&report.audit.sentence()))?;
     writeln!(out, "{}: {}", escaped(report.name), report.headline())?;
     if let Some((old, change)) = report.change {
@@ -32,6 +38,11 @@ fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
         let word = finding.severity.word();
         writeln!(out, "  {word} [{}] {}", finding.rule.id(), escaped(&finding.message))?;
     }
+    Ok(())
+}
+
+fn fill(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
+    begin(report, out)?;
     writeln!(out)?;
     for (name, value) in report.facts() {
         writeln!(out, "{name}: {}", escaped(&value))?;

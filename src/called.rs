@@ -1,0 +1,101 @@
+//! Which agent `quipu run` is to run, and what it is granted: by a name in `quipu.toml`, or by a file and options.
+
+use std::{fs, path::Path};
+
+use quipu_format::{Actor, AgentName, Kind, Limits, Scope};
+use quipu_host::{Candidate, Grant, NamedAgent};
+use quipu_log::Ledger;
+
+use crate::{agents::AgentsFile, failure::Failure, ledger::LedgerDir};
+
+/// What a file's agent is granted.
+#[derive(clap::Args)]
+pub(crate) struct Granted {
+    /// Whom the ledger stamps on what it appends; needed for a file
+    #[arg(long)]
+    actor: Option<Actor>,
+    /// The scope that it works in; needed for a file
+    #[arg(long, value_name = "SCOPE")]
+    home: Option<Scope>,
+    /// A scope that it may read as well; may be given several times
+    #[arg(long, value_name = "SCOPE")]
+    read: Vec<Scope>,
+    /// A scope that it may append to as well; may be given several times
+    #[arg(long, value_name = "SCOPE")]
+    append: Vec<Scope>,
+    /// A kind that it may append; may be given several times [default: the documented kinds]
+    #[arg(long = "kind", value_name = "KIND")]
+    kinds: Vec<Kind>,
+    /// Let it supersede events of other actors
+    #[arg(long)]
+    supersede_others: bool,
+}
+
+/// An agent, and what the files say of it.
+pub(crate) enum Called {
+    Named(Box<NamedAgent>, Vec<u8>),
+    File(Box<Grant>, Vec<u8>),
+}
+
+impl Called {
+    pub(crate) fn of(agent: &Path, granted: Granted, ledger: &LedgerDir) -> Result<Self, Failure> {
+        let called = agent.display();
+        // A dot or a slash makes it a file's: a name has neither.
+        match agent.to_str().and_then(|text| text.parse::<AgentName>().ok()) {
+            Some(_) if granted.says_something() => Err(Failure::cannot(format!(
+                "{called} is an agent's name, and what it may do stands in quipu.toml: leave the options of its grant \
+                 out, or write ./{called} for a file"
+            ))),
+            Some(name) => {
+                let file = AgentsFile::read(ledger)?;
+                let agent = file.agent(&name)?;
+                Ok(Self::Named(Box::new(agent.clone()), file.component(agent)?))
+            }
+            None => {
+                let wasm =
+                    fs::read(agent).map_err(|error| Failure::cannot(format!("cannot read {called}: {error}")))?;
+                let grant = granted.grant().ok_or_else(|| {
+                    Failure::cannot(format!(
+                        "{called} is a file, which needs --actor and --home: an agent's name has no dot and no slash"
+                    ))
+                })?;
+                Ok(Self::File(Box::new(grant), wasm))
+            }
+        }
+    }
+
+    /// Component, grant and limits of a run over that ledger. A named agent has none that no operator approved.
+    pub(crate) fn granted(self, ledger: &Ledger) -> Result<(Vec<u8>, Grant, Limits), Failure> {
+        match self {
+            Self::File(grant, wasm) => Ok((wasm, *grant, Limits::default())),
+            Self::Named(agent, wasm) => {
+                let reader = ledger.reader();
+                reader.refresh()?;
+                let candidate = Candidate::new(&wasm)?;
+                let grant = agent.granted(&candidate, &reader.governance()?)?;
+                Ok((candidate.component().bytes().to_vec(), grant, agent.grant.limits))
+            }
+        }
+    }
+}
+
+impl Granted {
+    fn says_something(&self) -> bool {
+        self.actor.is_some()
+            || self.home.is_some()
+            || !(self.read.is_empty() && self.append.is_empty() && self.kinds.is_empty())
+            || self.supersede_others
+    }
+
+    /// None: actor or home is missing.
+    fn grant(self) -> Option<Grant> {
+        let mut grant = Grant::new(self.actor?, self.home?);
+        grant.read = self.read;
+        grant.append = self.append;
+        grant.supersede_others = self.supersede_others;
+        if !self.kinds.is_empty() {
+            grant.kinds = self.kinds;
+        }
+        Some(grant)
+    }
+}
