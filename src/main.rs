@@ -51,6 +51,7 @@ mod run;
 mod scene;
 mod seal;
 mod search;
+mod secrets;
 mod show;
 mod shown;
 mod stats;

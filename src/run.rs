@@ -5,7 +5,7 @@ use std::{
 };
 
 use quipu_format::{RunId, Scope, limits::PAGE_EVENTS};
-use quipu_host::{Outcome as Ended, RunReport, Runtime};
+use quipu_host::{Memory, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
 use serde_json::Value;
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     input: String,
     #[command(flatten)]
     granted: Granted,
+    /// Append secrets like anything else; the run's first entry says so
+    #[arg(long)]
+    no_secret_guard: bool,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -54,12 +57,17 @@ const SHOWN_REFUSALS: usize = 5;
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let called = Called::of(&args.agent, args.granted, ledger)?;
     let input = input(args.input)?;
-    let ledger = ledger.write(&args.wait)?;
+    let ledger = ledger.write_unguarded(&args.wait)?;
     let (component, grant, limits) = called.granted(&ledger)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
-        let runtime = Runtime::new(ledger.clone(), limits)?;
+        let memory = if args.no_secret_guard {
+            Memory::unguarded(ledger.clone())?
+        } else {
+            Memory::new(ledger.clone())?
+        };
+        let runtime = Runtime::over(memory, limits)?;
         let agent = runtime.load(&component)?;
         runtime.run(&agent, &grant, &input).await
     });

@@ -82,6 +82,23 @@ impl Guard {
         self.find_in(json, &json::texts(json), &mut Work::of_a_draft(), false)
     }
 
+    /// The same for a text that is no JSON; ranges are in bytes of the text.
+    ///
+    /// # Errors
+    /// Where that is too much work.
+    pub fn find_text(&self, text: &str) -> Result<Vec<Finding>, TooMuch> {
+        let mut work = Work::of_a_draft();
+        let mut search = Search::new(&*self.scanner, &mut work, false);
+        search.look(text, &Some)?;
+        let mut findings: Vec<_> = search
+            .found
+            .into_iter()
+            .map(|found| finding(text, &[], found, false))
+            .collect();
+        findings.sort_by_key(|finding| finding.range.start);
+        Ok(findings)
+    }
+
     /// Refuses entries that are to be appended together, in order, if there is a secret in one of them, or in one
     /// together with what its actor said last. If there is none, they are what their actors said last.
     ///

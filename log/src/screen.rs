@@ -23,9 +23,7 @@ pub trait Screen: Send + Sync {
 /// Why a draft is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Screened {
-    /// Which one, counted from 0.
-    pub draft: usize,
-    /// For whoever appends, be it a guest. It must not repeat what it is about.
+    /// For whoever appends, be it a guest; it names the draft where there are several. It must not repeat what it is about.
     pub message: String,
 }
 
@@ -46,14 +44,8 @@ impl Screens {
 
     pub(crate) fn check(&self, drafts: &[Draft]) -> Result<()> {
         let Some(screen) = self.current() else { return Ok(()) };
-        screen.screen(drafts).map_err(|Screened { draft, message }| {
-            let which = if drafts.len() > 1 {
-                format!("draft {draft}: ")
-            } else {
-                String::new()
-            };
-            Error::new(ErrorKind::Secret, which + &message)
-        })
+        let screened = screen.screen(drafts);
+        screened.map_err(|Screened { message }| Error::new(ErrorKind::Secret, message))
     }
 
     fn current(&self) -> Option<Arc<dyn Screen>> {

@@ -1,0 +1,4 @@
+use quipu_format::{Actor, Scope};
+use quipu_log::CreateOptions;
+
+use super::*;
