@@ -167,28 +167,24 @@ fn pairs(bytes: &[u8], run: Range<usize>) -> Vec<Edit> {
         let separator = bytes[at + 2];
         let mut decoded = Vec::new();
         let mut end = at;
-        // A pair, and behind it the separator or the end of what is written so.
-        while let Some(byte) = bytes
-            .get(end..end + 2)
-            .and_then(|pair| two_digits(pair[0], pair[1]))
-            .filter(|b| is_text(*b))
-            && end + 2 <= run.end
-        {
-            decoded.push(byte);
-            end += 2;
-            if end >= run.end || bytes[end] != separator {
-                break;
+        if matches!(separator, b' ' | b':' | b'-' | b'_') {
+            // A pair, and behind it the separator or the end of what is written so.
+            while let Some(byte) = bytes.get(end..end + 2).and_then(|pair| two_digits(pair[0], pair[1]))
+                && end + 2 <= run.end
+                && is_text(byte)
+            {
+                decoded.push(byte);
+                end += 2;
+                if end >= run.end || bytes[end] != separator {
+                    break;
+                }
+                end += 1;
             }
-            end += 1;
         }
-        let separated = matches!(separator, b' ' | b':' | b'-' | b'_');
-        match edit(at..end.min(run.end), decoded).filter(|_| separated) {
-            Some(edit) => {
-                at = edit.range.end;
-                edits.push(edit);
-            }
-            None => at += 1,
-        }
+        // Behind what was no text, too: nothing is read twice.
+        let range = at..end.min(run.end);
+        at = range.end.max(at + 1);
+        edits.extend(edit(range, decoded));
     }
     edits
 }

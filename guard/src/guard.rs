@@ -229,8 +229,23 @@ fn on_text(text: &str, range: Range<usize>) -> Range<usize> {
 /// The parts of strings that findings cover, in order, each with a handle in its place.
 fn places(texts: &[Text], found: &[Finding], handle: &dyn Fn(&str, &str) -> String) -> Vec<(Range<usize>, String)> {
     let mut places = Vec::<(Range<usize>, String)>::new();
+    let mut from = 0;
     for text in texts {
-        for finding in found {
+        while found
+            .get(from)
+            .is_some_and(|finding| finding.range.end <= text.range.start)
+        {
+            from += 1;
+        }
+        for finding in found[from..]
+            .iter()
+            .take_while(|finding| finding.range.start < text.range.end)
+        {
+            // A name between two parts of a secret is none.
+            let in_name = finding.range.start >= text.range.start && finding.range.end <= text.range.end;
+            if text.is_name && !in_name {
+                continue;
+            }
             let start = finding.range.start.max(text.range.start);
             let end = finding.range.end.min(text.range.end);
             if start >= end {

@@ -169,9 +169,8 @@ pub(crate) fn between_values(json: &str, texts: &[Text]) -> Vec<Edit> {
 
 /// Names on the way to a place, for messages. A name that may itself be a secret is not shown.
 pub(crate) fn field(json: &str, texts: &[Text], place: &Range<usize>) -> String {
-    let touched = texts
-        .iter()
-        .find(|text| text.range.start < place.end && place.start <= text.range.end);
+    let at = texts.partition_point(|text| text.range.end < place.start);
+    let touched = texts.get(at).filter(|text| text.range.start < place.end);
     let Some(text) = touched else {
         return String::new();
     };
