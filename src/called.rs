@@ -73,7 +73,7 @@ impl Called {
                 reader.refresh()?;
                 let candidate = Candidate::new(&wasm)?;
                 let grant = agent.granted(&candidate, &reader.governance()?)?;
-                Ok((candidate.component().bytes().to_vec(), grant, agent.grant.limits))
+                Ok((wasm, grant, agent.grant.limits))
             }
         }
     }
