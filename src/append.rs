@@ -12,6 +12,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::{LedgerDir, Wait},
     render::{DIM, ID, ReceiptLine, json_line},
+    secrets::Secrets,
     terminal,
 };
 
@@ -52,6 +53,8 @@ pub(crate) struct Args {
     /// Give a proof with each receipt, which `quipu check` takes: a checkpoint is signed for it at once
     #[arg(long)]
     prove: bool,
+    #[command(flatten)]
+    secrets: Secrets,
     #[command(flatten)]
     wait: Wait,
 }
@@ -96,7 +99,12 @@ struct Content {
 }
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let ledger = ledger.write(&args.wait)?;
+    let ledger = args.secrets.write(ledger, &args.wait)?;
+    let to = To {
+        ledger: &ledger,
+        secrets: &args.secrets,
+        prove: args.prove,
+    };
     match (&args.jsonl, args.scope) {
         (Some(file), scope) => {
             let defaults = drafts::Defaults {
@@ -112,11 +120,11 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
                 })
             };
             let input = opened().map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;
-            stream(&mut BufReader::new(input), &defaults, &ledger, args.prove)?;
+            stream(&mut BufReader::new(input), &defaults, &to)?;
         }
         (None, Some(scope)) => {
             let draft = args.content.draft(scope, args.actor, args.kind)?;
-            one(draft, &ledger, args.prove, args.json)?;
+            one(draft, &to, args.json)?;
         }
         (None, None) => return Err(Failure::cannot("name the scope with --scope")),
     }
@@ -124,8 +132,15 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     good()
 }
 
-fn one(draft: Draft, ledger: &Ledger, prove: bool, json: bool) -> Result<(), Failure> {
-    let (receipt, proof) = append(draft, ledger, prove)?;
+/// Where drafts go, and how.
+struct To<'a> {
+    ledger: &'a Ledger,
+    secrets: &'a Secrets,
+    prove: bool,
+}
+
+fn one(draft: Draft, to: &To<'_>, json: bool) -> Result<(), Failure> {
+    let (receipt, proof) = append(draft, to)?;
     let mut out = terminal::out();
     if json {
         json_line(&mut out, &ReceiptLine::with(&receipt, proof.as_ref()))?;
@@ -143,22 +158,26 @@ fn one(draft: Draft, ledger: &Ledger, prove: bool, json: bool) -> Result<(), Fai
     Ok(out.flush()?)
 }
 
-fn append(draft: Draft, ledger: &Ledger, prove: bool) -> quipu_log::Result<(Receipt, Option<InclusionProof>)> {
-    if !prove {
-        return Ok((ledger.append_blocking(draft)?, None));
+fn append(mut draft: Draft, to: &To<'_>) -> Result<(Receipt, Option<InclusionProof>), Failure> {
+    let handled = to.secrets.handled(&draft.body, to.ledger.reader());
+    if let Some(body) = handled.map_err(Failure::Cannot)? {
+        draft.body = body;
     }
-    let proved = ledger.append_proved_blocking(draft)?;
+    if !to.prove {
+        return Ok((to.ledger.append_blocking(draft)?, None));
+    }
+    let proved = to.ledger.append_proved_blocking(draft)?;
     Ok((proved.receipt, Some(proved.proof)))
 }
 
 /// Appends draft after draft, and gives each receipt before it reads on.
-fn stream(input: &mut dyn BufRead, defaults: &drafts::Defaults, ledger: &Ledger, prove: bool) -> Result<(), Failure> {
+fn stream(input: &mut dyn BufRead, defaults: &drafts::Defaults, to: &To<'_>) -> Result<(), Failure> {
     let mut out = terminal::out();
     let mut lines = drafts::Lines::new(input);
     while let Some((number, line)) = lines.next().map_err(Failure::Cannot)? {
         let at = |message: String| format!("line {number}: {message}. The lines before it are in the ledger");
         let draft = defaults.draft(line).map_err(|message| Failure::cannot(at(message)))?;
-        let (receipt, proof) = append(draft, ledger, prove).map_err(|error| match Failure::from(error) {
+        let (receipt, proof) = append(draft, to).map_err(|error| match error {
             Failure::No(message) => Failure::No(at(message)),
             Failure::Cannot(message) => Failure::Cannot(at(message)),
             closed @ Failure::OutputClosed => closed,

@@ -86,7 +86,7 @@ pub(crate) fn execute(args: Args, dir: &LedgerDir) -> Outcome {
             "scopes that begin with quipu: and actors that begin with host: are the ledger's own",
         ));
     }
-    let ledger = dir.write(&args.wait)?;
+    let ledger = dir.write_unguarded(&args.wait)?;
     let done = match &args.component {
         Some(file) => with_component(&args, file, &ledger),
         None => built_in(&args, &ledger),

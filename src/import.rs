@@ -15,6 +15,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::{LedgerDir, Wait},
     render::{DIM, GOOD},
+    secrets::Secrets,
     terminal::{self, counted, escaped},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ACTOR", default_value = "tool:import")]
     actor: Actor,
     #[command(flatten)]
+    secrets: Secrets,
+    #[command(flatten)]
     wait: Wait,
 }
 
@@ -64,10 +67,10 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     };
     let files = files(&args.file, args.format)?;
     if args.dry_run {
-        would_import(&read(&files, format, &ledger.read()?)?)?;
+        would_import(&read(&files, format, &args, &ledger.read()?)?)?;
     } else {
-        let ledger = ledger.write(&args.wait)?;
-        let plans = read(&files, format, ledger.reader())?;
+        let ledger = args.secrets.write(ledger, &args.wait)?;
+        let plans = read(&files, format, &args, ledger.reader())?;
         imported(apply(plans, &ledger, &args.actor)?)?;
         ledger.close()?;
     }
@@ -101,7 +104,8 @@ fn files(path: &Path, format: FormatArg) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Reads and checks all files.
-fn read(files: &[PathBuf], format: Format, ledger: &LedgerReader) -> Result<Vec<Plan>, Failure> {
+fn read(files: &[PathBuf], format: Format, args: &Args, ledger: &LedgerReader) -> Result<Vec<Plan>, Failure> {
+    let mut revise = args.secrets.reviser(args.actor.as_str(), ledger);
     let plan = |file: &PathBuf| {
         let input = if file.as_os_str() == "-" {
             let mut input = Vec::new();
@@ -110,7 +114,9 @@ fn read(files: &[PathBuf], format: Format, ledger: &LedgerReader) -> Result<Vec<
             fs::read(file)
         };
         let input = input.map_err(|error| Failure::cannot(format!("cannot read {}: {error}", file.display())))?;
-        Plan::read(format, &input, ledger).map_err(|errors| refused(file, &errors))
+        let mut plan = Plan::read(format, &input, ledger).map_err(|errors| refused(file, &errors))?;
+        plan.revise(&mut revise).map_err(|errors| refused(file, &errors))?;
+        Ok(plan)
     };
     files.iter().map(plan).collect()
 }

@@ -1,6 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use quipu_host::SecretGuard;
 use quipu_log::{Ledger, LedgerAt, LedgerReader, OpenOptions, Passphrase};
 
 use crate::{failure::Failure, passphrase, terminal};
@@ -120,7 +121,7 @@ impl LedgerDir {
         Ok(Ledger::open(&self.path, self.options(wait)?)?)
     }
 
-    /// As [`write`](Self::write), with something done between the last question to the user and the first file of the ledger.
+    /// As [`write_unguarded`](Self::write_unguarded), with something done between the last question to the user and the first file of the ledger.
     pub(crate) fn write_after<T>(
         &self,
         wait: &Wait,
@@ -131,7 +132,15 @@ impl LedgerDir {
         Ok((Ledger::open_shared(&self.path, options)?, done))
     }
 
+    /// Opens the ledger for writing, with a secret guard in front of it.
     pub(crate) fn write(&self, wait: &Wait) -> Result<Ledger, Failure> {
+        let ledger = self.write_unguarded(wait)?;
+        SecretGuard::attach(&ledger);
+        Ok(ledger)
+    }
+
+    /// The same for what only repeats what the ledger holds, and where the guard was turned off.
+    pub(crate) fn write_unguarded(&self, wait: &Wait) -> Result<Ledger, Failure> {
         Ok(Ledger::open_shared(&self.path, self.options(wait)?)?)
     }
 }

@@ -53,6 +53,7 @@ mod sanitised;
 mod scene;
 mod seal;
 mod search;
+mod secrets;
 mod show;
 mod shown;
 mod stats;

@@ -5,7 +5,7 @@ use std::{
 };
 
 use quipu_format::{RunId, Scope, limits::PAGE_EVENTS};
-use quipu_host::{Confined, Outcome as Ended, RunReport, Runtime};
+use quipu_host::{Confined, Memory, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
 use serde_json::Value;
@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// What it prints is traced (`--trace`)
     #[arg(long)]
     wasi: bool,
+    /// Append secrets like anything else; the run's first entry says so
+    #[arg(long)]
+    no_secret_guard: bool,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -68,7 +71,12 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
-        let mut runtime = Runtime::new(ledger.clone(), limits)?.compiling(compiler);
+        let memory = if args.no_secret_guard {
+            Memory::unguarded(ledger.clone())?
+        } else {
+            Memory::new(ledger.clone())?
+        };
+        let mut runtime = Runtime::over(memory, limits)?.compiling(compiler);
         if args.wasi {
             runtime = runtime.with_wasi()?;
         }

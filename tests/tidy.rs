@@ -93,7 +93,8 @@ fn no_part_names_what_it_must_not_know() {
         ),
         ("log/src", &["wasmtime", "wit_component"]),
         ("projections/src", &["wasmtime", "cap_std"]),
-        ("host/src", &["cap_std", "rusqlite"]),
+        ("guard/src", &["fs", "net", "env", "quipu_log", "wasmtime"]),
+        ("host/src", &["cap_std", "rusqlite", "secrets_scanner"]),
         ("guest/src", &["quipu_format", "quipu_log", "wasmtime"]),
         (
             "guest/projection/src",
@@ -128,9 +129,16 @@ fn dependencies_point_one_way() {
         ("log", &["quipu-format"]),
         ("projections", &["quipu-format", "quipu-log"]),
         ("audit", &["quipu-format"]),
+        ("guard", &["quipu-format"]),
         (
             "host",
-            &["quipu-format", "quipu-log", "quipu-audit", "quipu-projections"],
+            &[
+                "quipu-format",
+                "quipu-log",
+                "quipu-audit",
+                "quipu-guard",
+                "quipu-projections",
+            ],
         ),
     ];
     let mut wrong = Vec::new();

@@ -3,6 +3,7 @@
 mod append;
 mod closed_loop;
 mod figure;
+mod guard;
 mod large;
 mod ledger;
 mod machine;
@@ -79,6 +80,7 @@ fn measure_groups(settings: &Settings) -> Result<Report> {
             Group::Read => read::measure(settings)?,
             Group::Recall => recall::measure(settings)?,
             Group::RecallMany => recall::measure_many(settings)?,
+            Group::Guard => guard::measure(settings)?,
             Group::Large => large::measure(settings)?,
             // Prints tables of its own.
             Group::Peers => {

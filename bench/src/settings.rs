@@ -12,6 +12,7 @@ Groups (the first five, if none is named):
   read    reading, verifying and opening a ledger, beside the limit that SHA-256 sets
   recall  what search finds and how long it takes: LoCoMo where its data is, and 100,000 events in one scope
   recall-many   the same with 1,000,000 events in 10,000 scopes; by hand alone: it takes minutes
+  guard   looking for secrets in what is appended, and what that adds to an append; by hand alone
   large   opening and reading a ledger of 10 million events; by hand alone: it needs --folder, about 14 GB there,
           and many minutes
 
@@ -37,17 +38,19 @@ pub(crate) enum Group {
     Read,
     Recall,
     RecallMany,
+    Guard,
     Large,
 }
 
 impl Group {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Append,
         Self::Peers,
         Self::Run,
         Self::Read,
         Self::Recall,
         Self::RecallMany,
+        Self::Guard,
         Self::Large,
     ];
 
@@ -59,6 +62,7 @@ impl Group {
             Self::Read => "read",
             Self::Recall => "recall",
             Self::RecallMany => "recall-many",
+            Self::Guard => "guard",
             Self::Large => "large",
         }
     }

@@ -98,6 +98,23 @@ pub const ATTESTATION_BYTES: usize = 1 << 20;
 /// Bytes of a policy that components are held against.
 pub const POLICY_BYTES: usize = 1 << 20;
 
+/// Bytes that the secret guard gives to its rules at once; longer texts are cut into pieces of this size.
+pub const GUARD_PIECE_BYTES: usize = 16 << 10;
+/// Bytes that each of these pieces shares with the one before it: a longer secret may be cut in two.
+pub const GUARD_OVERLAP_BYTES: usize = 4 << 10;
+/// How often, at most, the secret guard undoes an encoding within another.
+pub const GUARD_DEPTH: usize = 2;
+/// Bytes, counted again for each rule that reads them, that the secret guard reads of one draft; what needs more is
+/// refused.
+pub const GUARD_WORK_BYTES: usize = 128 << 20;
+/// Actors of whom the secret guard remembers the newest entries.
+pub const GUARD_ACTORS: usize = 1_024;
+/// Entries of an actor that the secret guard remembers, to find what is split over several.
+pub const GUARD_ENTRIES: usize = 8;
+/// Texts of one of those entries that it remembers.
+pub const GUARD_FIELDS: usize = 4;
+/// Bytes of the end of such a text.
+pub const GUARD_TAIL_BYTES: usize = 512;
 /// Bytes of a file that names agents, `quipu.toml`.
 pub const AGENTS_BYTES: usize = 1 << 20;
 /// Bytes of an agent's name.

@@ -4,7 +4,7 @@ use quipu_format::{Body, EventId, limits};
 use quipu_log::Draft;
 
 use crate::{
-    QuipuCtx, QuipuCtxView, Refusal,
+    QuipuCtx, QuipuCtxView, Refusal, SecretsPolicy,
     bindings::agent::quipu::memory::{
         append,
         types::{self, ErrorKind, Receipt},
@@ -162,6 +162,10 @@ impl QuipuCtx {
     }
 
     async fn commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, Refusal> {
+        let drafts = match self.grant.secrets {
+            SecretsPolicy::Handle => self.memory.handled(drafts, |_| true).await,
+            SecretsPolicy::Refuse => drafts,
+        };
         let scopes: Vec<_> = drafts.iter().map(|draft| draft.scope.clone()).collect();
         let receipts = self.append(drafts).await?;
         let mut repeated = Vec::new();

@@ -119,6 +119,8 @@ mod registry;
 mod review;
 mod run;
 mod runtime;
+#[cfg(feature = "guard")]
+mod secrets;
 mod standing;
 mod ticker;
 mod transcript;
@@ -151,6 +153,8 @@ pub use registry::{Added, add_projection, projections_of, remove_projection};
 pub use review::Review;
 pub use run::{Outcome, RunReport};
 pub use runtime::{Agent, Runtime};
+#[cfg(feature = "guard")]
+pub use secrets::SecretGuard;
 pub use standing::{Candidate, Standing};
 pub use ticker::{TICK, Ticker};
 pub use widening::{GrantChange, limits_by_name};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wasmtime::component::Resource;
 
 use crate::{
-    AgentComponent, Error, ErrorKind, Outcome, QuipuCtx, QuipuCtxView, Reader, Result, RunReport,
+    AgentComponent, Error, ErrorKind, Outcome, QuipuCtx, QuipuCtxView, Reader, Result, RunReport, SecretsPolicy,
     bindings::agent::quipu::memory::types::RunInfo, ctx::Stage, memory::blocking, record::Answer,
     refusal::MESSAGE_CHARS, run::Stop,
 };
@@ -26,6 +26,10 @@ impl QuipuCtxView<'_> {
         }
         if let Some(too_large) = ctx.too_large(input) {
             return Err(Error::new(ErrorKind::Input, format!("the input has {too_large}")));
+        }
+        if ctx.grant.secrets == SecretsPolicy::Refuse {
+            let checked = ctx.memory.check_text("input", input).await;
+            checked.map_err(|message| Error::new(ErrorKind::Input, message))?;
         }
         ctx.memory.keep(component).await?;
         ctx.head = ctx.memory.refresh().await?;
@@ -116,6 +120,7 @@ impl QuipuCtx {
             "head": self.head,
             "grant": self.grant,
             "limits": self.limits,
+            "secretGuard": self.memory.is_guarded(),
         });
         let mut told = json!({ "input": input });
         if let Some(wasi) = &self.wasi {

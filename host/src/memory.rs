@@ -12,6 +12,8 @@ use tokio::sync::Mutex;
 
 #[cfg(feature = "recall")]
 use crate::derived::Derived;
+#[cfg(feature = "guard")]
+use crate::secrets::{SecretGuard, is_record};
 use crate::{AgentComponent, Result};
 
 /// A ledger with what is derived from it: what all runs over one ledger share. Cheap to clone.
@@ -24,30 +26,89 @@ struct Parts {
     derived: Derived,
     /// Components known to be in the ledger's folder.
     kept: Mutex<HashSet<Hash>>,
+    #[cfg(feature = "guard")]
+    guard: Option<Arc<SecretGuard>>,
     /// For measuring alone: the number of drafts that were not appended.
     discarded: Option<AtomicU64>,
 }
 
 impl Memory {
-    /// Over a ledger; with feature `recall`, its derived state is opened too.
+    /// Over a ledger; with feature `recall`, its derived state is opened too, and with feature `guard` a
+    /// [`SecretGuard`](crate::SecretGuard) is attached to it.
     pub fn new(ledger: Ledger) -> Result<Self> {
-        Self::with(ledger, None)
+        #[cfg(feature = "guard")]
+        let guard = SecretGuard::attach(&ledger);
+        let mut memory = Self::parts(ledger)?;
+        #[cfg(feature = "guard")]
+        (memory.guard = Some(guard));
+        Ok(Self(Arc::new(memory)))
+    }
+
+    /// The same without a guard: secrets are appended like anything else. The first entry of each run says so.
+    pub fn unguarded(ledger: Ledger) -> Result<Self> {
+        Ok(Self(Arc::new(Self::parts(ledger)?)))
     }
 
     /// Acknowledges drafts without appending them: measures a host call apart from durability.
     #[doc(hidden)]
     pub fn discarding(ledger: Ledger) -> Result<Self> {
-        Self::with(ledger, Some(AtomicU64::new(0)))
+        let mut memory = Self::parts(ledger)?;
+        memory.discarded = Some(AtomicU64::new(0));
+        Ok(Self(Arc::new(memory)))
     }
 
-    fn with(ledger: Ledger, discarded: Option<AtomicU64>) -> Result<Self> {
-        Ok(Self(Arc::new(Parts {
+    fn parts(ledger: Ledger) -> Result<Parts> {
+        Ok(Parts {
             #[cfg(feature = "recall")]
             derived: Derived::open(ledger.reader())?,
             ledger,
             kept: Mutex::default(),
-            discarded,
-        })))
+            #[cfg(feature = "guard")]
+            guard: None,
+            discarded: None,
+        })
+    }
+
+    /// Whether appends that have a secret in them are refused.
+    pub(crate) fn is_guarded(&self) -> bool {
+        #[cfg(feature = "guard")]
+        return self.0.guard.is_some();
+        #[cfg(not(feature = "guard"))]
+        return false;
+    }
+
+    /// Refuses a text of a person's that has a secret in it.
+    pub(crate) async fn check_text(&self, what: &'static str, text: &str) -> Result<(), String> {
+        #[cfg(feature = "guard")]
+        if let Some(guard) = self.0.guard.clone() {
+            if text.len() <= INLINE_BYTES {
+                return guard.check_text(what, text);
+            }
+            let text = text.to_owned();
+            return blocking(move || guard.check_text(what, &text)).await;
+        }
+        let _ = (what, text);
+        Ok(())
+    }
+
+    /// Puts handles in place of secrets, in those drafts that `which` chooses.
+    pub(crate) async fn handled(&self, drafts: Vec<Draft>, which: fn(&Draft) -> bool) -> Vec<Draft> {
+        #[cfg(feature = "guard")]
+        if let Some(guard) = self.0.guard.clone().filter(|_| drafts.iter().any(which)) {
+            let bytes: usize = drafts.iter().map(|draft| draft.body.payload.get().len()).sum();
+            let (mut drafts, reader) = (drafts, self.reader().clone());
+            if bytes <= INLINE_BYTES {
+                guard.handle(&mut drafts, which, &reader);
+                return drafts;
+            }
+            return blocking(move || {
+                guard.handle(&mut drafts, which, &reader);
+                drafts
+            })
+            .await;
+        }
+        let _ = which;
+        drafts
     }
 
     /// The ledger.
@@ -87,8 +148,11 @@ impl Memory {
         &self.0.derived
     }
 
-    /// Appends all or none, consecutively; returns when they are durable.
+    /// Appends all or none, consecutively; returns when they are durable. What the host records of a run is never refused
+    /// for a secret: a handle stands there.
     pub(crate) async fn append(&self, drafts: Vec<Draft>) -> quipu_log::Result<Vec<Receipt>> {
+        #[cfg(feature = "guard")]
+        let drafts = self.handled(drafts, is_record).await;
         match &self.0.discarded {
             None => self.0.ledger.append_all(drafts).await,
             Some(count) => Ok(drafts.iter().map(|_| discard(count)).collect()),
@@ -108,6 +172,10 @@ impl Memory {
         Ok(())
     }
 }
+
+/// Bytes of text up to which a task looks for secrets on its own thread.
+#[cfg(feature = "guard")]
+const INLINE_BYTES: usize = 4 << 10;
 
 fn discard(count: &AtomicU64) -> Receipt {
     let seq = count.fetch_add(1, Ordering::Relaxed);

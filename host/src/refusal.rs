@@ -84,6 +84,8 @@ impl From<quipu_log::Error> for Refusal {
                 "the idempotency key was used before, and that content has been erased; to say it anew needs \
                  another key",
             ),
+            // The guard says which rule and where, and never what.
+            Log::Secret => return Self::new(ErrorKind::Secret, error.to_string()),
             Log::Corrupt => {
                 tracing::error!(%error, "the ledger is damaged");
                 (ErrorKind::Unavailable, DAMAGED)

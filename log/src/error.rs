@@ -28,6 +28,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The idempotency key was used before with other content. Nothing was appended.
     Conflict,
+    /// A [`Screen`](crate::Screen) refuses it: it looks like a secret. Nothing was appended.
+    Secret,
     /// A legal hold or a retention policy forbids it. Nothing was erased.
     Held,
     /// The content that was asked about has been erased.

@@ -12,6 +12,7 @@ use crate::{
     erasure::Erasures,
     request::{Answer, Drafts, Request, Until},
     scope_roots,
+    screen::Screens,
 };
 
 /// Who commits what is queued.
@@ -27,14 +28,21 @@ pub(crate) struct Intake {
     pub(crate) reader: LedgerReader,
     pub(crate) committer: Committer,
     secret: Zeroizing<[u8; 32]>,
+    pub(crate) screens: Screens,
 }
 
 impl Intake {
-    pub(crate) fn new(reader: LedgerReader, committer: Committer, secret: Zeroizing<[u8; 32]>) -> Self {
+    pub(crate) fn new(
+        reader: LedgerReader,
+        committer: Committer,
+        secret: Zeroizing<[u8; 32]>,
+        screens: Screens,
+    ) -> Self {
         Self {
             reader,
             committer,
             secret,
+            screens,
         }
     }
 
@@ -49,8 +57,10 @@ impl Intake {
         Ok(answer)
     }
 
-    /// Checks drafts.
+    /// Checks drafts: all that anybody appends, in this process or another.
     pub(crate) fn request(&self, drafts: SmallVec<[Draft; 1]>, until: Until) -> Result<(Request, Answer)> {
+        check_count(drafts.len())?;
+        self.screens.check(&drafts)?;
         request(&self.reader, &self.secret, drafts, until)
     }
 }

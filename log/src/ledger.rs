@@ -8,6 +8,7 @@ use std::{
 
 use quipu_format::{Hash, Signer, VerifierKey, limits};
 use smallvec::{SmallVec, smallvec};
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::{
     ArchiveSummary, Draft, Error, ErrorKind, LedgerAt, LedgerReader, Passphrase, Receipt, Result, archive,
@@ -22,6 +23,7 @@ use crate::{
     operators::operator_key,
     request::{Answer, Receipts, Request, Until},
     reserve, restore, scope_roots,
+    screen::{Screen, Screens},
     segment::Filling,
     share::{self, Client, Server, Way},
     stamps::SystemClock,
@@ -80,12 +82,19 @@ pub struct OpenOptions {
     /// As for [`CreateOptions`].
     pub segment_bytes: u64,
     passphrase: Option<Passphrase>,
+    /// Of the ledger that is opened with these, and of nothing else.
+    screens: Screens,
 }
 
 impl OpenOptions {
     /// The passphrase that the key file is sealed under.
     pub fn passphrase(mut self, passphrase: Passphrase) -> Self {
         self.passphrase = Some(passphrase);
+        self
+    }
+
+    fn for_one_ledger(mut self) -> Self {
+        self.screens = Screens::default();
         self
     }
 
@@ -100,6 +109,7 @@ impl Default for OpenOptions {
             wait: Duration::from_secs(10),
             segment_bytes: limits::SEGMENT_BYTES,
             passphrase: None,
+            screens: Screens::default(),
         }
     }
 }
@@ -125,6 +135,8 @@ pub(crate) enum Checked {
     /// They have a place in the queue as soon as there is room.
     ToQueue(Request, Answer),
     Queued(Answer),
+    /// They are being checked, on a thread where that may take its time.
+    Apart(JoinHandle<Result<Self>>),
 }
 
 pub(crate) struct Writer {
@@ -193,7 +205,7 @@ impl Ledger {
         let folder = options.at(path).folder().map_err(|e| no_ledger(path, e))?;
         restore::refuse_copy(&folder)?;
         let lock = Lock::take(&folder, options.wait)?;
-        Self::open_locked(path, folder, lock, &options)
+        Self::open_locked(path, folder, lock, &options.for_one_ledger())
     }
 
     /// Opens a ledger for writing together with other processes: as [`open`](Self::open) does where nobody writes,
@@ -208,6 +220,7 @@ impl Ledger {
     /// # Errors
     /// As for [`open`](Self::open); `Locked` where the other process did not serve us for as long as `options.wait`.
     pub fn open_shared(path: &Path, options: OpenOptions) -> Result<Self> {
+        let options = options.for_one_ledger();
         let at = options.at(path);
         let folder = at.folder().map_err(|e| no_ledger(path, e))?;
         restore::refuse_copy(&folder)?;
@@ -215,7 +228,8 @@ impl Ledger {
         match join.within(join.patience())? {
             Way::Own(ledger) => Ok(ledger),
             Way::Through(connection, head) => {
-                let client = Client::start(Self::open_read_only(at)?, join, connection, head)?;
+                let screens = options.screens.clone();
+                let client = Client::start(Self::open_read_only(at)?, join, connection, head, screens)?;
                 let role = Role::Client(Arc::new(client));
                 Ok(Self { role })
             }
@@ -230,7 +244,7 @@ impl Ledger {
         let parts = reserve::backed(&folder, || {
             Parts::open(&folder, path, filling, Box::new(SystemClock::new()))
         })?;
-        let ledger = Self::start(parts, lock)?;
+        let ledger = Self::start(parts, lock, options.screens.clone())?;
         ledger.serve();
         Ok(ledger)
     }
@@ -268,7 +282,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was appended, except where the kind is `Unavailable`: then the outcome is unknown.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
-        let checked = self.check(smallvec![draft])?;
+        let checked = self.check_apart(smallvec![draft])?;
         one(self.submit(checked).await?)
     }
 
@@ -277,7 +291,7 @@ impl Ledger {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_all(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>> {
-        let checked = self.check(drafts.into())?;
+        let checked = self.check_apart(drafts.into())?;
         Ok(self.submit(checked).await?.into_vec())
     }
 
@@ -292,13 +306,30 @@ impl Ledger {
         }
     }
 
+    /// The same for a task, which does not wait on its own thread where a [`Screen`] may take long.
+    fn check_apart(&self, drafts: SmallVec<[Draft; 1]>) -> Result<Checked> {
+        match Handle::try_current() {
+            Ok(executor) if self.screens().takes_long(&drafts) => {
+                let ledger = self.clone();
+                Ok(Checked::Apart(executor.spawn_blocking(move || ledger.check(drafts))))
+            }
+            _ => self.check(drafts),
+        }
+    }
+
     async fn submit(&self, checked: Checked) -> Result<Receipts> {
+        let checked = match checked {
+            Checked::Apart(checking) => checking.await.unwrap_or_else(|_| Err(unanswered()))?,
+            checked => checked,
+        };
         let answer = match (&self.role, checked) {
             (Role::Writer(writer), Checked::ToQueue(request, answer)) => {
                 writer.intake.committer.submit(request).await?;
                 answer
             }
             (_, Checked::ToQueue(_, answer) | Checked::Queued(answer)) => answer,
+            // What was checked apart is checked.
+            (_, Checked::Apart(_)) => return Err(unanswered()),
         };
         self.answered(answer.await.unwrap_or_else(|| Err(unanswered())))
     }
@@ -317,6 +348,19 @@ impl Ledger {
     fn submit_blocking(&self, drafts: Vec<Draft>) -> Result<Receipts> {
         let answer = self.queue(drafts, By::Caller)?;
         self.answered(crate::wait::block_on(answer).unwrap_or_else(|| Err(unanswered())))
+    }
+
+    /// Has all that is appended through this ledger, by other processes as well, looked at first. One at a time does: the
+    /// last one that was set.
+    pub fn screen_by(&self, screen: Arc<dyn Screen>) {
+        self.screens().set(screen);
+    }
+
+    fn screens(&self) -> &Screens {
+        match &self.role {
+            Role::Writer(writer) => &writer.intake.screens,
+            Role::Client(client) => client.screens(),
+        }
     }
 
     /// Appends an entry that holds the root of the tree of scopes over all that was acknowledged before, so that what a
@@ -388,14 +432,14 @@ impl Ledger {
         *writer.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
     }
 
-    fn start(mut parts: Parts, lock: Lock) -> Result<Self> {
+    fn start(mut parts: Parts, lock: Lock, screens: Screens) -> Result<Self> {
         let secret = parts.state.secret();
         parts.sequencer.start()?;
         let checkpointer = Arc::new(Checkpointer::start(parts.publisher)?);
         let committer = Committer::start(parts.sequencer, checkpointer.clone())?;
         let reader = LedgerReader { state: parts.state };
         let writer = Writer {
-            intake: Arc::new(Intake::new(reader, committer, secret)),
+            intake: Arc::new(Intake::new(reader, committer, secret, screens)),
             checkpointer,
             archiving: Mutex::default(),
             server: Mutex::default(),

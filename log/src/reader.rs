@@ -234,6 +234,11 @@ impl LedgerReader {
         self.shown().find(id)
     }
 
+    /// What may stand in place of a secret in this ledger; see [`quipu_format::secret_handle`].
+    pub fn secret_handle(&self, rule: &str, secret: &str) -> String {
+        quipu_format::secret_handle(&self.state.secret(), rule, secret)
+    }
+
     /// First position whose time is `ts` or later; the head if there is none. By binary search.
     pub fn seq_at(&self, ts: Timestamp) -> Result<u64> {
         self.shown().seq_at(ts)

@@ -167,6 +167,28 @@ impl Plan {
         }
     }
 
+    /// Looks at what each event says, which `revise` may replace, or refuse with a reason.
+    ///
+    /// # Errors
+    /// All lines that are refused, in order; the plan is then of no use.
+    pub fn revise(
+        &mut self,
+        revise: &mut dyn FnMut(&Body) -> std::result::Result<Option<Body>, String>,
+    ) -> std::result::Result<(), Vec<LineError>> {
+        let mut errors = Vec::new();
+        for item in &mut self.items {
+            match revise(&item.body) {
+                Ok(None) => {}
+                Ok(Some(body)) => match body.to_bytes() {
+                    Ok(bytes) => (item.body_bytes, item.body) = (bytes.len(), body),
+                    Err(error) => errors.push(LineError::new(item.line, error)),
+                },
+                Err(message) => errors.push(LineError::new(item.line, message)),
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
     /// Appends the events in the order of the input, stamped with `actor`, and calls `progress` with how many are
     /// durable and how many there are.
     ///

@@ -19,6 +19,7 @@ use crate::{
     checkpoint::Signed,
     intake::{self, By},
     request::{Answer, Drafts, Receipts, Request, Until},
+    screen::Screens,
     wait,
 };
 
@@ -29,6 +30,7 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Client {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    screens: Screens,
 }
 
 pub(super) struct Shared {
@@ -65,7 +67,13 @@ pub(super) struct Sent {
 
 impl Client {
     /// Starts the thread over a connection that is ready. `head`: what is durable by now.
-    pub(crate) fn start(reader: LedgerReader, join: Join, connection: Connection, head: u64) -> Result<Self> {
+    pub(crate) fn start(
+        reader: LedgerReader,
+        join: Join,
+        connection: Connection,
+        head: u64,
+        screens: Screens,
+    ) -> Result<Self> {
         reader.proved(head);
         let shared = Arc::new(Shared {
             reader,
@@ -80,7 +88,12 @@ impl Client {
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
+            screens,
         })
+    }
+
+    pub(crate) fn screens(&self) -> &Screens {
+        &self.screens
     }
 
     /// Shows what was acknowledged here, and what others have appended, a little later.
@@ -103,6 +116,7 @@ impl Client {
         if let Some(own) = self.own()? {
             return own.queue(drafts, by);
         }
+        self.screens.check(&drafts)?;
         self.push(Some(Sent::new(drafts)?), covered, by)
     }
 

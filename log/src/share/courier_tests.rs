@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     CreateOptions, Draft, Ledger, OpenOptions, Receipt, Result, disk::Folder, intake::By, request, request::Receipts,
+    screen::Screens,
 };
 
 /// A client, and the writer's end of its connection.
@@ -21,7 +22,7 @@ fn client(path: &Path) -> (Client, Connection) {
     let reader = Ledger::open_read_only(path).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let join = Join::new(path, Folder::open(path).unwrap(), OpenOptions::default());
-    let client = Client::start(reader, join, Connection::new(Arc::new(ours)), 1).unwrap();
+    let client = Client::start(reader, join, Connection::new(Arc::new(ours)), 1, Screens::default()).unwrap();
     (client, Connection::new(Arc::new(theirs)))
 }
 
