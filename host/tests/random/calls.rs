@@ -13,39 +13,38 @@ use quipu_log::{CreateOptions, Draft, Ledger};
 use tempfile::TempDir;
 
 use crate::{
-    chance::{Chance, told},
+    chance::{Chance, Until, told},
     model::{ACTOR, APPENDS, Content, Entry, Model, READS},
     program::{Author, Call},
 };
 
 /// Calls of one run: its input has to hold them.
-const CALLS: usize = 1_500;
+const CALLS: usize = 2_000;
 /// Runs over one ledger, which grows meanwhile.
 const RUNS: u64 = 60;
 /// Appends that a run may make; some of its programs ask for more.
-const QUOTA: u32 = 700;
+const QUOTA: u32 = 600;
 /// Where a sync costs nothing.
 const MEMORY: &str = "/dev/shm";
 
 #[test]
 fn a_random_program_of_calls_is_answered_as_the_model_answers() {
-    let calls = search(0, 2, 6);
-    assert_eq!(calls, 2 * 6 * CALLS as u64);
+    let calls = search(0, Until::seeds(2), 3);
+    assert_eq!(calls, 2 * 3 * CALLS as u64);
 }
 
 /// `cargo xtask fuzz calls`.
 #[test]
 #[ignore = "goes on for as long as it is told to"]
 fn many() {
-    let (from, ledgers) = (told("QUIPU_CALLS_FROM", 0), told("QUIPU_CALLS_SEEDS", 10));
-    search(from, ledgers, RUNS);
+    search(told("QUIPU_FROM", 0), Until::told(), RUNS);
 }
 
 /// Each seed is one ledger. Returns the number of calls.
-fn search(from: u64, ledgers: u64, runs: u64) -> u64 {
+fn search(from: u64, until: Until, runs: u64) -> u64 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (begin, mut calls) = (Instant::now(), 0);
-    for seed in from..from + ledgers {
+    for seed in (from..).take_while(|seed| until.goes_on(seed - from)) {
         let mut house = House::new(seed);
         for run in 0..runs {
             let made = runtime.block_on(house.run());
@@ -76,7 +75,7 @@ impl House {
         let folder = tempfile::tempdir_in(above).unwrap();
         let ledger = Ledger::create(&folder.path().join("ledger"), CreateOptions::new("example.com/test")).unwrap();
         let mut limits = Limits::default();
-        (limits.appends, limits.deadline_ms) = (QUOTA, 600_000);
+        (limits.appends, limits.deadline_ms, limits.input_bytes) = (QUOTA, 600_000, 800 << 10);
         let runtime = Runtime::new(ledger.clone(), limits).unwrap();
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests/caller.wasm");
         let guest = fs::read(&guest).unwrap_or_else(|error| panic!("guest caller ({error}): run `cargo xtask guests`"));
@@ -148,6 +147,7 @@ impl House {
                     actor: "user:ann".into(),
                     scope: scope.into(),
                     said,
+                    is_echo: false,
                 };
                 self.model.add(receipt.seq, entry);
             }

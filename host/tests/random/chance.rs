@@ -1,4 +1,6 @@
-//! Numbers that a seed decides.
+//! Numbers that a seed decides, and for how long to go on.
+
+use std::time::{Duration, Instant};
 
 /// SplitMix64: the same seed gives the same numbers on every machine.
 pub(crate) struct Chance(u64);
@@ -28,6 +30,35 @@ impl Chance {
 
     pub(crate) fn of<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
+    }
+}
+
+/// How many seeds, or for how long.
+pub(crate) struct Until {
+    seeds: u64,
+    end: Option<Instant>,
+}
+
+impl Until {
+    pub(crate) fn seeds(seeds: u64) -> Self {
+        Self { seeds, end: None }
+    }
+
+    /// `QUIPU_SEEDS`, or `QUIPU_SECONDS` if there are none.
+    pub(crate) fn told() -> Self {
+        let seconds = told("QUIPU_SECONDS", 60);
+        match told("QUIPU_SEEDS", 0) {
+            0 => Self {
+                seeds: u64::MAX,
+                end: Some(Instant::now() + Duration::from_secs(seconds)),
+            },
+            seeds => Self::seeds(seeds),
+        }
+    }
+
+    /// After so many.
+    pub(crate) fn goes_on(&self, seeds: u64) -> bool {
+        seeds < self.seeds && self.end.is_none_or(|end| Instant::now() < end)
     }
 }
 

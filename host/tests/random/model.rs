@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) actor: String,
     pub(crate) scope: String,
     pub(crate) said: Content,
+    /// It was said by a run to which something had been recalled: it may be what memory fed to itself, which is no evidence.
+    pub(crate) is_echo: bool,
 }
 
 /// What a draft comes to when its ids are resolved.
@@ -50,6 +52,7 @@ pub(crate) struct Run<'a> {
     own: BTreeSet<u64>,
     receipts: Vec<String>,
     left: usize,
+    recalled: bool,
 }
 
 type Judged = Result<(), String>;
@@ -67,6 +70,7 @@ impl Model {
             own: BTreeSet::new(),
             receipts: Vec::new(),
             left: appends,
+            recalled: false,
         }
     }
 }
@@ -81,6 +85,8 @@ impl Run<'_> {
         }
         let owed = self.refusals(call);
         must(owed.is_empty(), || format!("not refused, and it must be: {owed:?}"))?;
+        use Call::{Compose, Facts, Search};
+        self.recalled |= matches!(call, Search(..) | Facts(..) | Compose(..));
         match call {
             Call::Append(said) => self.appended(std::slice::from_ref(said), rest),
             Call::AppendAll(all) => self.appended(all, rest),
@@ -259,7 +265,7 @@ impl Run<'_> {
                 let newest = self.model.entries.last_key_value().map_or(0, |(seq, _)| *seq);
                 must(seq > newest, || format!("seq {seq} after {newest}"))?;
                 let actor = ACTOR.to_owned();
-                self.model.add(seq, Entry { id: id.clone(), actor, scope, said: content });
+                self.model.add(seq, Entry { id: id.clone(), actor, scope, said: content, is_echo: self.recalled });
                 self.left -= 1;
                 if let Some(name) = name {
                     self.model.keys.insert(name, seq);
@@ -333,31 +339,50 @@ impl Run<'_> {
             return must(got == must_come, || format!("the newest are {must_come:?}"));
         }
         let all = self.standing(&seen);
-        must(got.iter().all(|seq| all.contains(seq) && is_asked(seq)), || "a hit that is not seen".into())
+        let strange = got.iter().find(|seq| !all.contains(*seq) || !is_asked(*seq));
+        must(strange.is_none(), || format!("{strange:?} is no hit: {:?}", strange.map(|seq| &self.model.entries[seq])))
     }
 
+    /// What nothing that stands supersedes. A later entry that was retracted takes nothing back any more; one that was
+    /// replaced still does.
     fn standing(&self, seen: &BTreeSet<u64>) -> BTreeSet<u64> {
-        let taken_back: BTreeSet<_> = seen.iter().flat_map(|seq| &self.model.entries[seq].said.supersedes).collect();
-        let stands = |seq: &&u64| !taken_back.contains(&self.model.entries[*seq].id);
-        seen.iter().filter(stands).copied().collect()
+        let (mut retracted, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for seq in seen.iter().rev() {
+            let said = &self.model.entries[seq].said;
+            if retracted.contains(seq) {
+                continue;
+            }
+            for earlier in said.supersedes.iter().filter_map(|id| self.model.by_id.get(id)) {
+                gone.insert(*earlier);
+                if said.kind == "memory.retract" {
+                    retracted.insert(*earlier);
+                }
+            }
+        }
+        seen.difference(&gone).copied().collect()
     }
 
     fn facts(&self, readers: &[usize], asked: &Asked, line: &str) -> Judged {
         let got: Vec<_> = line.split(' ').filter(|word| !word.is_empty()).collect();
         let seen = self.together(readers, asked.as_of);
-        let mut believed = BTreeSet::new();
+        let (mut believed, mut sure) = (BTreeSet::new(), BTreeSet::new());
         for seq in self.standing(&seen) {
             let entry = &self.model.entries[&seq];
             let payload: serde_json::Value = serde_json::from_str(&entry.said.payload).map_err(|e| e.to_string())?;
             if entry.said.kind == "memory.write" && let Some(text) = payload["text"].as_str() {
                 believed.insert((hash_of(text), &entry.scope));
+                if !entry.is_echo {
+                    sure.insert((hash_of(text), &entry.scope));
+                }
             }
         }
-        let mut all: Vec<_> = believed.into_iter().map(|(hash, _)| hash).collect();
-        all.sort();
+        let rising = |facts: BTreeSet<(String, &String)>| facts.into_iter().map(|(hash, _)| hash).collect::<Vec<_>>();
+        let (all, owed) = (rising(believed), rising(sure));
         let is_all = asked.text.is_empty() && asked.limit as usize >= all.len() && asked.kinds.is_empty();
         match is_all {
-            true => must(got == all, || format!("{} facts are believed, not {}", all.len(), got.len())),
+            true => must(is_within(&owed, &got) && is_within(&got, &all), || {
+                format!("{} to {} facts are believed, not {}", owed.len(), all.len(), got.len())
+            }),
             false => must(got.iter().all(|hash| all.iter().any(|known| known == hash)), || "a fact of nobody".into()),
         }
     }
@@ -368,6 +393,12 @@ fn scope_of(said: &Said) -> Option<&str> {
         None => Some("home"),
         Some(scope) => APPENDS.into_iter().find(|granted| granted == scope),
     }
+}
+
+/// Whether all of `part` is in `whole`, as often; both rise.
+fn is_within<T: PartialEq<U>, U>(part: &[T], whole: &[U]) -> bool {
+    let mut rest = whole.iter();
+    part.iter().all(|one| rest.any(|other| one == other))
 }
 
 /// `evt_` and 26 characters of Crockford's alphabet, the first of which is at most 7.

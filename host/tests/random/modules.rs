@@ -30,7 +30,7 @@ use wasmtime::{
 use wit_component::{StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, SourceMap, WorldId};
 
-use crate::chance::{Chance, told};
+use crate::chance::{Chance, Until, told};
 
 /// Worlds to build for, written beside quipu's own: those that fit one of them, and those that want more or are something
 /// else.
@@ -80,7 +80,7 @@ const GUESTS: [&str; 3] = ["hoarder", "trapper", "smuggler"];
 
 #[test]
 fn what_was_changed_at_random_never_conforms_without_linking() {
-    let tally = Variants::new().search(0, 600);
+    let tally = Variants::new().search(0, Until::seeds(600));
     println!("{tally:?}");
     // It would be no test if all were refused, or none.
     assert!(tally.conform > 50 && tally.refused > 50, "{tally:?}");
@@ -90,8 +90,7 @@ fn what_was_changed_at_random_never_conforms_without_linking() {
 #[test]
 #[ignore = "goes on for as long as it is told to"]
 fn many() {
-    let (from, seeds) = (told("QUIPU_MODULES_FROM", 0), told("QUIPU_MODULES_SEEDS", 10_000));
-    let tally = Variants::new().search(from, seeds);
+    let tally = Variants::new().search(told("QUIPU_FROM", 0), Until::told());
     println!("{tally:?}");
 }
 
@@ -171,9 +170,9 @@ impl Variants {
         }
     }
 
-    fn search(&self, from: u64, seeds: u64) -> Tally {
+    fn search(&self, from: u64, until: Until) -> Tally {
         let (begin, mut tally) = (Instant::now(), Tally::default());
-        for seed in from..from + seeds {
+        for seed in (from..).take_while(|seed| until.goes_on(seed - from)) {
             tally.variants += 1;
             let found = catch_unwind(AssertUnwindSafe(|| self.judge(seed, &mut tally)));
             match found {

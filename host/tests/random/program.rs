@@ -96,8 +96,8 @@ impl Author<'_> {
     fn call(&mut self) -> Call {
         let reader = self.chance.below(3);
         match self.chance.below(1_000) {
-            0..320 => Call::Append(self.said()),
-            320..340 => {
+            0..180 => Call::Append(self.said()),
+            180..220 => {
                 let drafts = match self.chance.below(40) {
                     0 => 0,
                     // The input has room for two such.
@@ -106,16 +106,16 @@ impl Author<'_> {
                 };
                 Call::AppendAll((0..drafts).map(|_| self.said()).collect())
             }
-            340..540 => Call::Read(reader, self.seq(), self.limit()),
-            540..700 => Call::ReadBack(reader, self.seq(), self.limit()),
-            700..900 => Call::Get(reader, self.id()),
-            900..930 => Call::Head(reader),
-            930..950 => Call::Scope(reader),
-            950..970 => Call::Refresh(reader),
-            970..978 => Call::Why(self.readers(), self.id()),
-            978..986 => Call::Impact(self.readers(), self.id()),
-            986..993 => Call::Search(self.readers(), self.asked()),
-            993..998 => Call::Facts(self.readers(), self.asked()),
+            220..370 => Call::Read(reader, self.seq(), self.limit()),
+            370..500 => Call::ReadBack(reader, self.seq(), self.limit()),
+            500..870 => Call::Get(reader, self.id()),
+            870..920 => Call::Head(reader),
+            920..960 => Call::Scope(reader),
+            960..980 => Call::Refresh(reader),
+            980..984 => Call::Why(self.readers(), self.id()),
+            984..988 => Call::Impact(self.readers(), self.id()),
+            988..992 => Call::Search(self.readers(), self.asked()),
+            992..996 => Call::Facts(self.readers(), self.asked()),
             _ => Call::Compose(self.readers(), self.asked(), *self.chance.of(&[0, 1, 100, 2_000, u32::MAX])),
         }
     }
@@ -187,11 +187,11 @@ impl Author<'_> {
     }
 
     fn limit(&mut self) -> u32 {
-        match self.chance.below(100) {
-            0 => 0,
-            1 => u32::MAX,
-            2 => 1_000,
-            3 => 1_001,
+        match self.chance.below(400) {
+            0..4 => 0,
+            4 => u32::MAX,
+            5 => 1_000,
+            6 => 1_001,
             _ => 1 + self.chance.below(12) as u32,
         }
     }
