@@ -17,6 +17,7 @@ use crate::{
     handed,
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, ReceiptLine, json_line, text_chars},
+    sandbox,
     scene::still_building,
     terminal::{self, Out, counted, escaped, escaped_lines, shortened},
 };
@@ -211,7 +212,7 @@ fn with_component(args: &Args, file: &Path, ledger: &Ledger) -> Outcome {
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let done = executor.block_on(async {
-        let compactor = Compactor::new(Memory::new(ledger.clone())?, Limits::default())?;
+        let compactor = Compactor::new(Memory::new(ledger.clone())?, Limits::default())?.compiling(sandbox::compiler());
         compactor.run(&component, &args.scope, &args.actor, !args.dry_run).await
     });
     drop(executor);

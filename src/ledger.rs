@@ -109,6 +109,17 @@ impl LedgerDir {
         Ok(Ledger::open(&self.path, self.options(wait)?)?)
     }
 
+    /// As [`write`](Self::write), with something done between the last question to the user and the first file of the ledger.
+    pub(crate) fn write_after<T>(
+        &self,
+        wait: &Wait,
+        first: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<(Ledger, T), Failure> {
+        let options = self.options(wait)?;
+        let done = first()?;
+        Ok((Ledger::open_shared(&self.path, options)?, done))
+    }
+
     pub(crate) fn write(&self, wait: &Wait) -> Result<Ledger, Failure> {
         Ok(Ledger::open_shared(&self.path, self.options(wait)?)?)
     }

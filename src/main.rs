@@ -45,6 +45,7 @@ mod restore;
 mod retention;
 mod retract;
 mod run;
+mod sandbox;
 mod scene;
 mod seal;
 mod search;
@@ -139,6 +140,9 @@ enum Command {
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
+    /// What `run` and others have compile components: wasm in, code out
+    #[command(hide = true)]
+    CompileComponent,
 }
 
 fn main() -> ExitCode {
@@ -192,5 +196,6 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),
+        Command::CompileComponent => Ok(quipu_host::serve_compiler().into()),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     failure::{Failure, Outcome, good, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, json_line},
+    sandbox,
     scene::WaitFor,
     terminal::{self, escaped, escaped_lines},
 };
@@ -126,7 +127,9 @@ fn add(args: Add, dir: &LedgerDir) -> Outcome {
     let wasm = fs::read(&args.file).map_err(|error| Failure::cannot(format!("cannot read {file}: {error}")))?;
     let component = ProjectionComponent::new(&wasm)?;
     // What cannot be linked is not added.
-    Projector::new(Limits::default())?.check(&component)?;
+    Projector::new(Limits::default())?
+        .compiling(sandbox::compiler())
+        .check(&component)?;
     let ledger = dir.write(&args.wait)?;
     let receipt = quipu_host::add_projection(&ledger, args.name.clone(), &component, args.scopes)?;
     acting::done(ledger, &receipt, args.json, &format!("{} is a projection", args.name))
@@ -154,7 +157,7 @@ fn query(args: &Query, dir: &LedgerDir) -> Outcome {
     let added = find(&reader, &args.name)?;
     let projections = Projections::open(&reader)?;
     args.wait_for.wait(&projections)?;
-    let projector = Projector::new(Limits::default())?;
+    let projector = Projector::new(Limits::default())?.compiling(sandbox::compiler());
     let mut progress = terminal::Progress::new("deriving");
     let mut show = |reached, head| progress.show(reached, head);
     let answer = projector.ask(&reader, &projections, &added, &args.input, &mut show)?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use quipu_format::{Actor, Kind, Limits, RunId, Scope, limits::PAGE_EVENTS};
-use quipu_host::{Grant, Outcome as Ended, RunReport, Runtime};
+use quipu_host::{Confined, Grant, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::{
     failure::{Failure, Outcome, verdict},
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ReceiptLine, json_line},
+    sandbox,
     terminal::{self, counted, escaped, escaped_lines},
 };
 
@@ -77,11 +78,13 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         grant.kinds = args.kinds;
     }
 
-    let ledger = ledger.write(&args.wait)?;
+    let compiler = sandbox::compiler();
+    compiler.prepare(&component)?;
+    let (ledger, confined) = ledger.write_after(&args.wait, || sandbox::confine(&ledger.path))?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
-        let runtime = Runtime::new(ledger.clone(), Limits::default())?;
+        let runtime = Runtime::new(ledger.clone(), Limits::default())?.compiling(compiler);
         let agent = runtime.load(&component)?;
         runtime.run(&agent, &grant, &input).await
     });
@@ -90,7 +93,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let refusals = refusals(ledger.reader(), &grant.home, &report)?;
     ledger.close()?;
     let printed = if args.json {
-        print_json(&report, &refusals)
+        print_json(&report, &refusals, confined)
     } else {
         print(&report, &refusals)
     };
@@ -181,9 +184,10 @@ struct ReportLine<'a> {
     appended: Vec<ReceiptLine>,
     refused: &'a [Value],
     head: u64,
+    confined: Confined,
 }
 
-fn print_json(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
+fn print_json(report: &RunReport, refusals: &[Value], confined: Confined) -> std::io::Result<()> {
     let (outcome, text) = match &report.outcome {
         Ended::Ok(answer) => ("ok", Some(answer)),
         Ended::Failed(message) => ("failed", Some(message)),
@@ -198,6 +202,7 @@ fn print_json(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
         appended: report.appended.iter().map(ReceiptLine::from).collect(),
         refused: refusals,
         head: report.head,
+        confined,
     };
     let mut out = terminal::out();
     json_line(&mut out, &line)?;

@@ -28,6 +28,9 @@ pub struct Anatomy {
     pub async_builtins: Vec<String>,
     /// The component itself has a start function.
     pub starts: bool,
+    /// What it needs of WebAssembly that the host does not offer, as the validator says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<String>,
     /// What it says it was made by.
     pub producers: Vec<Producer>,
     /// What it says is in it.
@@ -38,6 +41,12 @@ impl Anatomy {
     /// What it imports besides names of types.
     pub fn calls(&self) -> impl Iterator<Item = &Port> {
         self.imports.iter().filter(|port| port.kind != PortKind::Type)
+    }
+
+    /// What it imports that is none of quipu's interfaces, nor a name of a type.
+    pub fn foreign(&self) -> impl Iterator<Item = &Port> {
+        let is_ours = |port: &&Port| port.kind == PortKind::Interface && memory_interface(&port.name).is_some();
+        self.calls().filter(move |port| !is_ours(port))
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use wit_component::ComponentEncoder;
 
-use crate::{Error, Result};
+use crate::{Error, Result, trusting::trusting};
 
 /// What a file is, by its preamble.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,9 +38,8 @@ pub(crate) fn as_component(wasm: &[u8]) -> Result<Cow<'_, [u8]>> {
 /// # Errors
 /// Where the module has no such section or does not fit it.
 pub fn componentise(module: &[u8]) -> Result<Vec<u8>> {
-    // The encoder trusts a toolchain's work: where it panics, the module is refused.
     let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
-    let encoded = std::panic::catch_unwind(encode).map_err(|_| "its component-type section is malformed".to_owned());
+    let encoded = trusting(encode).ok_or_else(|| "its component-type section is malformed".to_owned());
     encoded
         .and_then(|encoded| encoded.map_err(|error| format!("{error:#}")))
         .map_err(|error| {

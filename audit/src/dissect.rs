@@ -11,12 +11,16 @@ use crate::{
     Error, Result,
     anatomy::{Anatomy, Inner, InnerKind, Memory, Port, PortKind, Table},
     componentise::{Wasm, kind_of},
+    features::features,
     origin,
 };
 
 impl Anatomy {
     /// Reads a component. All of it is validated, code included, but nothing is compiled.
-    pub(crate) fn of(wasm: &[u8]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where it is none, or damaged, or larger than [`limits::COMPONENT_BYTES`].
+    pub fn of(wasm: &[u8]) -> Result<Self> {
         if wasm.len() > limits::COMPONENT_BYTES {
             let message = format!(
                 "the file has {} bytes, and components of at most {} are read",
@@ -31,9 +35,15 @@ impl Anatomy {
             ));
         }
         let unreadable = |e| Error::new(format!("the component cannot be read: {e}"));
-        let types = Validator::new_with_features(WasmFeatures::all())
-            .validate_all(wasm)
-            .map_err(unreadable)?;
+        let validate = |features| Validator::new_with_features(features).validate_all(wasm);
+        let (types, unsupported) = match validate(features()) {
+            Ok(types) => (types, None),
+            // What a host elsewhere could run is described all the same.
+            Err(why) => (
+                validate(WasmFeatures::all()).map_err(unreadable)?,
+                Some(why.message().to_owned()),
+            ),
+        };
         let mut anatomy = Self {
             sha256: Hash::of(&[wasm]),
             bytes: wasm.len() as u64,
@@ -42,6 +52,7 @@ impl Anatomy {
             inner: Vec::new(),
             async_builtins: Vec::new(),
             starts: false,
+            unsupported,
             producers: Vec::new(),
             dependencies: Vec::new(),
         };

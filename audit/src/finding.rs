@@ -62,6 +62,8 @@ pub enum Rule {
     NoEntry,
     /// It uses builtins of the component model's concurrency.
     AsyncBuiltin,
+    /// It is made of WebAssembly that the host's engine does not run.
+    Unsupported,
     /// It is more than the policy allows.
     Policy,
     /// It exports what the host never calls.
@@ -70,7 +72,7 @@ pub enum Rule {
     ToolLeftover,
     /// It runs code when it is instantiated.
     StartFunction,
-    /// A memory or table that is large or of an unusual kind.
+    /// A memory or table that is large.
     Minimum,
     /// Something nested in it imports what the outer type does not.
     Internal,
@@ -78,11 +80,12 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ForeignImport,
         Self::WrongType,
         Self::NoEntry,
         Self::AsyncBuiltin,
+        Self::Unsupported,
         Self::Policy,
         Self::UnexpectedExport,
         Self::ToolLeftover,
@@ -94,9 +97,12 @@ impl Rule {
     /// How grave what it finds is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::ForeignImport | Self::WrongType | Self::NoEntry | Self::AsyncBuiltin | Self::Policy => {
-                Severity::Violation
-            }
+            Self::ForeignImport
+            | Self::WrongType
+            | Self::NoEntry
+            | Self::AsyncBuiltin
+            | Self::Unsupported
+            | Self::Policy => Severity::Violation,
             Self::UnexpectedExport | Self::ToolLeftover | Self::StartFunction | Self::Minimum | Self::Internal => {
                 Severity::Note
             }
@@ -110,6 +116,7 @@ impl Rule {
             Self::WrongType => "wrong-type",
             Self::NoEntry => "no-entry",
             Self::AsyncBuiltin => "async-builtin",
+            Self::Unsupported => "unsupported",
             Self::Policy => "policy",
             Self::UnexpectedExport => "unexpected-export",
             Self::ToolLeftover => "tool-leftover",
@@ -130,6 +137,10 @@ impl Rule {
             }
             Self::NoEntry => "A component must export what the host calls: handle, compact, or the interface fold.",
             Self::AsyncBuiltin => "The host offers no concurrency within a component.",
+            Self::Unsupported => {
+                "The host runs WebAssembly 2.0 and a few additions: no 64-bit or shared memories, exceptions or garbage \
+                 collection."
+            }
             Self::Policy => "The policy allows less than this component can do.",
             Self::UnexpectedExport => {
                 "An export that the host never calls is dead weight; it gives the component nothing."

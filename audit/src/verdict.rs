@@ -63,7 +63,7 @@ impl Audit {
         let component = as_component(wasm)?;
         let anatomy = Anatomy::of(&component)?;
         let (worlds, mut findings) = worlds(&component, &anatomy);
-        findings.extend(foreign(&anatomy));
+        findings.extend(beyond(&anatomy));
         findings.extend(notes(&anatomy));
         findings.sort_by_key(|finding| (finding.severity, finding.rule));
         Ok(Self {
@@ -186,11 +186,10 @@ fn is_entry(port: &Port) -> bool {
     World::ALL.into_iter().any(|world| world.enters(port))
 }
 
-/// Imports that are none of quipu's.
-fn foreign(anatomy: &Anatomy) -> Vec<Finding> {
-    let is_ours = |port: &&Port| port.kind == PortKind::Interface && memory_interface(&port.name).is_some();
-    let foreign = anatomy.calls().filter(|port| !is_ours(port));
-    let mut findings: Vec<_> = foreign
+/// What the host does not offer: other imports than quipu's, and WebAssembly that its engine does not run.
+fn beyond(anatomy: &Anatomy) -> Vec<Finding> {
+    let mut findings: Vec<_> = anatomy
+        .foreign()
         .map(|port| {
             let authority = Authority::of(&port.name);
             let alike = match looks_like_ours(&port.name) {
@@ -210,6 +209,10 @@ fn foreign(anatomy: &Anatomy) -> Vec<Finding> {
         let names = anatomy.async_builtins.join(", ");
         let message = format!("it uses concurrency within a component, which the host does not offer: {names}");
         findings.push(Finding::new(Rule::AsyncBuiltin, &names, message));
+    }
+    if let Some(why) = &anatomy.unsupported {
+        let message = format!("it is made of what the host does not offer: {why}");
+        findings.push(Finding::new(Rule::Unsupported, "", message));
     }
     findings
 }
@@ -277,21 +280,11 @@ fn of_inner(inner: &Inner, anatomy: &Anatomy, notes: &mut Vec<Finding>) {
         notes.push(Finding::new(Rule::StartFunction, &inner.path, message));
     }
     for memory in &inner.memories {
-        let mut what = Vec::new();
         if memory.min_bytes > most {
-            what.push(format!(
-                "takes at least {} bytes, more than the {most} that a run gets unless its grant says otherwise",
-                memory.min_bytes
-            ));
-        }
-        if memory.is_64 {
-            what.push("has addresses of 64 bits, which the host does not offer".into());
-        }
-        if memory.is_shared {
-            what.push("is shared between threads, which the host does not offer".into());
-        }
-        if !what.is_empty() {
-            let message = format!("a memory of {} {}", inner.path, what.join(", and "));
+            let message = format!(
+                "a memory of {} takes at least {} bytes, more than the {most} that a run gets unless its grant says otherwise",
+                inner.path, memory.min_bytes
+            );
             notes.push(Finding::new(Rule::Minimum, &inner.path, message));
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     anatomy::{Port, PortKind},
     componentise::as_component,
     names::interface,
+    trusting::trusting,
 };
 
 /// The interface, file by file.
@@ -78,12 +79,11 @@ impl World {
         if wit_component::targets(resolve, world, component, false).is_ok() {
             return None;
         }
-        // Then with versions that are compatible. What decodes WIT trusts a component to come of a toolchain.
-        let targets = || wit_component::targets(resolve, world, component, true);
-        match std::panic::catch_unwind(targets) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(in_words(&format!("{error:#}"))),
-            Err(_) => Some("its type cannot be said in WIT".to_owned()),
+        // Then with versions that are compatible.
+        match trusting(|| wit_component::targets(resolve, world, component, true)) {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(in_words(&format!("{error:#}"))),
+            None => Some("its type cannot be said in WIT".to_owned()),
         }
     }
 
@@ -175,6 +175,6 @@ pub fn component_wit(wasm: &[u8]) -> Result<String> {
         printer.print(resolve, package, &others).map_err(words)?;
         Ok(printer.output.to_string())
     };
-    let printed = std::panic::catch_unwind(print).unwrap_or_else(|_| Err("WIT has no words for it".into()));
+    let printed = trusting(print).unwrap_or_else(|| Err("WIT has no words for it".into()));
     printed.map_err(|why| Error::new(format!("the component's type cannot be written in WIT: {why}")))
 }

@@ -331,3 +331,22 @@ fn a_compactor_in_place_of_an_observer_can_do_more() {
     compactor.worlds = vec![World::Compactor];
     assert_eq!(Change::between(&observer, &compactor).widened, ["is called as compact"]);
 }
+
+#[test]
+fn what_the_host_does_not_run_is_a_violation_and_still_described() {
+    for (core, said) in [
+        ("(memory i64 1)", "64-bit"),
+        ("(memory 1 1 shared)", "threads"),
+        ("(tag)", "exceptions"),
+    ] {
+        let audit = audit(&format!("(component (core module {core}))"));
+        assert!(
+            rules(&audit, Severity::Violation).contains(&Rule::Unsupported),
+            "{core}"
+        );
+        let finding = audit.findings.iter().find(|finding| finding.rule == Rule::Unsupported);
+        assert!(finding.unwrap().message.contains(said), "{core}: {finding:?}");
+        assert_eq!(audit.anatomy.inner.len(), 1);
+    }
+    assert!(!rules(&audit("(component (core module (memory 1)))"), Severity::Violation).contains(&Rule::Unsupported));
+}

@@ -66,7 +66,7 @@ pub use hold::{Held, Hold, Release};
 pub use id::{Actor, EventId, HoldId, Kind, ProjectionName, RequestId, RunId, Scope, Subject};
 pub use key_lock::{KeyCost, KeyLock};
 pub use keytree::{EntrySecret, KeyNode, KeyPath, KeyTree};
-pub use limits::Limits;
+pub use limits::{CompileLimits, Limits};
 pub use line::{Line, checksum, encode_line, end_line, line_bytes, push_sealed};
 pub use mac::authenticate;
 pub use note::{Signer, VerifierKey, check_origin};

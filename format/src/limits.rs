@@ -96,6 +96,40 @@ pub const ATTESTATION_BYTES: usize = 1 << 20;
 /// Bytes of a policy that components are held against.
 pub const POLICY_BYTES: usize = 1 << 20;
 
+/// Bytes of compiled code that are kept on the disk, of all components together.
+pub const CODE_CACHE_BYTES: u64 = 1 << 30;
+/// Bytes of what a compiler in another process may say of why it refuses a component.
+pub const COMPILER_WORDS_BYTES: usize = 16 << 10;
+
+/// What compiling one component may use, where another process does it. The system ends that process at the first one
+/// that is passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompileLimits {
+    /// Bytes of the component.
+    pub component_bytes: usize,
+    /// Bytes of address space.
+    pub memory_bytes: u64,
+    /// Seconds of processor time, of all its threads together.
+    pub cpu_seconds: u64,
+    /// Bytes of the code that comes of it.
+    pub code_bytes: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 64 << 20,
+            memory_bytes: 4 << 30,
+            cpu_seconds: 120,
+            code_bytes: 512 << 20,
+            threads: 8,
+        }
+    }
+}
+
 /// What one run may use. All limits hold for each run on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

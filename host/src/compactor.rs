@@ -11,12 +11,12 @@ use quipu_projections::SUMMARY;
 use serde_json::Value;
 use wasmtime::{
     Engine, Store,
-    component::{Component, Linker, ResourceTable},
+    component::{Linker, ResourceTable},
 };
 
 use crate::{
-    AgentComponent, CompactorComponent, Error, ErrorKind, Grant, Memory, Outcome, QuipuCtx, QuipuCtxView, Reader,
-    Refusal, Result, Ticker, agent,
+    AgentComponent, CompactorComponent, Compiler, Error, ErrorKind, Grant, Memory, Outcome, QuipuCtx, QuipuCtxView,
+    Reader, Refusal, Result, Ticker, agent,
     bindings::{agent::quipu::memory::types, compactor},
     engine, linker,
     read::envelope,
@@ -27,6 +27,7 @@ pub struct Compactor {
     memory: Memory,
     limits: Limits,
     engine: Engine,
+    compiler: Compiler,
     linker: Linker<State>,
     _ticker: Ticker,
 }
@@ -67,10 +68,18 @@ impl Compactor {
         Ok(Self {
             memory,
             limits,
+            compiler: Compiler::in_process(),
             linker,
             _ticker: Ticker::start(&engine)?,
             engine,
         })
+    }
+
+    /// With components compiled so.
+    #[must_use]
+    pub fn compiling(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
+        self
     }
 
     /// Has a component compact a scope, in an actor's name. What it proposes is appended all or none; where `keep` is false,
@@ -83,8 +92,10 @@ impl Compactor {
         keep: bool,
     ) -> Result<Compacted> {
         let CompactorComponent(component) = component;
-        let pre = Component::new(&self.engine, component.bytes())
-            .and_then(|compiled| self.linker.instantiate_pre(&compiled))
+        let code = self.compiler.compile(&self.engine, component.bytes())?;
+        let pre = self
+            .linker
+            .instantiate_pre(&code)
             .and_then(compactor::CompactorPre::new)
             .map_err(|error| Error::new(ErrorKind::Component, format!("the component is refused: {error:#}")))?;
         let mut grant = Grant::new(actor.clone(), scope.clone());

@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use quipu_audit::{Wasm, componentise, interface, kind_of, memory_interface};
+use quipu_audit::{Anatomy, Port, PortKind, Wasm, componentise, interface, kind_of, memory_interface};
 use quipu_format::Hash;
-use wasmparser::{BinaryReaderError, ComponentExternalKind, ComponentTypeRef, Parser, Payload, Validator};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -175,62 +174,37 @@ impl Parts {
             Some(Wasm::Module) => componentise(wasm).map_err(|error| refused(error.to_string()))?,
             None => return Err(refused("the file is not WebAssembly: it does not begin with \\0asm")),
         };
-        Self::read(bytes).map_err(|error| refused(format!("the component cannot be read: {error}")))
+        Self::read(bytes)
     }
 
-    /// Reads the outer type. It is read from the binary and not by way of
-    /// WIT: what decodes WIT trusts the component to come of a toolchain, and this one may come from anybody.
-    fn read(bytes: Vec<u8>) -> Result<Self, BinaryReaderError> {
-        let (mut imports, mut foreign_imports, mut exports) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut handles, mut compacts, mut folds) = (false, false, false);
-        let mut validator = Validator::new();
-        let mut depth = 0_usize;
-        for payload in Parser::new(0).parse_all(&bytes) {
-            let payload = payload?;
-            validator.payload(&payload)?;
-            match payload {
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    for import in section {
-                        let import = import?;
-                        let name = import.name.name.to_owned();
-                        let is_ours = match import.ty {
-                            ComponentTypeRef::Type(_) => true,
-                            ComponentTypeRef::Instance(_) => memory_interface(&name).is_some(),
-                            _ => false,
-                        };
-                        if !is_ours {
-                            foreign_imports.push(name.clone());
-                        }
-                        imports.push(name);
-                    }
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    for export in section {
-                        let export = export?;
-                        let name = export.name.name;
-                        handles |= name == "handle" && export.kind == ComponentExternalKind::Func;
-                        compacts |= name == "compact" && export.kind == ComponentExternalKind::Func;
-                        folds |= interface(name) == Some("fold") && export.kind == ComponentExternalKind::Instance;
-                        exports.push(name.to_owned());
-                    }
-                }
-                _ => {}
-            }
+    /// Reads the outer type, as an audit does: what that says conforms is what is accepted here.
+    fn read(bytes: Vec<u8>) -> Result<Self> {
+        let anatomy = Anatomy::of(&bytes).map_err(|error| refused(error.to_string()))?;
+        if let Some(why) = anatomy.unsupported {
+            return Err(refused(format!(
+                "the component is made of what the host does not offer: {why}"
+            )));
         }
-        let sha256 = Hash::of(&[&bytes]);
+        let is_function = |name: &str| {
+            let exports = |port: &Port| port.name == name && port.kind == PortKind::Function;
+            anatomy.exports.iter().any(exports)
+        };
+        let is_fold = |port: &Port| port.kind == PortKind::Interface && interface(&port.name) == Some("fold");
         Ok(Self {
+            sha256: anatomy.sha256,
+            foreign_imports: anatomy.foreign().map(|port| port.name.clone()).collect(),
+            handles: is_function("handle"),
+            compacts: is_function("compact"),
+            folds: anatomy.exports.iter().any(is_fold),
+            imports: names(anatomy.imports),
+            exports: names(anatomy.exports),
             bytes,
-            sha256,
-            imports,
-            foreign_imports,
-            exports,
-            handles,
-            compacts,
-            folds,
         })
     }
+}
+
+fn names(ports: Vec<Port>) -> Vec<String> {
+    ports.into_iter().map(|port| port.name).collect()
 }
 
 fn refused(message: impl Into<String>) -> Error {

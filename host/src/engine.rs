@@ -1,7 +1,7 @@
 //! How the engine is set up.
 
 use quipu_format::Limits;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 use crate::{
     Error, ErrorKind, Result,
@@ -28,7 +28,6 @@ pub(crate) fn new(limits: &Limits) -> Result<Engine> {
 }
 
 /// An engine whose instances are few and allocated one by one.
-#[cfg(feature = "recall")]
 pub(crate) fn on_demand() -> Result<Engine> {
     Engine::new(&config()).map_err(failed)
 }
@@ -40,6 +39,13 @@ pub fn config() -> Config {
     config.epoch_interruption(true);
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);
+    // What an audit calls unsupported must be what the engine refuses.
+    config.wasm_features(WasmFeatures::all(), false);
+    for (name, _) in quipu_audit::features().iter_names() {
+        if let Some(feature) = WasmFeatures::from_name(name) {
+            config.wasm_features(feature, true);
+        }
+    }
     config
 }
 
@@ -64,4 +70,59 @@ pub(crate) fn failed(error: wasmtime::Error) -> Error {
         ErrorKind::Engine,
         format!("the WebAssembly engine cannot be set up: {error:#}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_knows_each_feature_of_an_audit_by_its_name() {
+        for (name, _) in quipu_audit::features().iter_names() {
+            assert!(WasmFeatures::from_name(name).is_some(), "{name}");
+        }
+        Engine::new(&config()).unwrap();
+    }
+
+    /// An engine of these settings and an audit say the same of each core module, as a part of a component.
+    #[test]
+    fn what_an_audit_calls_unsupported_is_what_the_engine_refuses() {
+        let engine = Engine::new(&config()).unwrap();
+        for (module, is_supported) in [
+            ("(memory 1)", true),
+            ("(memory 1) (memory 1)", true),
+            ("(memory i64 1)", false),
+            ("(memory 1 1 shared)", false),
+            ("(memory 1 1 (pagesize 1))", false),
+            ("(table i64 1 funcref)", false),
+            ("(func (param v128) (result v128) local.get 0)", true),
+            ("(func (result i32) return_call 0)", true),
+            (
+                "(global (import \"a\" \"b\") i32) (global i32 (i32.add (global.get 0) (i32.const 1)))",
+                true,
+            ),
+            ("(tag)", false),
+            ("(func (param externref))", false),
+            ("(func (param (ref null func)))", true),
+            ("(func (param (ref func)))", false),
+            ("(type (struct))", false),
+            ("(func (param i31ref))", false),
+            (
+                "(func (result i64 i64) i64.const 1 i64.const 1 i64.const 1 i64.const 1 i64.add128)",
+                false,
+            ),
+        ] {
+            let text = format!("(component (core module {module}))");
+            let wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let anatomy = quipu_audit::Anatomy::of(&wasm).unwrap();
+            let compiled = engine.precompile_component(&wasm);
+            assert_eq!(
+                anatomy.unsupported.is_none(),
+                is_supported,
+                "{text}: {:?}",
+                anatomy.unsupported
+            );
+            assert_eq!(compiled.is_ok(), is_supported, "{text}: {:?}", compiled.err());
+        }
+    }
 }

@@ -87,9 +87,13 @@
 mod agent;
 mod append;
 pub mod bindings;
+mod code;
+mod code_cache;
 #[cfg(feature = "recall")]
 mod compactor;
+mod compiler;
 mod component;
+mod confinement;
 mod convert;
 mod ctx;
 #[cfg_attr(not(feature = "recall"), path = "underived.rs")]
@@ -116,11 +120,14 @@ mod ticker;
 mod transcript;
 
 pub use agent::AgentPre;
+pub use code_cache::CodeCache;
 #[cfg(feature = "recall")]
 pub use compactor::{Compacted, Compactor};
+pub use compiler::{Compiler, serve_compiler};
 pub use component::AgentComponent;
 #[cfg(feature = "recall")]
 pub use component::{CompactorComponent, ProjectionComponent};
+pub use confinement::{Confined, Confinement};
 pub use ctx::{QuipuCtx, QuipuCtxView, Reader};
 pub use engine::config;
 pub use error::{Error, ErrorKind, Result};
@@ -129,7 +136,7 @@ pub use linker::{add_observer_to_linker, add_to_linker};
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
-pub use quipu_format::Limits;
+pub use quipu_format::{CompileLimits, Limits};
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
 pub use registry::{Added, add_projection, projections_of, remove_projection};

@@ -9,13 +9,10 @@ use std::{
 use quipu_format::{Event, Hash, Limits, ProjectionName, limits};
 use quipu_log::{ErrorKind as LogErrorKind, LedgerReader};
 use quipu_projections::{Projections, Snapshot};
-use wasmtime::{
-    Engine, Store,
-    component::{Component, Linker},
-};
+use wasmtime::{Engine, Store, component::Linker};
 
 use crate::{
-    Error, ErrorKind, ProjectionComponent, Result, TICK, Ticker,
+    Compiler, Error, ErrorKind, ProjectionComponent, Result, TICK, Ticker,
     bindings::{agent::quipu::memory::types, projection},
     convert, engine,
     limiter::MemoryLimiter,
@@ -32,6 +29,7 @@ const SNAPSHOT_EVENTS: u64 = 100_000;
 pub struct Projector {
     limits: Limits,
     engine: Engine,
+    compiler: Compiler,
     linker: Linker<MemoryLimiter>,
     /// Those compiled so far.
     compiled: Mutex<HashMap<Hash, projection::ProjectionPre<MemoryLimiter>>>,
@@ -57,11 +55,19 @@ impl Projector {
         let engine = engine::on_demand()?;
         Ok(Self {
             limits,
+            compiler: Compiler::in_process(),
             linker: Linker::new(&engine),
             compiled: Mutex::default(),
             _ticker: Ticker::start(&engine)?,
             engine,
         })
+    }
+
+    /// With components compiled so.
+    #[must_use]
+    pub fn compiling(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
+        self
     }
 
     /// Whether the component can be linked with nothing but types behind it.
@@ -103,8 +109,10 @@ impl Projector {
         if let Some(pre) = compiled.get(&component.sha256()) {
             return Ok(pre.clone());
         }
-        let pre = Component::new(&self.engine, component.bytes())
-            .and_then(|compiled| self.linker.instantiate_pre(&compiled))
+        let code = self.compiler.compile(&self.engine, component.bytes())?;
+        let pre = self
+            .linker
+            .instantiate_pre(&code)
             .and_then(projection::ProjectionPre::new)
             .map_err(|error| Error::new(ErrorKind::Component, format!("the component is refused: {error:#}")))?;
         compiled.insert(component.sha256(), pre.clone());

@@ -6,12 +6,12 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 use wasmtime::{
     Engine, Store,
-    component::{Component, Linker, ResourceTable},
+    component::{Linker, ResourceTable},
 };
 
 use crate::{
-    AgentComponent, AgentPre, Error, ErrorKind, Grant, Memory, QuipuCtx, QuipuCtxView, Result, RunReport, Ticker,
-    add_observer_to_linker, add_to_linker, engine, limiter::MEMORIES_PER_STORE,
+    AgentComponent, AgentPre, Compiler, Error, ErrorKind, Grant, Memory, QuipuCtx, QuipuCtxView, Result, RunReport,
+    Ticker, add_observer_to_linker, add_to_linker, engine, limiter::MEMORIES_PER_STORE,
 };
 
 /// All that a host needs to run agents over one ledger: an engine, its ticker, and the agents that were loaded.
@@ -22,6 +22,7 @@ pub struct Runtime {
     memory: Memory,
     limits: Limits,
     engine: Engine,
+    compiler: Compiler,
     agent_linker: Linker<RunState>,
     observer_linker: Linker<RunState>,
     /// Those loaded last, the newest at the end, by the digest of the bytes that were given.
@@ -76,9 +77,17 @@ impl Runtime {
             memory,
             limits,
             engine,
+            compiler: Compiler::in_process(),
             agent_linker,
             observer_linker,
         })
+    }
+
+    /// With agents compiled so.
+    #[must_use]
+    pub fn compiling(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
+        self
     }
 
     /// Takes a component, or a core module with a component-type section. Compiling takes from tens of milliseconds to
@@ -108,7 +117,7 @@ impl Runtime {
     fn compile(&self, component: AgentComponent) -> Result<Agent> {
         let refused =
             |error: wasmtime::Error| Error::new(ErrorKind::Component, format!("the component is refused: {error:#}"));
-        let compiled = Component::new(&self.engine, component.bytes()).map_err(refused)?;
+        let compiled = self.compiler.compile(&self.engine, component.bytes())?;
         let memories = compiled
             .resources_required()
             .map_or(1, |required| required.num_memories);

@@ -77,6 +77,12 @@ pub(crate) struct Archived {
     folder: PathBuf,
 }
 
+/// The files of a ledger's archived segments, wherever they are said to be; whether they are there is not looked at.
+pub fn archived_files(ledger: &Path) -> Result<Vec<PathBuf>> {
+    let archive = Archive::read(&Folder::open(ledger)?)?;
+    Ok(archive.segments.iter().map(|segment| segment.absent().file).collect())
+}
+
 /// Moves every full segment whose entries all come before `before` to a folder of another file system, perhaps.
 ///
 /// A file that is there is never overwritten. The hot file is removed last: when the cold one is synced and was read

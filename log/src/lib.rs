@@ -115,7 +115,7 @@ mod wait;
 mod witness;
 
 pub use acts::SignedAct;
-pub use archive::{Absent, ArchiveSummary};
+pub use archive::{Absent, ArchiveSummary, archived_files};
 pub use authority::Authority;
 pub use backup::backup;
 pub use copy::{CopyProgress, CopySummary};

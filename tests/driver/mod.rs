@@ -40,6 +40,11 @@ pub(crate) fn quipu() -> Command {
     ] {
         command.env_remove(name);
     }
+    // Compiled code is kept between tests, and beside them.
+    let own = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    command
+        .env("XDG_CACHE_HOME", own.join("cache"))
+        .env("XDG_STATE_HOME", own.join("state"));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
