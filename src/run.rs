@@ -1,11 +1,10 @@
 use std::{
     collections::BTreeMap,
-    fs,
     io::{Read, Write, stdin},
     path::PathBuf,
 };
 
-use quipu_format::{Actor, Kind, Limits, RunId, Scope, limits::PAGE_EVENTS};
+use quipu_format::{Actor, Kind, Limits, RunId, Scope, limits::{self, PAGE_EVENTS}};
 use quipu_host::{Confined, Grant, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     failure::{Failure, Outcome, verdict},
+    handed,
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ReceiptLine, json_line},
     sandbox,
@@ -67,8 +67,7 @@ const SHOWN_REFUSALS: usize = 5;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let agent = &args.agent;
-    let component =
-        fs::read(agent).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", agent.display())))?;
+    let component = handed::read(agent, limits::COMPONENT_BYTES, "a component")?;
     let input = input(args.input)?;
     let mut grant = Grant::new(args.actor, args.home);
     grant.read = args.read;
@@ -105,7 +104,9 @@ fn input(argument: String) -> Result<String, Failure> {
         return Ok(argument);
     }
     let mut input = String::new();
+    // More than fits is refused by the host; it may have no end.
     stdin()
+        .take(limits::BODY_BYTES as u64 + 1)
         .read_to_string(&mut input)
         .map_err(|error| Failure::cannot(format!("cannot read the input: {error}")))?;
     Ok(input)

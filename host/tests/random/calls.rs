@@ -76,6 +76,8 @@ impl House {
         let ledger = Ledger::create(&folder.path().join("ledger"), CreateOptions::new("example.com/test")).unwrap();
         let mut limits = Limits::default();
         (limits.appends, limits.deadline_ms, limits.input_bytes) = (QUOTA, 600_000, 800 << 10);
+        // A batch may have several drafts that are too large.
+        limits.host_call_bytes = limits.memory_bytes;
         let runtime = Runtime::new(ledger.clone(), limits).unwrap();
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests/caller.wasm");
         let guest = fs::read(&guest).unwrap_or_else(|error| panic!("guest caller ({error}): run `cargo xtask guests`"));

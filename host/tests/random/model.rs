@@ -371,7 +371,8 @@ impl Run<'_> {
             let payload: serde_json::Value = serde_json::from_str(&entry.said.payload).map_err(|e| e.to_string())?;
             if entry.said.kind == "memory.write" && let Some(text) = payload["text"].as_str() {
                 believed.insert((hash_of(text), &entry.scope));
-                if !entry.is_echo {
+                // What rests on something else goes with it when that is retracted.
+                if !entry.is_echo && entry.said.evidence.is_empty() {
                     sure.insert((hash_of(text), &entry.scope));
                 }
             }
