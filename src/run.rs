@@ -4,7 +4,10 @@ use std::{
     path::PathBuf,
 };
 
-use quipu_format::{Actor, Kind, Limits, RunId, Scope, limits::{self, PAGE_EVENTS}};
+use quipu_format::{
+    Actor, Kind, Limits, RunId, Scope,
+    limits::{self, PAGE_EVENTS},
+};
 use quipu_host::{Confined, Grant, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;

@@ -82,7 +82,10 @@ impl Code {
     /// What the engine runs.
     pub(crate) fn load(&self, engine: &Engine) -> Result<Component> {
         let code = self.0.get(HEAD_BYTES..).unwrap_or_default();
-        #[expect(unsafe_code, reason = "the engine takes code that another process compiled in no other way")]
+        #[expect(
+            unsafe_code,
+            reason = "the engine takes code that another process compiled in no other way"
+        )]
         // SAFETY: the bytes must be what `Engine::precompile_component` gave, unchanged. A `Code` is made in two ways: from
         // that function, or by `vouched_for`, which is called with the output of a compiler process that the host started
         // (its own executable, or one that the embedder named for this) and with what the host wrote into its cache,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     components,
     driver::{Ledger, quipu, root, run},
-    house::{self, House},
+    house,
 };
 
 /// One line of the table.
@@ -96,7 +96,9 @@ impl Attack {
     }
 
     fn component(&self, wasm: &[u8], audited: Audited, fate: Fate) {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name).with_extension("wasm");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(self.name)
+            .with_extension("wasm");
         fs::write(&file, wasm).unwrap();
         audit(&file, audited);
         fs::remove_file(&file).unwrap();
@@ -116,7 +118,7 @@ fn audit(file: &Path, audited: Audited) {
         Audited::Violates(rule) => {
             assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
             let report = ran.json();
-            let findings = report["findings"].as_array().unwrap();
+            let findings = report["audit"]["findings"].as_array().unwrap();
             let is_it = |finding: &&Value| finding["rule"] == rule && finding["severity"] == "violation";
             assert!(findings.iter().any(|finding| is_it(&finding)), "{findings:#?}");
         }
@@ -151,10 +153,23 @@ fn judge(report: Result<RunReport, String>, fate: Fate) {
 /// A command on a ledger that must be refused: exit code 1 or 2, one error in plain text, and no panic.
 #[track_caller]
 pub(crate) fn refused(command: &mut Command) -> String {
+    let error = refused_by_name(command);
+    plain(&error);
+    error
+}
+
+/// The same, where the error quotes an argument to whoever gave it.
+#[track_caller]
+pub(crate) fn refused_by_name(command: &mut Command) -> String {
     let ran = run(command);
-    assert!(ran.code == 1 || ran.code == 2, "exit code {}: {}{}", ran.code, ran.out, ran.err);
+    assert!(
+        ran.code == 1 || ran.code == 2,
+        "exit code {}: {}{}",
+        ran.code,
+        ran.out,
+        ran.err
+    );
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    plain(&ran.err);
     plain(&ran.out);
     ran.err
 }
@@ -162,6 +177,7 @@ pub(crate) fn refused(command: &mut Command) -> String {
 /// Nothing in it steers a terminal, or turns the order of what is read.
 #[track_caller]
 pub(crate) fn plain(text: &str) {
-    let steers = |c: &char| (c.is_control() && *c != '\n' && *c != '\t') || "\u{202e}\u{202a}\u{2066}\u{200f}".contains(*c);
+    let steers =
+        |c: &char| (c.is_control() && *c != '\n' && *c != '\t') || "\u{202e}\u{202a}\u{2066}\u{200f}".contains(*c);
     assert_eq!(text.chars().find(steers), None, "{text:?}");
 }

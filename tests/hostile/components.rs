@@ -38,7 +38,11 @@ pub(crate) fn words(name: &str) -> (String, String) {
 pub(crate) fn of_wat(name: &str) -> Vec<u8> {
     let text = text(name);
     let directives: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(";;! ")).collect();
-    let said = |word: &str| directives.iter().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+    let said = |word: &str| {
+        directives
+            .iter()
+            .find_map(|line| line.strip_prefix(word)?.strip_prefix(' '))
+    };
     let mut wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     if directives.contains(&"bare") || text.contains("\n(component") || text.starts_with("(component") {
         return wasm;
@@ -50,7 +54,10 @@ pub(crate) fn of_wat(name: &str) -> Vec<u8> {
     let world = said("world").expect("it names its world").replace("HANDLE", HANDLE);
     let interfaces = directives.iter().filter(|line| line.starts_with("interface "));
     let interfaces: String = interfaces.map(|line| format!("{line}\n")).collect();
-    map.push_str("hostile.wit", format!("package quipu:memory@0.1.0;\n{interfaces}\nworld hostile {{ {world} }}"));
+    map.push_str(
+        "hostile.wit",
+        format!("package quipu:memory@0.1.0;\n{interfaces}\nworld hostile {{ {world} }}"),
+    );
     let package = resolve.push_group(map.parse().unwrap()).unwrap();
     let world = resolve.select_world(&[package], Some("hostile")).unwrap();
     let encoding = match said("encoding") {
@@ -67,7 +74,11 @@ pub(crate) fn of_wat(name: &str) -> Vec<u8> {
     }
     for (word, runs) in [("nested", false), ("nested-run", true)] {
         if let Some(text) = said(word) {
-            nest(&mut component, &wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}")), runs);
+            nest(
+                &mut component,
+                &wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}")),
+                runs,
+            );
         }
     }
     component
@@ -78,7 +89,10 @@ fn rename(component: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut renamed = component.to_vec();
     let places = component.windows(from.len()).enumerate();
-    let places: Vec<_> = places.filter(|(_, at)| *at == from.as_bytes()).map(|(at, _)| at).collect();
+    let places: Vec<_> = places
+        .filter(|(_, at)| *at == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
     assert!(!places.is_empty(), "{from} is not in the component");
     for at in places {
         renamed[at..at + to.len()].copy_from_slice(to.as_bytes());
@@ -291,7 +305,11 @@ pub(crate) fn sixty_thousand_functions() -> Vec<u8> {
 }
 
 pub(crate) fn function_of_a_hundred_thousand_blocks() -> Vec<u8> {
-    honest_with(&format!("(func {} (nop) {})", "block ".repeat(100_000), "end ".repeat(100_000)))
+    honest_with(&format!(
+        "(func {} (nop) {})",
+        "block ".repeat(100_000),
+        "end ".repeat(100_000)
+    ))
 }
 
 pub(crate) fn function_of_fifty_thousand_locals() -> Vec<u8> {
@@ -299,11 +317,19 @@ pub(crate) fn function_of_fifty_thousand_locals() -> Vec<u8> {
 }
 
 pub(crate) fn jump_table_of_sixty_thousand_targets() -> Vec<u8> {
-    honest_with(&format!("(func (param i32) (block $b (br_table {} (local.get 0))))", "$b ".repeat(60_000)))
+    honest_with(&format!(
+        "(func (param i32) (block $b (br_table {} (local.get 0))))",
+        "$b ".repeat(60_000)
+    ))
 }
 
 pub(crate) fn function_that_joins_everything() -> Vec<u8> {
     // Each local depends on each before it, around a loop: what allocates registers has its worst day.
-    let sums: String = (1..400).map(|n| format!("(local.set {n} (i64.add (local.get {}) (local.get {})))", n - 1, n / 2)).collect();
-    honest_with(&format!("(func (param i64) (local {}) (loop $l {sums} (br_if $l (i32.wrap_i64 (local.get 399)))))", "i64 ".repeat(399)))
+    let sums: String = (1..400)
+        .map(|n| format!("(local.set {n} (i64.add (local.get {}) (local.get {})))", n - 1, n / 2))
+        .collect();
+    honest_with(&format!(
+        "(func (param i64) (local {}) (loop $l {sums} (br_if $l (i32.wrap_i64 (local.get 399)))))",
+        "i64 ".repeat(399)
+    ))
 }

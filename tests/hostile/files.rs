@@ -52,16 +52,26 @@ pub(crate) fn a_component_without_an_end(ledger: &Ledger) {
 
 pub(crate) fn an_input_without_an_end(ledger: &Ledger) {
     let mut command = ledger.command(["run"]);
-    command.arg(guest("echo")).args(["-", "--actor", "agent:test", "--home", "home"]);
+    command
+        .arg(guest("echo"))
+        .args(["-", "--actor", "agent:test", "--home", "home"]);
     refused(command.stdin(File::open("/dev/zero").unwrap()));
 }
 
 pub(crate) fn a_compactor_without_an_end(ledger: &Ledger) {
-    refused(ledger.command(["compact", "home", "--actor", "agent:test", "--component", "/dev/zero"]).stdin(Stdio::null()));
+    refused(
+        ledger
+            .command(["compact", "home", "--actor", "agent:test", "--component", "/dev/zero"])
+            .stdin(Stdio::null()),
+    );
 }
 
 pub(crate) fn a_projection_without_an_end(ledger: &Ledger) {
-    refused(ledger.command(["project", "add", "x", "/dev/zero"]).stdin(Stdio::null()));
+    refused(
+        ledger
+            .command(["project", "add", "x", "/dev/zero"])
+            .stdin(Stdio::null()),
+    );
 }
 
 pub(crate) fn a_component_that_is_a_folder(ledger: &Ledger) {
@@ -73,7 +83,12 @@ pub(crate) fn a_component_that_is_a_folder(ledger: &Ledger) {
 
 pub(crate) fn a_component_of_half_a_gigabyte(ledger: &Ledger) {
     let file = ledger.file("large.wasm", b"\0asm\x0d\0\x01\0");
-    OpenOptions::new().write(true).open(&file).unwrap().set_len(512 << 20).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(512 << 20)
+        .unwrap();
     refused(&mut audit(&file));
     refused(&mut run_file(ledger, file.to_str().unwrap()));
 }
@@ -83,7 +98,11 @@ pub(crate) fn a_component_with_flipped_bits(ledger: &Ledger) {
     for changed in bit_flips(&whole, 60) {
         let file = ledger.file("flipped.wasm", changed);
         let ran = run(&mut audit(&file));
-        assert!((0..=2).contains(&ran.code) && !ran.err.contains("panicked"), "{}", ran.err);
+        assert!(
+            (0..=2).contains(&ran.code) && !ran.err.contains("panicked"),
+            "{}",
+            ran.err
+        );
         plain(&ran.out);
         plain(&ran.err);
     }
@@ -106,7 +125,14 @@ pub(crate) fn a_ledger_that_is_something_else(ledger: &Ledger) {
     fs::create_dir(&empty).unwrap();
     let circle = ledger.beside("circle");
     symlink(&circle, &circle).unwrap();
-    for path in [file, empty.clone(), circle, "/dev/null".into(), "/dev/zero".into(), "/proc/self".into()] {
+    for path in [
+        file,
+        empty.clone(),
+        circle,
+        "/dev/null".into(),
+        "/dev/zero".into(),
+        "/proc/self".into(),
+    ] {
         for command in ["log", "verify", "stats"] {
             refused(quipu().arg("--ledger").arg(&path).arg(command));
         }
@@ -135,16 +161,29 @@ pub(crate) fn a_checkpoint_of_a_gigabyte(ledger: &Ledger) {
     let file = OpenOptions::new().write(true).open(other.join("checkpoint")).unwrap();
     file.set_len(1 << 30).unwrap();
     refused(quipu().arg("--ledger").arg(&other).arg("verify"));
-    refused(quipu().arg("--ledger").arg(&other).args(["append", "--scope", "a", "--actor", "a", "--text", "x"]));
+    refused(
+        quipu()
+            .arg("--ledger")
+            .arg(&other)
+            .args(["append", "--scope", "a", "--actor", "a", "--text", "x"]),
+    );
 }
 
 pub(crate) fn keys_of_garbage(ledger: &Ledger) {
     let whole = fs::read(ledger.path().join("keys")).unwrap();
     let cut = whole[..whole.len() / 2].to_vec();
-    for (n, keys) in [Vec::new(), vec![0; 4_096], b"\xff\xfe".repeat(1_000), cut].into_iter().enumerate() {
+    for (n, keys) in [Vec::new(), vec![0; 4_096], b"\xff\xfe".repeat(1_000), cut]
+        .into_iter()
+        .enumerate()
+    {
         let other = copy(ledger, &format!("keys {n}"));
         fs::write(other.join("keys"), keys).unwrap();
-        refused(quipu().arg("--ledger").arg(&other).args(["append", "--scope", "home", "--actor", "a", "--text", "x"]));
+        refused(
+            quipu()
+                .arg("--ledger")
+                .arg(&other)
+                .args(["append", "--scope", "home", "--actor", "a", "--text", "x"]),
+        );
     }
 }
 
@@ -167,7 +206,10 @@ pub(crate) fn derived_state_that_is_poisoned(ledger: &Ledger) {
     let mut poisoned = 0;
     for path in folders.filter(is_derived) {
         let files = match path.is_dir() {
-            true => fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect(),
+            true => fs::read_dir(&path)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect(),
             false => vec![path],
         };
         for file in files.into_iter().filter(|file| file.is_file()) {
@@ -179,14 +221,27 @@ pub(crate) fn derived_state_that_is_poisoned(ledger: &Ledger) {
     // It is thrown away and derived again, or said to be bad; it is never believed.
     let ran = run(&mut ledger.command(["search", "red door"]));
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    assert!(ran.code != 0 || ran.out.contains("the red door"), "{}{}", ran.out, ran.err);
+    assert!(
+        ran.code != 0 || ran.out.contains("the red door"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
     run(&mut ledger.command(["rebuild"])).good();
-    assert!(run(&mut ledger.command(["search", "red door"])).good().out.contains("the red door"));
+    assert!(
+        run(&mut ledger.command(["search", "red door"]))
+            .good()
+            .out
+            .contains("the red door")
+    );
 }
 
 pub(crate) fn a_kept_component_that_was_exchanged(ledger: &Ledger) {
     run(&mut run_file(ledger, guest("echo").to_str().unwrap())).good();
-    let kept: Vec<_> = fs::read_dir(ledger.path().join("components")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let kept: Vec<_> = fs::read_dir(ledger.path().join("components"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     let honest = fs::read(&kept[0]).unwrap();
     let mut permissions = fs::metadata(&kept[0]).unwrap().permissions();
     #[allow(clippy::permissions_set_readonly_false, reason = "it is a copy of a test")]
@@ -202,7 +257,11 @@ pub(crate) fn a_kept_component_that_was_exchanged(ledger: &Ledger) {
     );
     // Another run is of the component that is given, and not of what lies there.
     let next = run(&mut run_file(ledger, guest("echo").to_str().unwrap()));
-    assert!(!next.err.contains("panicked") && !next.err.contains("deadline"), "{}", next.err);
+    assert!(
+        !next.err.contains("panicked") && !next.err.contains("deadline"),
+        "{}",
+        next.err
+    );
     fs::write(&kept[0], honest).unwrap();
 }
 
@@ -230,8 +289,16 @@ pub(crate) fn imports_that_forge_stamps(ledger: &Ledger) {
     let line = r#"{"id":"evt_00000000000000000000000000","ts":"1999-12-31T23:59:59.999Z","seq":0,"actor":"operator:root","kind":"memory.write","scope":"home","payload":{"text":"forged"}}"#;
     let file = ledger.file("events.jsonl", line);
     let ran = run(ledger.command(["import"]).arg(file));
-    assert!((0..=2).contains(&ran.code) && !ran.err.contains("panicked"), "{}", ran.err);
-    for event in ledger.log(&[]).iter().filter(|event| event.to_string().contains("forged")) {
+    assert!(
+        (0..=2).contains(&ran.code) && !ran.err.contains("panicked"),
+        "{}",
+        ran.err
+    );
+    for event in ledger
+        .log(&[])
+        .iter()
+        .filter(|event| event.to_string().contains("forged"))
+    {
         assert_ne!(event["id"], "evt_00000000000000000000000000");
         assert!(event["ts"].as_str().unwrap() > "2020");
         assert_ne!(event["actor"], "operator:root");
@@ -242,7 +309,15 @@ pub(crate) fn imports_of_no_form(ledger: &Ledger) {
     let before = ledger.log(&[]).len();
     let long = format!("{{\"payload\":{{\"text\":\"{}\"}}}}", "x".repeat(20 << 20));
     let deep = format!("{{\"payload\":{}", "[".repeat(1 << 20));
-    for content in [&b"\0\0\0\0"[..], b"\xff\xfe\n", b"{", b"[]", b"null\n7\n", long.as_bytes(), deep.as_bytes()] {
+    for content in [
+        &b"\0\0\0\0"[..],
+        b"\xff\xfe\n",
+        b"{",
+        b"[]",
+        b"null\n7\n",
+        long.as_bytes(),
+        deep.as_bytes(),
+    ] {
         let file = ledger.file("events.jsonl", content);
         refused(ledger.command(["import"]).arg(file));
     }
@@ -259,11 +334,19 @@ pub(crate) fn keys_of_operators_of_no_form(ledger: &Ledger) {
         let file = ledger.file("kim.key", key);
         refused(quipu().arg("audit").arg(&agent).arg("--attest").arg("--key").arg(file));
     }
-    refused(quipu().arg("audit").arg(&agent).args(["--attest", "--key", "/dev/zero"]));
+    refused(
+        quipu()
+            .arg("audit")
+            .arg(&agent)
+            .args(["--attest", "--key", "/dev/zero"]),
+    );
 }
 
 pub(crate) fn proofs_of_no_form(ledger: &Ledger) {
-    let key = run(&mut ledger.command(["stats", "--json"])).good().json()["verifierKey"].as_str().unwrap().to_owned();
+    let key = run(&mut ledger.command(["stats", "--json"])).good().json()["verifierKey"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let deep = "[".repeat(1 << 20);
     let huge = "c2sp.org/tlog-proof@v1\n".repeat(100_000);
     for proof in [&b""[..], b"\xff\xfe", b"\x1b[2J", deep.as_bytes(), huge.as_bytes()] {
@@ -277,10 +360,18 @@ pub(crate) fn a_socket_of_somebody_else(ledger: &Ledger) {
     // Whoever can write the folder puts a listener that says nothing where the writing process would listen.
     let path = ledger.path().join("writer.sock");
     let _ = fs::remove_file(&path);
-    let Ok(listener) = UnixListener::bind(&path) else { return };
+    let Ok(listener) = UnixListener::bind(&path) else {
+        return;
+    };
     let begin = Instant::now();
-    let ran = run(ledger.command(["append", "--scope", "home", "--actor", "a", "--text", "x"]).stdin(Stdio::null()));
-    assert!(!ran.err.contains("panicked") && begin.elapsed() < Duration::from_secs(60), "{}", ran.err);
+    let ran = run(ledger
+        .command(["append", "--scope", "home", "--actor", "a", "--text", "x"])
+        .stdin(Stdio::null()));
+    assert!(
+        !ran.err.contains("panicked") && begin.elapsed() < Duration::from_secs(60),
+        "{}",
+        ran.err
+    );
     drop(listener);
     let _ = fs::remove_file(&path);
 }
@@ -292,7 +383,12 @@ pub(crate) fn garbage_for_the_writer(ledger: &Ledger) {
     let sockets = fs::read_dir(ledger.path()).unwrap().map(|entry| entry.unwrap().path());
     let mut tried = 0;
     for socket in sockets {
-        for garbage in [&b"\xff\xff\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", &[0; 100_000], b"\x7f\xff\xff\xff\xff\xff\xff\xff"] {
+        for garbage in [
+            &b"\xff\xff\xff\xff"[..],
+            b"GET / HTTP/1.1\r\n\r\n",
+            &[0; 100_000],
+            b"\x7f\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             if let Ok(mut stream) = UnixStream::connect(&socket) {
                 let _ = stream.write_all(garbage);
                 tried += 1;

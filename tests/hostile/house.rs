@@ -93,7 +93,8 @@ impl House {
 
     /// What a guest of ours is told of the attack that it is to try.
     pub(crate) fn input(&self, attack: &str) -> String {
-        let input = json!({"attack": attack, "others": self.others.id, "hidden": self.hidden.id, "hiddenSeq": self.hidden.seq});
+        let input =
+            json!({"attack": attack, "others": self.others.id, "hidden": self.hidden.id, "hiddenSeq": self.hidden.seq});
         input.to_string()
     }
 
@@ -106,7 +107,10 @@ impl House {
 
     pub(crate) fn run(&mut self, agent: &Agent, input: &str) -> RunReport {
         let memory = Peak::new();
-        let report = self.executor.block_on(self.runtime.run(agent, &grant(), input)).unwrap();
+        let report = self
+            .executor
+            .block_on(self.runtime.run(agent, &grant(), input))
+            .unwrap();
         memory.within(MOST_BYTES);
         self.runs.push(report.run);
         let said = format!("{:?}", report.outcome);
@@ -119,7 +123,11 @@ impl House {
         // The next one is answered.
         let honest = self.honest.clone();
         let next = self.run(&honest, "are you there?");
-        assert!(matches!(next.outcome, Outcome::Ok(_)), "the next run: {:?}", next.outcome);
+        assert!(
+            matches!(next.outcome, Outcome::Ok(_)),
+            "the next run: {:?}",
+            next.outcome
+        );
         assert_eq!(next.appended.len(), 1);
         // Every byte that was there is there.
         let now = log_bytes(&self.folder.join("log"));
@@ -155,13 +163,20 @@ impl House {
                 let seq = reader.find(*id).unwrap().expect("it names an event");
                 let named = reader.envelope(seq).unwrap().unwrap();
                 assert!(seq < envelope.seq, "it names what came later");
-                assert!(!named.kind.is_reserved() && named.scope.as_str() != "hidden", "{named:?}");
+                assert!(
+                    !named.kind.is_reserved() && named.scope.as_str() != "hidden",
+                    "{named:?}"
+                );
                 if envelope.supersedes.contains(id) {
                     assert_eq!(named.actor, envelope.actor, "it supersedes another actor's");
                 }
             }
         }
-        assert_eq!((begun, ended), (self.runs.len(), self.runs.len()), "each run has a beginning and an end");
+        assert_eq!(
+            (begun, ended),
+            (self.runs.len(), self.runs.len()),
+            "each run has a beginning and an end"
+        );
     }
 }
 

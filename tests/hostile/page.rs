@@ -8,7 +8,8 @@ use crate::{
     table::ATTACKS,
 };
 
-const BEGIN: &str = "<!-- red team: from tests/hostile/table.rs, by QUIPU_UPDATE=1 cargo test --test hostile page -->\n";
+const BEGIN: &str =
+    "<!-- red team: from tests/hostile/table.rs, by QUIPU_UPDATE=1 cargo test --test hostile page -->\n";
 const END: &str = "<!-- end of the red team -->\n";
 
 #[test]
@@ -20,7 +21,10 @@ fn the_page_shows_the_table_of_the_code() {
     if env::var_os("QUIPU_UPDATE").is_some() {
         fs::write(&file, format!("{head}{BEGIN}{}{END}{tail}", shown())).unwrap();
     } else {
-        assert!(table == shown(), "write it anew: QUIPU_UPDATE=1 cargo test --test hostile page");
+        assert!(
+            table == shown(),
+            "write it anew: QUIPU_UPDATE=1 cargo test --test hostile page"
+        );
     }
 }
 
@@ -65,6 +69,10 @@ fn each_hostile_file_is_in_the_table() {
             Some("wat") => table.contains(&format!("    {name} => wat(")),
             _ => table.contains(&format!("\"{name}\"")),
         };
-        assert!(is_there, "{}: no line of tests/hostile/table.rs tries it", path.display());
+        assert!(
+            is_there,
+            "{}: no line of tests/hostile/table.rs tries it",
+            path.display()
+        );
     }
 }

@@ -42,7 +42,11 @@ fn many() {
 
 /// Each seed is one ledger. Returns the number of calls.
 fn search(from: u64, until: Until, runs: u64) -> u64 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let (begin, mut calls) = (Instant::now(), 0);
     for seed in (from..).take_while(|seed| until.goes_on(seed - from)) {
         let mut house = House::new(seed);
@@ -71,7 +75,11 @@ struct House {
 impl House {
     fn new(seed: u64) -> Self {
         let memory = Path::new(MEMORY);
-        let above = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let above = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
         let folder = tempfile::tempdir_in(above).unwrap();
         let ledger = Ledger::create(&folder.path().join("ledger"), CreateOptions::new("example.com/test")).unwrap();
         let mut limits = Limits::default();
@@ -106,7 +114,11 @@ impl House {
         let mut grant = Grant::new(Actor::new(ACTOR).unwrap(), Scope::new(READS[0]).unwrap());
         grant.read.push(Scope::new(READS[1]).unwrap());
         grant.append.push(Scope::new(APPENDS[1]).unwrap());
-        let report = self.runtime.run(&self.agent, &grant, &input).await.map_err(|e| e.to_string())?;
+        let report = self
+            .runtime
+            .run(&self.agent, &grant, &input)
+            .await
+            .map_err(|e| e.to_string())?;
         let Outcome::Ok(output) = &report.outcome else {
             return Err(format!("the run ended badly: {:?}", report.outcome));
         };
@@ -118,7 +130,10 @@ impl House {
         for (n, (call, line)) in program.iter().zip(lines).enumerate() {
             run.judge(call, line).map_err(|why| {
                 let call = format!("{call:?}");
-                format!("call {n}, {}: it answers {line:.200}, and {why:.400}", call.chars().take(400).collect::<String>())
+                format!(
+                    "call {n}, {}: it answers {line:.200}, and {why:.400}",
+                    call.chars().take(400).collect::<String>()
+                )
             })?;
         }
         self.nothing_changed();
@@ -160,7 +175,8 @@ impl House {
     fn ids(&mut self, head: u64) -> Vec<String> {
         let reader = self.ledger.reader();
         let seqs = (0..200).map(|_| self.chance.below(head as usize) as u64);
-        seqs.filter_map(|seq| Some(reader.envelope(seq).unwrap()?.id.to_string())).collect()
+        seqs.filter_map(|seq| Some(reader.envelope(seq).unwrap()?.id.to_string()))
+            .collect()
     }
 
     /// Each byte of the log that was there is there.
@@ -181,7 +197,11 @@ impl House {
                 ended += u64::from(envelope.kind.as_str() == "quipu.run.end");
                 continue;
             }
-            let entry = self.model.entries.get(&envelope.seq).expect("an entry that nobody appended");
+            let entry = self
+                .model
+                .entries
+                .get(&envelope.seq)
+                .expect("an entry that nobody appended");
             assert_eq!(envelope.actor.as_str(), entry.actor);
             assert_eq!(envelope.scope.as_str(), entry.scope);
             assert_eq!(event.payload(), Some(entry.said.payload.as_str()));
@@ -199,7 +219,9 @@ impl House {
 /// All lines of all segments; blank ones are what is filled ahead.
 fn log_bytes(folder: &Path) -> Vec<u8> {
     let segments = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut segments: Vec<PathBuf> = segments.filter(|path| path.extension().is_some_and(|ending| ending == "log")).collect();
+    let mut segments: Vec<PathBuf> = segments
+        .filter(|path| path.extension().is_some_and(|ending| ending == "log"))
+        .collect();
     segments.sort();
     let mut all = Vec::new();
     for segment in segments {

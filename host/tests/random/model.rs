@@ -81,7 +81,9 @@ impl Run<'_> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         if word == "e" {
             let allowed = self.refusals(call);
-            return must(allowed.contains(rest), || format!("refused as {rest}; it may be {allowed:?}"));
+            return must(allowed.contains(rest), || {
+                format!("refused as {rest}; it may be {allowed:?}")
+            });
         }
         let owed = self.refusals(call);
         must(owed.is_empty(), || format!("not refused, and it must be: {owed:?}"))?;
@@ -137,7 +139,9 @@ impl Run<'_> {
     }
 
     fn sees(&self, reader: usize, id: &str) -> bool {
-        let Some(seq) = self.model.by_id.get(id) else { return false };
+        let Some(seq) = self.model.by_id.get(id) else {
+            return false;
+        };
         let at = reader % 2;
         self.model.entries[seq].scope == READS[at] && (*seq < self.heads[at] || self.own.contains(seq))
     }
@@ -197,7 +201,9 @@ impl Run<'_> {
         let mut used: HashMap<(String, String), Content> = HashMap::new();
         for said in all {
             self.refuses(said, kinds);
-            let (Some(key), Some(scope)) = (&said.key, scope_of(said)) else { continue };
+            let (Some(key), Some(scope)) = (&said.key, scope_of(said)) else {
+                continue;
+            };
             let (name, content) = ((scope.to_owned(), key.clone()), self.content(said));
             let earlier = self.model.keys.get(&name).map(|seq| &self.model.entries[seq].said);
             if earlier.or(used.get(&name)).is_some_and(|earlier| *earlier != content) {
@@ -211,7 +217,11 @@ impl Run<'_> {
         if !DEFAULT_KINDS.contains(&said.kind.as_str()) || scope_of(said).is_none() {
             kinds.insert("denied");
         }
-        if said.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 128 || key.starts_with("quipu:")) {
+        if said
+            .key
+            .as_ref()
+            .is_some_and(|key| key.is_empty() || key.len() > 128 || key.starts_with("quipu:"))
+        {
             kinds.insert("invalid");
         }
         if said.payload.len() + said.pad > BODY_BYTES {
@@ -251,7 +261,9 @@ impl Run<'_> {
     /// Takes note of what was appended. Ids in the drafts count the receipts before this call.
     fn appended(&mut self, all: &[Said], line: &str) -> Judged {
         let words: Vec<_> = line.split(' ').collect();
-        must(words.len() == 2 * all.len(), || format!("{} receipts for {} drafts", words.len() / 2, all.len()))?;
+        must(words.len() == 2 * all.len(), || {
+            format!("{} receipts for {} drafts", words.len() / 2, all.len())
+        })?;
         let contents: Vec<_> = all.iter().map(|said| self.content(said)).collect();
         for ((said, content), receipt) in all.iter().zip(contents).zip(words.chunks(2)) {
             let seq: u64 = receipt[0].parse().map_err(|_| "no seq")?;
@@ -260,18 +272,31 @@ impl Run<'_> {
             let name = said.key.clone().map(|key| (scope.clone(), key));
             let earlier = name.as_ref().and_then(|name| self.model.keys.get(name)).copied();
             if let Some(earlier) = earlier {
-                must(earlier == seq, || format!("a repeat of {earlier} got the receipt of {seq}"))?;
+                must(earlier == seq, || {
+                    format!("a repeat of {earlier} got the receipt of {seq}")
+                })?;
             } else {
                 let newest = self.model.entries.last_key_value().map_or(0, |(seq, _)| *seq);
                 must(seq > newest, || format!("seq {seq} after {newest}"))?;
                 let actor = ACTOR.to_owned();
-                self.model.add(seq, Entry { id: id.clone(), actor, scope, said: content, is_echo: self.recalled });
+                self.model.add(
+                    seq,
+                    Entry {
+                        id: id.clone(),
+                        actor,
+                        scope,
+                        said: content,
+                        is_echo: self.recalled,
+                    },
+                );
                 self.left -= 1;
                 if let Some(name) = name {
                     self.model.keys.insert(name, seq);
                 }
             }
-            must(self.model.entries[&seq].id == id, || format!("{id} is not the id of {seq}"))?;
+            must(self.model.entries[&seq].id == id, || {
+                format!("{id} is not the id of {seq}")
+            })?;
             self.own.insert(seq);
             self.receipts.push(id);
         }
@@ -281,32 +306,44 @@ impl Run<'_> {
     /// `seen` is all that may come, in the page's order, which goes on from `begin`.
     fn page(&self, seen: &[u64], limit: u32, line: &str, is_back: bool, begin: u64) -> Judged {
         let words: Vec<_> = line.split(' ').collect();
-        let [count, next, hash] = words[..] else { return Err("no page".into()) };
+        let [count, next, hash] = words[..] else {
+            return Err("no page".into());
+        };
         let count: usize = count.parse().map_err(|_| "no count")?;
         let most = (limit as usize).min(PAGE).min(seen.len());
         must(count <= most, || format!("{count} events of {most}"))?;
         equal(hash, &digest(&self.model.entries, &seen[..count]))?;
         let Ok(next) = next.parse::<u64>() else {
-            return must(count == seen.len(), || format!("the last page ends {} events early", seen.len() - count));
+            return must(count == seen.len(), || {
+                format!("the last page ends {} events early", seen.len() - count)
+            });
         };
         let goes_on = if is_back { next < begin } else { next > begin };
         must(goes_on, || format!("the cursor stays at {begin}, {next}"))?;
         // The next page begins with the first event that did not come, and repeats none.
         let fits = |at: u64| if is_back { at < next } else { at >= next };
         let good = seen[..count].iter().all(|at| !fits(*at)) && seen[count..].iter().all(|at| fits(*at));
-        must(good, || format!("next {next} passes over events, or repeats some: {:?}", &seen[..seen.len().min(count + 2)]))
+        must(good, || {
+            format!(
+                "next {next} passes over events, or repeats some: {:?}",
+                &seen[..seen.len().min(count + 2)]
+            )
+        })
     }
 
     /// What the readers see together, below the position that is asked about.
     fn together(&self, readers: &[usize], as_of: Option<u64>) -> BTreeSet<u64> {
-        let all = readers.iter().flat_map(|reader| self.seen(*reader, 0..as_of.unwrap_or(u64::MAX)));
+        let all = readers
+            .iter()
+            .flat_map(|reader| self.seen(*reader, 0..as_of.unwrap_or(u64::MAX)));
         all.collect()
     }
 
     fn links<'b>(&'b self, seen: &'b BTreeSet<u64>, later: u64) -> impl Iterator<Item = u64> + 'b {
         let said = &self.model.entries[&later].said;
         let ids = said.evidence.iter().chain(&said.supersedes);
-        ids.filter_map(|id| self.model.by_id.get(id).copied()).filter(|seq| seen.contains(seq))
+        ids.filter_map(|id| self.model.by_id.get(id).copied())
+            .filter(|seq| seen.contains(seq))
     }
 
     fn trail(&self, readers: &[usize], id: &Id, line: &str, is_back: bool) -> Judged {
@@ -316,7 +353,11 @@ impl Run<'_> {
         while let Some(at) = waiting.pop() {
             let next: Vec<u64> = match is_back {
                 true => self.links(&seen, at).collect(),
-                false => seen.range(at + 1..).copied().filter(|later| self.links(&seen, *later).any(|to| to == at)).collect(),
+                false => seen
+                    .range(at + 1..)
+                    .copied()
+                    .filter(|later| self.links(&seen, *later).any(|to| to == at))
+                    .collect(),
             };
             waiting.extend(next.into_iter().filter(|seq| reached.insert(*seq)));
         }
@@ -334,13 +375,23 @@ impl Run<'_> {
         let seen = self.together(readers, asked.as_of);
         let standing = self.standing(&seen);
         let is_asked = |seq: &u64| asked.kinds.is_empty() || asked.kinds.contains(&self.model.entries[seq].said.kind);
-        let must_come: Vec<u64> = standing.into_iter().rev().filter(is_asked).take((asked.limit as usize).min(PAGE)).collect();
+        let must_come: Vec<u64> = standing
+            .into_iter()
+            .rev()
+            .filter(is_asked)
+            .take((asked.limit as usize).min(PAGE))
+            .collect();
         if asked.text.is_empty() {
             return must(got == must_come, || format!("the newest are {must_come:?}"));
         }
         let all = self.standing(&seen);
         let strange = got.iter().find(|seq| !all.contains(*seq) || !is_asked(*seq));
-        must(strange.is_none(), || format!("{strange:?} is no hit: {:?}", strange.map(|seq| &self.model.entries[seq])))
+        must(strange.is_none(), || {
+            format!(
+                "{strange:?} is no hit: {:?}",
+                strange.map(|seq| &self.model.entries[seq])
+            )
+        })
     }
 
     /// What nothing that stands supersedes. A later entry that was retracted takes nothing back any more; one that was
@@ -369,7 +420,9 @@ impl Run<'_> {
         for seq in self.standing(&seen) {
             let entry = &self.model.entries[&seq];
             let payload: serde_json::Value = serde_json::from_str(&entry.said.payload).map_err(|e| e.to_string())?;
-            if entry.said.kind == "memory.write" && let Some(text) = payload["text"].as_str() {
+            if entry.said.kind == "memory.write"
+                && let Some(text) = payload["text"].as_str()
+            {
                 believed.insert((hash_of(text), &entry.scope));
                 // What rests on something else goes with it when that is retracted.
                 if !entry.is_echo && entry.said.evidence.is_empty() {
@@ -384,7 +437,9 @@ impl Run<'_> {
             true => must(is_within(&owed, &got) && is_within(&got, &all), || {
                 format!("{} to {} facts are believed, not {}", owed.len(), all.len(), got.len())
             }),
-            false => must(got.iter().all(|hash| all.iter().any(|known| known == hash)), || "a fact of nobody".into()),
+            false => must(got.iter().all(|hash| all.iter().any(|known| known == hash)), || {
+                "a fact of nobody".into()
+            }),
         }
     }
 }
@@ -404,7 +459,9 @@ fn is_within<T: PartialEq<U>, U>(part: &[T], whole: &[U]) -> bool {
 
 /// `evt_` and 26 characters of Crockford's alphabet, the first of which is at most 7.
 fn is_id(text: &str) -> bool {
-    let Some(ulid) = text.strip_prefix("evt_") else { return false };
+    let Some(ulid) = text.strip_prefix("evt_") else {
+        return false;
+    };
     let is_of = |byte: u8| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte);
     ulid.len() == 26 && ulid.bytes().all(is_of) && ulid.as_bytes()[0] <= b'7'
 }
@@ -418,7 +475,10 @@ fn digest(entries: &BTreeMap<u64, Entry>, seqs: &[u64]) -> String {
         let source = entry.said.source.iter().flatten();
         let first = [&number, &entry.id, &entry.actor, &entry.said.kind, &entry.scope].into_iter();
         let nothing = String::new();
-        let texts = first.chain(source).chain([&entry.said.payload]).chain(&entry.said.evidence);
+        let texts = first
+            .chain(source)
+            .chain([&entry.said.payload])
+            .chain(&entry.said.evidence);
         for text in texts.chain([&nothing]).chain(&entry.said.supersedes) {
             all.push_str(text);
             all.push('\u{1f}');

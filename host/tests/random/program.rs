@@ -53,7 +53,14 @@ pub(crate) struct Asked {
 
 pub(crate) const KINDS: [&str; 4] = ["memory.write", "message", "observation", "memory.retract"];
 const NO_KINDS: [&str; 8] = [
-    "quipu.run", "quipu.", "quipu.erase", "", "memory.WRITE", "memory.write\0", "invented", "memory write",
+    "quipu.run",
+    "quipu.",
+    "quipu.erase",
+    "",
+    "memory.WRITE",
+    "memory.write\0",
+    "invented",
+    "memory write",
 ];
 const NO_SCOPES: [&str; 8] = ["b", "d", "quipu:ledger", "nowhere", "", "home\0", "HOME", "../home"];
 const PAYLOADS: [&str; 9] = [
@@ -68,14 +75,36 @@ const PAYLOADS: [&str; 9] = [
     "{}",
 ];
 const NO_PAYLOADS: [&str; 9] = [
-    "", "{", "[]", "null", "{\"a\":\"\\ud800\"}", "{a:1}", "\u{feff}{}", "{\"a\":1,}", "{} {}",
+    "",
+    "{",
+    "[]",
+    "null",
+    "{\"a\":\"\\ud800\"}",
+    "{a:1}",
+    "\u{feff}{}",
+    "{\"a\":1,}",
+    "{} {}",
 ];
 const WORDS: [&str; 12] = [
-    "invoices in may", "tea not coffee", "the red door", "seven boxes", "ann prefers mail", "late on mondays", "blue cord",
-    "knots are added", "never untied", "no clock", "one home", "two scopes",
+    "invoices in may",
+    "tea not coffee",
+    "the red door",
+    "seven boxes",
+    "ann prefers mail",
+    "late on mondays",
+    "blue cord",
+    "knots are added",
+    "never untied",
+    "no clock",
+    "one home",
+    "two scopes",
 ];
 const NO_IDS: [&str; 6] = [
-    "", "evt_", "evt_01j00000000000000000000000", "evt_8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "../../keys",
+    "",
+    "evt_",
+    "evt_01j00000000000000000000000",
+    "evt_8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+    "../../keys",
     "evt_01J0000000000000000000000\0",
 ];
 const UNKNOWN: &str = "evt_7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
@@ -116,14 +145,21 @@ impl Author<'_> {
             984..988 => Call::Impact(self.readers(), self.id()),
             988..992 => Call::Search(self.readers(), self.asked()),
             992..996 => Call::Facts(self.readers(), self.asked()),
-            _ => Call::Compose(self.readers(), self.asked(), *self.chance.of(&[0, 1, 100, 2_000, u32::MAX])),
+            _ => Call::Compose(
+                self.readers(),
+                self.asked(),
+                *self.chance.of(&[0, 1, 100, 2_000, u32::MAX]),
+            ),
         }
     }
 
     fn said(&mut self) -> Said {
         let mut said = Said {
             kind: (*self.chance.of(&KINDS)).into(),
-            payload: self.chance.of(&PAYLOADS).replace("WORD", WORDS[self.chance.below(WORDS.len())]),
+            payload: self
+                .chance
+                .of(&PAYLOADS)
+                .replace("WORD", WORDS[self.chance.below(WORDS.len())]),
             pad: 0,
             source: None,
             evidence: Vec::new(),
@@ -206,7 +242,11 @@ impl Author<'_> {
         Asked {
             text: text.into(),
             limit: *chance.of(&[0, 1, 10, 1_000, u32::MAX]),
-            kinds: if chance.once_in(4) { vec![(*chance.of(&KINDS)).into()] } else { Vec::new() },
+            kinds: if chance.once_in(4) {
+                vec![(*chance.of(&KINDS)).into()]
+            } else {
+                Vec::new()
+            },
             since: chance.once_in(30).then(|| "yesterday".into()),
             as_of: chance.once_in(4).then(|| chance.below(self.head as usize + 1) as u64),
         }

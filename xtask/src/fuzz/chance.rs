@@ -18,9 +18,10 @@ pub(super) fn run(test: &str, options: &[String]) -> Result<()> {
             "--seeds" => "QUIPU_SEEDS",
             "--from" => "QUIPU_FROM",
             other => {
-                return Err(
-                    format!("{other} is no option of fuzz {test}; it takes --seconds N, --seeds N and --from SEED").into(),
-                );
+                return Err(format!(
+                    "{other} is no option of fuzz {test}; it takes --seconds N, --seeds N and --from SEED"
+                )
+                .into());
             }
         };
         let number: u64 = pair[1]
