@@ -46,6 +46,7 @@ mod retention;
 mod retract;
 mod run;
 mod sandbox;
+mod sanitised;
 mod scene;
 mod seal;
 mod search;
@@ -54,6 +55,7 @@ mod shown;
 mod stats;
 mod summary;
 mod terminal;
+mod traces;
 mod tree;
 mod verify;
 mod why;
@@ -90,6 +92,8 @@ Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed
 struct Cli {
     #[command(flatten)]
     ledger: LedgerDir,
+    #[command(flatten)]
+    traces: traces::Args,
     #[command(subcommand)]
     command: Command,
 }
@@ -147,6 +151,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    traces::begin(&cli.traces, &cli.ledger.path);
     execute(cli.command, &cli.ledger).unwrap_or_else(|failure| failure.report())
 }
 

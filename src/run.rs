@@ -55,6 +55,11 @@ pub(crate) struct Args {
     /// A kind that it may append; may be given several times [default: the documented kinds]
     #[arg(long = "kind", value_name = "KIND")]
     kinds: Vec<Kind>,
+    /// Offer it a WASI 0.2 with nothing behind it, which components of ordinary toolchains import: no files, no network, no
+    /// environment, an empty standard input; the clock stands, and random bytes come from a seed that the ledger keeps.
+    /// What it prints is traced (`--trace`)
+    #[arg(long)]
+    wasi: bool,
     /// Let it supersede events of other actors
     #[arg(long)]
     supersede_others: bool,
@@ -86,7 +91,10 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
-        let runtime = Runtime::new(ledger.clone(), Limits::default())?.compiling(compiler);
+        let mut runtime = Runtime::new(ledger.clone(), Limits::default())?.compiling(compiler);
+        if args.wasi {
+            runtime = runtime.with_wasi()?;
+        }
         let agent = runtime.load(&component)?;
         runtime.run(&agent, &grant, &input).await
     });

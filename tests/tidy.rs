@@ -59,6 +59,21 @@ fn ambient_authority_is_taken_in_one_file_of_log() {
     assert_eq!(naming.len(), 1, "exactly one file in log/src names cap_std: {naming:?}");
 }
 
+/// The engine takes code that another process compiled in no other way; nothing else needs it.
+#[test]
+fn one_file_is_allowed_what_is_unsafe() {
+    let files = rust_files(&[
+        "src",
+        "format/src",
+        "log/src",
+        "projections/src",
+        "audit/src",
+        "host/src",
+    ]);
+    let naming: Vec<_> = files.iter().filter(|path| names(&text(path), "unsafe_code")).collect();
+    assert_eq!(naming, [Path::new("host/src/code.rs")]);
+}
+
 #[test]
 fn no_part_names_what_it_must_not_know() {
     let forbidden = [

@@ -96,6 +96,8 @@ pub const ATTESTATION_BYTES: usize = 1 << 20;
 /// Bytes of a policy that components are held against.
 pub const POLICY_BYTES: usize = 1 << 20;
 
+/// Bytes that a guest of WASI writes to its standard output and are traced, and as many of its standard error.
+pub const STREAM_BYTES: usize = 64 << 10;
 /// Bytes of compiled code that are kept on the disk, of all components together.
 pub const CODE_CACHE_BYTES: u64 = 1 << 30;
 /// Bytes of what a compiler in another process may say of why it refuses a component.

@@ -91,10 +91,6 @@ impl Code {
         // (its own executable, or one that the embedder named for this) and with what the host wrote into its cache,
         // authenticated by a key that is not in the cache. The engine itself refuses code of another version or other
         // settings.
-        #[expect(
-            unsafe_code,
-            reason = "the engine has no other way to take code that another process compiled"
-        )]
         let component = unsafe { Component::deserialize(engine, code) };
         component.map_err(|error| Error::new(ErrorKind::Engine, format!("compiled code cannot be loaded: {error:#}")))
     }
@@ -119,7 +115,7 @@ mod tests {
         assert!(Code::vouched_for(Vec::new(), of).is_none());
         assert!(Code::vouched_for(bytes.clone(), CodeOf::new(&engine, Hash::of(&[b"other"]))).is_none());
         let mut config = engine::config();
-        config.cranelift_nan_canonicalization(false);
+        config.epoch_interruption(false);
         let other = Engine::new(&config).unwrap();
         assert!(Code::vouched_for(bytes, CodeOf::new(&other, Hash::of(&[wasm]))).is_none());
         assert!(code.load(&other).is_err());

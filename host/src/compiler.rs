@@ -146,12 +146,13 @@ impl Compiler {
             .wait()
             .map_err(|error| failed(&format_args!("is lost: {error}")))?;
         let (code, words) = told.map_err(|error| failed(&format_args!("does not answer: {error}")))?;
-        if !status.success() {
-            return Err(self.why(status, &words));
-        }
+        // Nobody listened to the rest of it, so that its status says nothing.
         if code.len() > self.limits.code_bytes {
             let most = self.limits.code_bytes;
             return Err(refused(format!("its code has more than {most} bytes")));
+        }
+        if !status.success() {
+            return Err(self.why(status, &words));
         }
         let other = "wrote code of another component or for another engine: is it of this version of quipu?";
         Code::vouched_for(code, of).ok_or_else(|| failed(&other))

@@ -16,6 +16,7 @@ use crate::{
     record::{Answer, Record},
     run::Stop,
     transcript::{Crossing, Transcript},
+    wasi::Wasi,
 };
 
 /// One run's context, for the application's store data: grant, limits, and all that the run has done so far.
@@ -42,6 +43,8 @@ pub struct QuipuCtx {
     pub(crate) given: Given,
     pub(crate) transcript: Transcript,
     pub(crate) limiter: MemoryLimiter,
+    /// Where the runtime offers it.
+    pub(crate) wasi: Option<Wasi>,
     /// Table entries of the handles that the guest has not dropped.
     pub(crate) open: BTreeSet<u32>,
 }
@@ -94,6 +97,7 @@ impl QuipuCtx {
             given: Given::default(),
             transcript: Transcript::default(),
             limiter: MemoryLimiter::new(limits.memory_bytes),
+            wasi: None,
             open: BTreeSet::new(),
         })
     }

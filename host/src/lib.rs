@@ -118,6 +118,7 @@ mod run;
 mod runtime;
 mod ticker;
 mod transcript;
+mod wasi;
 
 pub use agent::AgentPre;
 pub use code_cache::CodeCache;

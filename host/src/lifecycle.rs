@@ -68,6 +68,9 @@ impl QuipuCtxView<'_> {
         for handle in std::mem::take(&mut ctx.open) {
             let _ = self.table.delete(Resource::<Reader>::new_own(handle));
         }
+        if let Some(wasi) = &mut ctx.wasi {
+            wasi.flush();
+        }
         let mut outcome = ctx.within_limits(outcome);
         if ctx.stage == Stage::Running {
             ctx.stage = Stage::Ended;
@@ -102,7 +105,11 @@ impl QuipuCtx {
             "grant": self.grant,
             "limits": limits_json(&self.limits),
         });
-        let body = payload(&json!({ "input": input }))?;
+        let mut told = json!({ "input": input });
+        if let Some(wasi) = &self.wasi {
+            told["wasi"] = wasi.record();
+        }
+        let body = payload(&told)?;
         let start = self.host_draft("quipu.run", body, Some(json!({ "run": run })))?;
         let receipts = self
             .memory

@@ -11,7 +11,9 @@ use wasmtime::{
 
 use crate::{
     AgentComponent, AgentPre, Compiler, Error, ErrorKind, Grant, Memory, QuipuCtx, QuipuCtxView, Result, RunReport,
-    Ticker, add_observer_to_linker, add_to_linker, engine, limiter::MEMORIES_PER_STORE,
+    Ticker, add_observer_to_linker, add_to_linker, engine,
+    limiter::MEMORIES_PER_STORE,
+    wasi::{self, Wasi},
 };
 
 /// All that a host needs to run agents over one ledger: an engine, its ticker, and the agents that were loaded.
@@ -23,6 +25,8 @@ pub struct Runtime {
     limits: Limits,
     engine: Engine,
     compiler: Compiler,
+    /// Agents get a WASI 0.2 with nothing behind it.
+    has_wasi: bool,
     agent_linker: Linker<RunState>,
     observer_linker: Linker<RunState>,
     /// Those loaded last, the newest at the end, by the digest of the bytes that were given.
@@ -78,6 +82,7 @@ impl Runtime {
             limits,
             engine,
             compiler: Compiler::in_process(),
+            has_wasi: false,
             agent_linker,
             observer_linker,
         })
@@ -90,6 +95,18 @@ impl Runtime {
         self
     }
 
+    /// With a WASI 0.2 for components that import it, which ordinary toolchains make, and nothing behind it: no file, no
+    /// network, no argument or variable, an empty standard input. What goes to the standard output is traced, as target
+    /// `guest`. The clock stands at the run's beginning, save when the guest waits; random bytes come from a seed that the
+    /// run's first entry holds, sealed.
+    pub fn with_wasi(mut self) -> Result<Self> {
+        for linker in [&mut self.agent_linker, &mut self.observer_linker] {
+            wasi::add_to_linker(linker, view).map_err(engine::failed)?;
+        }
+        self.has_wasi = true;
+        Ok(self)
+    }
+
     /// Takes a component, or a core module with a component-type section. Compiling takes from tens of milliseconds to
     /// seconds on all processors; the same bytes again take none. Do it outside of async tasks.
     ///
@@ -100,18 +117,31 @@ impl Runtime {
             return Ok(agent);
         }
         let component = AgentComponent::new(wasm)?;
-        if !component.foreign_imports().is_empty() {
-            return Err(Error::new(
-                ErrorKind::Component,
-                format!(
-                    "the component wants more than memory, and is not run: it imports {}",
-                    component.foreign_imports().join(", ")
-                ),
-            ));
-        }
+        self.check_imports(&component)?;
         let agent = self.compile(component)?;
         self.keep_loaded(digest, agent.clone());
         Ok(agent)
+    }
+
+    /// Refuses what imports more than is offered.
+    fn check_imports(&self, component: &AgentComponent) -> Result<()> {
+        let is_more = |name: &&String| !(self.has_wasi && wasi::is_known(name));
+        let more: Vec<_> = component.foreign_imports().iter().filter(is_more).cloned().collect();
+        if more.is_empty() {
+            return Ok(());
+        }
+        let mut what = format!(
+            "the component wants more than memory, and is not run: it imports {}",
+            more.join(", ")
+        );
+        if more.iter().all(|name| wasi::is_known(name)) {
+            what.push_str(
+                "\nAll of that is WASI, which its toolchain takes for granted. Build it without (in Rust for \
+                 wasm32-unknown-unknown, with componentize-py and componentize-js by their options for stubs), or run it with \
+                 --wasi (Runtime::with_wasi), which offers WASI with nothing behind it: no files, no network, no environment",
+            );
+        }
+        Err(Error::new(ErrorKind::Component, what))
     }
 
     fn compile(&self, component: AgentComponent) -> Result<Agent> {
@@ -127,6 +157,14 @@ impl Runtime {
         } else {
             &self.observer_linker
         };
+        let mut closing;
+        let linker = if self.has_wasi && !component.foreign_imports().is_empty() {
+            closing = linker.clone();
+            wasi::close(&mut closing, &self.engine, &compiled).map_err(refused)?;
+            &closing
+        } else {
+            linker
+        };
         let pre = AgentPre::new(&component, linker.instantiate_pre(&compiled).map_err(refused)?, view)?;
         Ok(Agent(Arc::new(Loaded {
             component,
@@ -141,7 +179,10 @@ impl Runtime {
     /// Dropping the future kills the run. What it appended stays, and the ledger shows it without an end.
     pub async fn run(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
         let agent = &agent.0;
-        let quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?;
+        let mut quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?;
+        if self.has_wasi {
+            quipu.wasi = Some(Wasi::new()?);
+        }
         let span = tracing::info_span!("run", run = %quipu.run(), actor = %grant.actor, home = %grant.home);
         let run = async {
             let _room = self.memories.acquire_many(agent.memories).await;

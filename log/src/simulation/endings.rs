@@ -2,9 +2,14 @@
 
 use super::{model::Result, plan::Ending, world::World};
 
-/// Lets `work` be done as often as it has calls to the storage, each time ending one call later, and has entries rest
-/// on what that left before the power is cut. Returns how often.
-pub(super) fn at_every_call(seed: u64, ending: Ending, work: impl Fn(&mut World) -> Result) -> Result<usize> {
+/// Lets `work` be done as often as it has calls to the storage, each time ending one call later, opens the ledger and
+/// does what comes `then` before the power is cut. Returns how often.
+pub(super) fn at_every_call(
+    seed: u64,
+    ending: Ending,
+    work: impl Fn(&mut World) -> Result,
+    then: impl Fn(&mut World) -> Result,
+) -> Result<usize> {
     for calls in 1.. {
         let (mut world, _unseed) = World::new(seed, None)?;
         world.step_into_every_scope()?;
@@ -16,8 +21,7 @@ pub(super) fn at_every_call(seed: u64, ending: Ending, work: impl Fn(&mut World)
         worked.map_err(at)?;
         world.stop();
         world.open_after(true).map_err(at)?;
-        // Not into a new one: that would sync what an old one rests on.
-        world.step_into_known_scopes().map_err(at)?;
+        then(&mut world).map_err(at)?;
         world.disk.state().plan.ending = Some((usize::MAX, Ending::PowerCut));
         world.stop();
         world.open_after(true).map_err(at)?;
