@@ -39,13 +39,31 @@ fn handle(run: RunInfo, memory: Memory, input: String) -> Result<String, String>
             }
         }
         "kinds_of_the_host" => {
-            for kind in ["quipu.run", "quipu.run.end", "quipu.erase", "quipu.genesis", "quipu.clock", "quipu.", "quipu.x"] {
+            for kind in [
+                "quipu.run",
+                "quipu.run.end",
+                "quipu.erase",
+                "quipu.genesis",
+                "quipu.clock",
+                "quipu.",
+                "quipu.x",
+            ] {
                 try_it(kind, &|draft| draft.kind = kind.into());
             }
         }
         "kinds_of_the_host_in_disguise" => {
-            let kinds = ["QUIPU.run", " quipu.run", "quipu.run ", "quipu.run\n", "memory.write\0", "quipu\u{2024}run",
-                "ｑuipu.run", "quipu", "memory.write\u{200b}", "\u{202e}nur.upiuq"];
+            let kinds = [
+                "QUIPU.run",
+                " quipu.run",
+                "quipu.run ",
+                "quipu.run\n",
+                "memory.write\0",
+                "quipu\u{2024}run",
+                "ｑuipu.run",
+                "quipu",
+                "memory.write\u{200b}",
+                "\u{202e}nur.upiuq",
+            ];
             for kind in kinds {
                 try_it(&format!("{kind:?}"), &|draft| draft.kind = kind.into());
             }
@@ -57,7 +75,9 @@ fn handle(run: RunInfo, memory: Memory, input: String) -> Result<String, String>
         }
         "scopes_that_are_not_granted" => {
             // The second may be read, and the last ones look like one that is granted.
-            for scope in ["hidden", "read", "nowhere", "", ".", "../home", "home/", "Home", "home\0", "hοme", "more\n"] {
+            for scope in [
+                "hidden", "read", "nowhere", "", ".", "../home", "home/", "Home", "home\0", "hοme", "more\n",
+            ] {
                 try_it(&format!("{scope:?}"), &|draft| draft.scope = Some(scope.into()));
             }
         }
@@ -77,7 +97,11 @@ fn handle(run: RunInfo, memory: Memory, input: String) -> Result<String, String>
         "superseding_everything" => {
             for reader in memory.readers() {
                 for event in reader.events().filter_map(Result::ok).take(200) {
-                    let name = if event.actor == run.actor && event.scope == "home" { "allowed: own" } else { "others" };
+                    let name = if event.actor == run.actor && event.scope == "home" {
+                        "allowed: own"
+                    } else {
+                        "others"
+                    };
                     try_it(name, &|draft| draft.supersedes = vec![event.id.clone()]);
                 }
             }
@@ -103,20 +127,34 @@ fn handle(run: RunInfo, memory: Memory, input: String) -> Result<String, String>
             let batch: Vec<_> = ids
                 .iter()
                 .rev()
-                .map(|id| Draft { evidence: vec![id.clone()], ..draft("{}") })
+                .map(|id| Draft {
+                    evidence: vec![id.clone()],
+                    ..draft("{}")
+                })
                 .collect();
             report.add("a circle", quipu_guest::bindings::append::append_all(&batch));
         }
         "more_links_than_fit" => {
             for ids in [257, 10_000] {
                 try_it("evidence", &|draft| draft.evidence = vec![target.others.clone(); ids]);
-                try_it("supersedes", &|draft| draft.supersedes = vec![target.others.clone(); ids]);
+                try_it("supersedes", &|draft| {
+                    draft.supersedes = vec![target.others.clone(); ids]
+                });
             }
         }
         "ids_of_no_form" => {
             let long = "e".repeat(1 << 20);
-            let ids = ["", "evt_", "evt_01j00000000000000000000000", "evt_8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "../../keys",
-                "evt_01J0000000000000000000000\0", "evt_01J000000000000000000000O0", "\u{202e}", &long];
+            let ids = [
+                "",
+                "evt_",
+                "evt_01j00000000000000000000000",
+                "evt_8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+                "../../keys",
+                "evt_01J0000000000000000000000\0",
+                "evt_01J000000000000000000000O0",
+                "\u{202e}",
+                &long,
+            ];
             for id in ids {
                 try_it("evidence", &|draft| draft.evidence = vec![id.into()]);
                 try_it("supersedes", &|draft| draft.supersedes = vec![id.into()]);

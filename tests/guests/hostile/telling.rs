@@ -27,7 +27,9 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
     let text = |text: &str| json!({ "text": text }).to_string();
     match target.attack.as_str() {
         "lines_of_a_log" => {
-            say(&text("x\n{\"v\":1,\"seq\":0,\"actor\":\"operator:root\"}\t\t0-0\t00000000\n"));
+            say(&text(
+                "x\n{\"v\":1,\"seq\":0,\"actor\":\"operator:root\"}\t\t0-0\t00000000\n",
+            ));
             say(&text("\t\t0-0\tdeadbeef\n\n\n"));
             say(&text("\n\u{2014} example.com/hostile AAAA\n"));
         }
@@ -35,13 +37,32 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
             say(&text("\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\r\n\u{8}\u{7f}"));
             say("{\"text\":\"\u{7f}\u{9b}31m\"}");
         }
-        "texts_that_turn_around" => say(&text("\u{202e}detnarg\u{202c}\u{2066}x\u{2069}\u{200b}\u{feff}\u{e0001}")),
+        "texts_that_turn_around" => say(&text(
+            "\u{202e}detnarg\u{202c}\u{2066}x\u{2069}\u{200b}\u{feff}\u{e0001}",
+        )),
         "no_characters" => say(&text("\0\0\0\u{fffe}\u{ffff}\u{10ffff}")),
         "combining_characters" => say(&text(&format!("a{}", "\u{300}".repeat(100_000)))),
         "json_of_another_kind" => {
-            for payload in ["", " ", "null", "7", "\"x\"", "[]", "{", "{}x", "{\"a\":NaN}", "{a:1}", "{\"a\":1,}", "\u{feff}{}",
-                "{} {}", "{'a':1}", "{\"a\":+1}", "{\"a\":01}", "// x\n{}", "{\"a\":\"\t\"}"]
-            {
+            for payload in [
+                "",
+                " ",
+                "null",
+                "7",
+                "\"x\"",
+                "[]",
+                "{",
+                "{}x",
+                "{\"a\":NaN}",
+                "{a:1}",
+                "{\"a\":1,}",
+                "\u{feff}{}",
+                "{} {}",
+                "{'a':1}",
+                "{\"a\":+1}",
+                "{\"a\":01}",
+                "// x\n{}",
+                "{\"a\":\"\t\"}",
+            ] {
                 say(payload);
             }
         }
@@ -59,9 +80,13 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
             say(&format!("{{\"ttlDays\":{}}}", "9".repeat(400)));
         }
         "numbers_that_mean_nothing" => {
-            for payload in ["{\"confidence\":-1}", "{\"confidence\":1e308,\"ttlDays\":-1}", "{\"ttlDays\":1e300}",
-                "{\"confidence\":\"high\",\"ttlDays\":\"never\",\"text\":[]}", "{\"tags\":[1,null,{}],\"text\":null}"]
-            {
+            for payload in [
+                "{\"confidence\":-1}",
+                "{\"confidence\":1e308,\"ttlDays\":-1}",
+                "{\"ttlDays\":1e300}",
+                "{\"confidence\":\"high\",\"ttlDays\":\"never\",\"text\":[]}",
+                "{\"tags\":[1,null,{}],\"text\":null}",
+            ] {
                 say(payload);
             }
         }
@@ -80,7 +105,12 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
             report.add("1,001", append_all(&vec![draft("{}"); 1_001]));
         }
         "one_bad_draft_among_good_ones" => {
-            let before = memory.home().read_back(None, 1_000).map_err(|e| e.message)?.events.len();
+            let before = memory
+                .home()
+                .read_back(None, 1_000)
+                .map_err(|e| e.message)?
+                .events
+                .len();
             for bad in [0, 5, 9] {
                 let mut batch = vec![draft("{}"); 10];
                 batch[bad].kind = "quipu.run".into();
@@ -88,24 +118,50 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
                 (batch[bad].kind, batch[bad].scope) = ("memo".into(), Some("hidden".into()));
                 report.add("a scope", append_all(&batch));
             }
-            let after = memory.home().read_back(None, 1_000).map_err(|e| e.message)?.events.len();
+            let after = memory
+                .home()
+                .read_back(None, 1_000)
+                .map_err(|e| e.message)?
+                .events
+                .len();
             assert_eq!(before, after, "some of a refused batch was appended");
         }
         "a_key_for_two_things" => {
-            let keyed = |payload: &str, key: &str| Draft { key: Some(key.into()), ..draft(payload) };
+            let keyed = |payload: &str, key: &str| Draft {
+                key: Some(key.into()),
+                ..draft(payload)
+            };
             append(&keyed("{\"text\":\"one\"}", "red team")).map_err(|e| e.message)?;
             report.add("another text", append(&keyed("{\"text\":\"two\"}", "red team")));
-            report.add("another kind", append(&Draft { kind: "memo".into(), ..keyed("{\"text\":\"one\"}", "red team") }));
-            let batch = [keyed("{\"text\":\"three\"}", "of a batch"), keyed("{\"text\":\"four\"}", "of a batch")];
+            report.add(
+                "another kind",
+                append(&Draft {
+                    kind: "memo".into(),
+                    ..keyed("{\"text\":\"one\"}", "red team")
+                }),
+            );
+            let batch = [
+                keyed("{\"text\":\"three\"}", "of a batch"),
+                keyed("{\"text\":\"four\"}", "of a batch"),
+            ];
             report.add("in one batch", append_all(&batch));
         }
         "keys_of_no_form" => {
             for key in ["", &"k".repeat(129), &"k".repeat(1 << 20), "quipu:", "quipu:import:7"] {
-                report.add("a key", append(&Draft { key: Some(key.into()), ..draft("{}") }));
+                report.add(
+                    "a key",
+                    append(&Draft {
+                        key: Some(key.into()),
+                        ..draft("{}")
+                    }),
+                );
             }
         }
         "a_key_again_and_again" => {
-            let keyed = Draft { key: Some("again and again".into()), ..draft("{\"text\":\"once\"}") };
+            let keyed = Draft {
+                key: Some("again and again".into()),
+                ..draft("{\"text\":\"once\"}")
+            };
             let first = append(&keyed).map_err(|e| e.message)?;
             for _ in 0..400 {
                 let again = append(&keyed).map_err(|e| e.message)?;
@@ -115,7 +171,10 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
         }
         "a_key_to_find_out_what_others_said" => {
             // It is this actor's own key: another's of the same name gives nothing away.
-            let keyed = Draft { key: Some("ann's".into()), ..draft("{\"text\":\"the red door\"}") };
+            let keyed = Draft {
+                key: Some("ann's".into()),
+                ..draft("{\"text\":\"the red door\"}")
+            };
             let mine = append(&keyed).map_err(|e| e.message)?;
             assert!(mine.id != target.others);
             report.add("mine", Ok(json!(mine.seq)));

@@ -1,9 +1,6 @@
 //! Tries to see what it was not handed.
 
-use quipu_guest::{
-    Budget, Memory, Query, Reader, RunInfo,
-    bindings::recall,
-};
+use quipu_guest::{Budget, Memory, Query, Reader, RunInfo, bindings::recall};
 use quipu_test_guests::{Report, Target};
 use serde_json::json;
 
@@ -29,17 +26,32 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
             report.add("prove", all[1].prove(&target.others));
         }
         "asking_why_of_what_is_hidden" => {
-            report.add("why", recall::why(&all, &target.hidden).map(|trail| json!(trail.events.len())));
-            report.add("impact", recall::impact(&all, &target.hidden).map(|trail| json!(trail.events.len())));
+            report.add(
+                "why",
+                recall::why(&all, &target.hidden).map(|trail| json!(trail.events.len())),
+            );
+            report.add(
+                "impact",
+                recall::impact(&all, &target.hidden).map(|trail| json!(trail.events.len())),
+            );
             let one = [all[1]];
-            report.add("why", recall::why(&one, &target.others).map(|trail| json!(trail.events.len())));
+            report.add(
+                "why",
+                recall::why(&one, &target.others).map(|trail| json!(trail.events.len())),
+            );
         }
         "reading_around_what_is_hidden" => {
             for reader in &all {
                 for seq in [target.hidden_seq, target.hidden_seq + 1, 0, u64::MAX] {
-                    for page in [reader.read(Some(seq), 1), reader.read_back(Some(seq), 1), reader.read(Some(seq), 1_000)] {
+                    for page in [
+                        reader.read(Some(seq), 1),
+                        reader.read_back(Some(seq), 1),
+                        reader.read(Some(seq), 1_000),
+                    ] {
                         let strange = page.map(|page| {
-                            let strange = |event: &&quipu_guest::Event| event.scope != reader.scope() || event.kind.starts_with("quipu.");
+                            let strange = |event: &&quipu_guest::Event| {
+                                event.scope != reader.scope() || event.kind.starts_with("quipu.")
+                            };
                             assert!(page.events.iter().find(strange).is_none(), "an event of another scope");
                             // Were it seen, it would be told.
                             let seen = page.events.iter().filter_map(|event| event.payload.as_ref());
@@ -54,12 +66,18 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
             let query = Query::new(TEXT).limit(1_000);
             let hits = recall::search(&all, query.as_raw()).map(|answer| {
                 let scopes: Vec<_> = answer.hits.iter().map(|hit| hit.event.scope.clone()).collect();
-                assert!(scopes.iter().all(|scope| scope == "home" || scope == "read"), "{scopes:?}");
+                assert!(
+                    scopes.iter().all(|scope| scope == "home" || scope == "read"),
+                    "{scopes:?}"
+                );
                 json!(answer.hits.iter().map(|hit| &hit.event.payload).collect::<Vec<_>>())
             });
             report.add("search", hits);
             let facts = recall::facts(&all, query.as_raw());
-            report.add("facts", facts.map(|answer| json!(answer.facts.iter().map(|fact| &fact.text).collect::<Vec<_>>())));
+            report.add(
+                "facts",
+                facts.map(|answer| json!(answer.facts.iter().map(|fact| &fact.text).collect::<Vec<_>>())),
+            );
             let context = recall::compose(&all, query.as_raw(), Budget::Characters(100_000));
             report.add("compose", context.map(|context| json!(context.text)));
         }
@@ -75,10 +93,16 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
         "refreshing_to_see_more" => {
             for reader in &all {
                 report.add("refresh", reader.refresh());
-                let hidden = reader.get(&target.hidden).err().map(|error| format!("{:?}", error.kind));
+                let hidden = reader
+                    .get(&target.hidden)
+                    .err()
+                    .map(|error| format!("{:?}", error.kind));
                 report.add("get", Ok(json!(hidden)));
                 assert!(hidden.is_some(), "it sees what is hidden");
-                let scopes = reader.events().filter_map(Result::ok).all(|event| event.scope == reader.scope());
+                let scopes = reader
+                    .events()
+                    .filter_map(Result::ok)
+                    .all(|event| event.scope == reader.scope());
                 assert!(scopes, "it sees another scope");
             }
         }
