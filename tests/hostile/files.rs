@@ -1,3 +1,5 @@
+// Long because it is a list: each function is an attack of the table.
+
 //! Files that are hostile: where the command looks for a ledger, a component, a policy, a key, something to import.
 
 use std::{

@@ -87,7 +87,10 @@ impl House {
         // A batch may have several drafts that are too large.
         limits.host_call_bytes = limits.memory_bytes;
         let runtime = Runtime::new(ledger.clone(), limits).unwrap();
-        let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests/caller.wasm");
+        let guest = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../target/guests")
+            .join("caller")
+            .with_extension("wasm");
         let guest = fs::read(&guest).unwrap_or_else(|error| panic!("guest caller ({error}): run `cargo xtask guests`"));
         Self {
             agent: runtime.load(&guest).unwrap(),
