@@ -1,12 +1,12 @@
 //! Which agent `quipu run` is to run, and what it is granted: by a name in `quipu.toml`, or by a file and options.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use quipu_format::{Actor, AgentName, Kind, Limits, Scope};
+use quipu_format::{Actor, AgentName, Kind, Limits, Scope, limits};
 use quipu_host::{Candidate, Grant, NamedAgent};
 use quipu_log::Ledger;
 
-use crate::{agents::AgentsFile, failure::Failure, ledger::LedgerDir};
+use crate::{agents::AgentsFile, failure::Failure, handed, ledger::LedgerDir};
 
 /// What a file's agent is granted.
 #[derive(clap::Args)]
@@ -52,8 +52,7 @@ impl Called {
                 Ok(Self::Named(Box::new(agent.clone()), file.component(agent)?))
             }
             None => {
-                let wasm =
-                    fs::read(agent).map_err(|error| Failure::cannot(format!("cannot read {called}: {error}")))?;
+                let wasm = handed::read(agent, limits::COMPONENT_BYTES, "a component")?;
                 let grant = granted.grant().ok_or_else(|| {
                     Failure::cannot(format!(
                         "{called} is a file, which needs --actor and --home: an agent's name has no dot and no slash"

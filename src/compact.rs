@@ -1,5 +1,4 @@
 use std::{
-    fs,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -207,7 +206,7 @@ fn catch_up(projections: &Projections, ledger: &Ledger) -> Result<(), Failure> {
 }
 
 fn with_component(args: &Args, file: &Path, ledger: &Ledger) -> Outcome {
-    let wasm = fs::read(file).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", file.display())))?;
+    let wasm = handed::read(file, limits::COMPONENT_BYTES, "a component")?;
     let component = CompactorComponent::new(&wasm)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;

@@ -1,6 +1,6 @@
-use std::{fs, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
-use quipu_format::{Limits, ProjectionName, ScopePattern};
+use quipu_format::{Limits, ProjectionName, ScopePattern, limits};
 use quipu_host::{Added, ProjectionComponent, Projector};
 use quipu_log::LedgerReader;
 use quipu_projections::Projections;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     acting,
     failure::{Failure, Outcome, good, verdict},
+    handed,
     ledger::{LedgerDir, Wait},
     render::{BAD, DIM, ID, json_line},
     sandbox,
@@ -123,8 +124,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
 }
 
 fn add(args: Add, dir: &LedgerDir) -> Outcome {
-    let file = args.file.display();
-    let wasm = fs::read(&args.file).map_err(|error| Failure::cannot(format!("cannot read {file}: {error}")))?;
+    let wasm = handed::read(&args.file, limits::COMPONENT_BYTES, "a component")?;
     let component = ProjectionComponent::new(&wasm)?;
     // What cannot be linked is not added.
     Projector::new(Limits::default())?

@@ -100,7 +100,9 @@ fn input(argument: String) -> Result<String, Failure> {
         return Ok(argument);
     }
     let mut input = String::new();
+    // More than fits is refused by the host; it may have no end.
     stdin()
+        .take(limits::BODY_BYTES as u64 + 1)
         .read_to_string(&mut input)
         .map_err(|error| Failure::cannot(format!("cannot read the input: {error}")))?;
     Ok(input)

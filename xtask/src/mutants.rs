@@ -5,12 +5,13 @@ mod breaks;
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-use crate::{Result, cargo};
+use crate::{Result, cargo, guests};
 use breaks::{BREAKS, Break};
 
 /// Where the sources are copied to, and what is built of them. Both stay, so that the next time builds little.
@@ -21,7 +22,7 @@ const BUILD: &str = "target/mutants/build";
 const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// What is run until something fails, from the cheapest on.
-const SUITES: [&[&str]; 16] = [
+const SUITES: [&[&str]; 17] = [
     &["-p", "quipu-log", "--test", "recovery"],
     &["-p", "quipu-log", "--test", "segments"],
     &["-p", "quipu-log", "--test", "frozen"],
@@ -38,6 +39,7 @@ const SUITES: [&[&str]; 16] = [
     &["--lib", "-p", "quipu-format"],
     &["--lib", "-p", "quipu-log"],
     &["-p", "quipu-projections", "--test", "recall"],
+    &["-p", "quipu", "--test", "hostile"],
 ];
 
 /// Makes the breaks whose names hold one of `words`; without any word all, once the tests have been seen to pass.
@@ -116,6 +118,13 @@ impl Copy {
                 fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
                 fs::write(to, bytes)?;
             }
+        }
+        // Guests are part of no break: those of the checkout serve.
+        guests::build()?;
+        let built = path.join("target/guests");
+        if !built.exists() {
+            fs::create_dir_all(path.join("target"))?;
+            symlink(cargo::root().join("target/guests"), built)?;
         }
         Ok(Self { path })
     }

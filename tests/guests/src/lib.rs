@@ -107,3 +107,42 @@ impl Summary for Event {
         })
     }
 }
+
+/// Which attack a hostile guest is to try, and what there is to attack.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// The attack's name.
+    pub attack: String,
+    /// An entry of another actor in the home scope.
+    pub others: String,
+    /// An entry in a scope that is not granted, which is `hidden`.
+    pub hidden: String,
+    /// Where that entry stands.
+    pub hidden_seq: u64,
+}
+
+impl Target {
+    /// Reads it from a guest's input.
+    pub fn of(input: &str) -> Result<Self, String> {
+        serde_json::from_str(input).map_err(|e| format!("the input: {e}"))
+    }
+
+    /// That there is no such attack.
+    pub fn unknown(&self) -> Result<String, String> {
+        Err(format!("{:?} is no attack of this guest", self.attack))
+    }
+}
+
+/// A draft with nothing in it but its payload.
+pub fn draft(payload: &str) -> quipu_guest::bindings::types::Draft {
+    quipu_guest::bindings::types::Draft {
+        kind: "memory.write".into(),
+        payload: payload.into(),
+        source: None,
+        evidence: Vec::new(),
+        supersedes: Vec::new(),
+        scope: None,
+        key: None,
+    }
+}

@@ -1,0 +1,15 @@
+;; Attack: answers with an address outside of its memory.
+;; Defence: the host checks each pointer against the memory's size
+;;! world HANDLE
+(module
+  (memory (export "memory") 4)
+  (global $top (mut i32) (i32.const 65536))
+  (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+    (global.set $top (i32.add (local.get $at) (local.get $size)))
+    (if (i32.gt_u (global.get $top) (i32.const 262144)) (then unreachable))
+    (local.get $at))
+  (func (export "handle") (param i32 i32 i32 i32 i32 i32) (param $memory i32) (param $readers i32) (param i32 i32) (result i32) 
+    (i32.const -16))
+)

@@ -1,0 +1,12 @@
+;; Attack: gives the host memory that it does not have.
+;; Defence: the host checks each pointer against the memory's size
+;;! world HANDLE
+(module
+  (memory (export "memory") 4)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const -16))
+  ;; What `handle` answers: ok, and two bytes of text.
+  (data (i32.const 16) "\00\00\00\00\20\00\00\00\02\00\00\00")
+  (data (i32.const 32) "ok")
+  (func (export "handle") (param i32 i32 i32 i32 i32 i32) (param $memory i32) (param $readers i32) (param i32 i32) (result i32) 
+    (i32.const 16))
+)

@@ -1,0 +1,13 @@
+//! The red team: guests, files and arguments that try to do harm, each with the defence that stops it. All of them are in
+//! one table, from which docs/THREATS.md has its own; each is a test of its name.
+
+#[path = "../driver/mod.rs"]
+mod driver;
+
+mod arguments;
+mod attack;
+mod components;
+mod files;
+mod house;
+mod page;
+mod table;
