@@ -101,12 +101,13 @@ fn damage_is_named_or_does_not_matter() {
     }
 }
 
-/// What an open finds written and shows, although nobody had synced it, is durable before anything is appended to it.
+/// What an open finds written and shows, although nobody had synced it or a sync of it had failed, is durable before
+/// anything is appended to it.
 #[test]
 fn what_an_open_shows_stays() {
-    for seed in 0..8 {
-        endings::at_every_call(seed, Ending::Kill, world::World::step_into_every_scope, |_| Ok(()))
-            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    for (seed, ending) in (0..8).flat_map(|seed| [(seed, Ending::Kill), (seed, Ending::Fault)]) {
+        endings::at_every_call(seed, ending, world::World::step_into_every_scope, |_| Ok(()))
+            .unwrap_or_else(|e| panic!("seed {seed}, {ending:?}: {e}"));
     }
 }
 

@@ -20,13 +20,15 @@ pub(super) enum Outcome {
     },
 }
 
-/// How a process ends.
+/// How a process ends, or what its end begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The power is cut: every process ends, and what is not on the medium is gone.
     PowerCut,
     /// The process is killed: what it wrote stays in memory, where the next process finds it.
     Kill,
+    /// The call fails, and the process goes on: of a sync that failed, the next process finds what is perhaps nowhere else.
+    Fault,
 }
 
 /// A kind of call, as far as faults differ.
@@ -88,10 +90,16 @@ impl Plan {
 
     /// Decides about a call on so many bytes. Only the writer's calls count towards its end.
     pub(super) fn decide(&mut self, call: Call, bytes: usize, writer: bool) -> Outcome {
-        if writer && let Some((left, _)) = &mut self.ending {
+        if writer && let Some((left, ending)) = &mut self.ending {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 self.struck = true;
+                if *ending == Ending::Fault {
+                    self.ending = None;
+                    self.faults += 1;
+                    let error = io::Error::other("input/output error");
+                    return Outcome::Failed { error, done: 0 };
+                }
                 let done = self.part(bytes);
                 return Outcome::Last { done };
             }

@@ -97,13 +97,6 @@ pub(super) const BREAKS: &[Break] = &[
         killed_in: "quipu-log",
     },
     Break {
-        name: "filling ahead is synced before commits go there",
-        file: SEGMENT,
-        from: "            self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable))?;\n            self.filled = target;",
-        to: "            self.filled = target;",
-        killed_in: "quipu-log",
-    },
-    Break {
         name: "the folder is synced after a segment is renamed",
         file: SEGMENT,
         from: "            .and_then(|()| self.log.sync());\n        renamed",
@@ -136,13 +129,6 @@ pub(super) const BREAKS: &[Break] = &[
         file: KEYFILE,
         from: "            .and_then(|()| self.file.sync_all().map_err(|e| e.into_kind(ErrorKind::Unavailable)));",
         to: ";",
-        killed_in: "quipu-log",
-    },
-    Break {
-        name: "the folder is synced after the key file is exchanged",
-        file: KEYFILE,
-        from: "        folder.exchange(FRESH, FILE)?;\n        folder.sync()?;\n        wipe(folder, FRESH)?;\n        Ok(Self {",
-        to: "        folder.exchange(FRESH, FILE)?;\n        wipe(folder, FRESH)?;\n        Ok(Self {",
         killed_in: "quipu-log",
     },
     Break {
