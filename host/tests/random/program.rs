@@ -191,7 +191,7 @@ impl Author<'_> {
                 0 => said.kind = (*chance.of(&NO_KINDS)).into(),
                 1 => said.scope = Some((*chance.of(&NO_SCOPES)).into()),
                 2 => said.payload = (*chance.of(&NO_PAYLOADS)).into(),
-                3 => said.pad = *chance.of(&[1, 1 << 20, 4 << 20]),
+                3 => said.pad = *chance.of(&[1, 1 << 20, 1 << 20]),
                 4 => said.key = Some([String::new(), "k".repeat(129), "quipu:host".into()][chance.below(3)].clone()),
                 5 => said.evidence = vec![Id::Text((*chance.of(&NO_IDS)).into())],
                 6 => said.supersedes = vec![Id::Text(UNKNOWN.into())],

@@ -109,7 +109,7 @@ fn handle(run: RunInfo, memory: Memory, input: String) -> Result<String, String>
         "evidence_of_what_the_host_wrote" => {
             // Its own run's first entry is in its home scope, one position after what it may see.
             let ids = near(&target.others, 40).chain(near(&target.hidden, 40));
-            for id in ids.filter(|id| *id != target.others) {
+            for id in ids.filter(|id| memory.readers().all(|reader| reader.get(id).is_err())) {
                 try_it(&id, &|draft| draft.evidence = vec![id.clone()]);
             }
         }

@@ -398,13 +398,6 @@ pub(super) const BREAKS: &[Break] = &[
         killed_in: "hostile",
     },
     Break {
-        name: "memory is limited",
-        file: "host/src/limiter.rs",
-        from: "        let fits = used <= self.limit_bytes;",
-        to: "        let fits = used < usize::MAX;",
-        killed_in: "hostile",
-    },
-    Break {
         name: "a deadline interrupts what a guest computes",
         file: "host/src/agent.rs",
         from: "        if Instant::now() >= deadline {\n            return Err(Stop::Deadline.into());\n        }\n",
