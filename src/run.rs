@@ -4,7 +4,10 @@ use std::{
     path::PathBuf,
 };
 
-use quipu_format::{RunId, Scope, limits::PAGE_EVENTS};
+use quipu_format::{
+    RunId, Scope,
+    limits::{self, PAGE_EVENTS},
+};
 use quipu_host::{Confined, Memory, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
