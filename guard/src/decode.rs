@@ -150,7 +150,7 @@ fn two_digits(high: u8, low: u8) -> Option<u8> {
 /// Bytes in hexadecimal.
 fn hex(bytes: &[u8], run: Range<usize>) -> Option<Edit> {
     let digits = bytes[run.clone()].strip_prefix(b"0x").unwrap_or(&bytes[run.clone()]);
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let decoded = digits

@@ -385,7 +385,7 @@ impl Run<'_> {
             return must(got == must_come, || format!("the newest are {must_come:?}"));
         }
         let all = self.standing(&seen);
-        let strange = got.iter().find(|seq| !all.contains(*seq) || !is_asked(*seq));
+        let strange = got.iter().find(|seq| !all.contains(*seq) || !is_asked(seq));
         must(strange.is_none(), || {
             format!(
                 "{strange:?} is no hit: {:?}",

@@ -256,7 +256,7 @@ impl Variants {
             let seed = chance.next();
             let changed = catch_unwind(|| {
                 let mut mutate = WasmMutate::default();
-                mutate.seed(seed).fuel(1_000).preserve_semantics(seed % 3 == 0);
+                mutate.seed(seed).fuel(1_000).preserve_semantics(seed.is_multiple_of(3));
                 mutate.run(&module).ok()?.next()?.ok()
             });
             if let Some(changed) = changed.ok().flatten() {
