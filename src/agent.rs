@@ -117,6 +117,12 @@ fn approve(args: &Approve, dir: &LedgerDir) -> Outcome {
     } else {
         if !args.yes {
             confirm(&args.name)?;
+            ledger.reader().refresh()?;
+            if ledger.reader().governance_whole()?.agent(&args.name) != review.before.as_ref() {
+                return Err(Failure::no(
+                    "nothing was approved, for somebody approved or withdrew something meanwhile: look again",
+                ));
+            }
         }
         // Where it is approved its bytes are, for whoever compares the next one with it.
         ledger.put_component(quipu_host::Candidate::new(&wasm)?.component().bytes())?;

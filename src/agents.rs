@@ -107,7 +107,7 @@ struct Row<'a> {
 pub(crate) fn execute(args: &Args, ledger: &LedgerDir) -> Outcome {
     let file = AgentsFile::read(ledger)?;
     let reader = ledger.read()?;
-    let governance = reader.governance()?;
+    let governance = reader.governance_whole()?;
     let there: Vec<Scope> = reader.scopes().into_iter().map(|head| head.scope).collect();
     let reach = Reach::of(file.agents.iter().map(|agent| &agent.grant), &there);
     let rows: Vec<Row<'_>> = file.agents.iter().map(|agent| row(&file, agent, &governance)).collect();

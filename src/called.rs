@@ -70,6 +70,11 @@ impl Called {
         }
     }
 
+    /// Whether it is run as `quipu.toml` says and an operator approved.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, Self::Named(..))
+    }
+
     /// Component, grant and limits of a run over that ledger. A named agent has none that no operator approved.
     pub(crate) fn granted(self, ledger: &Ledger) -> Result<(Vec<u8>, Grant, Limits), Failure> {
         match self {
@@ -78,7 +83,7 @@ impl Called {
                 let reader = ledger.reader();
                 reader.refresh()?;
                 let candidate = Candidate::new(&wasm)?;
-                let grant = agent.granted(&candidate, &reader.governance()?)?;
+                let grant = agent.granted(&candidate, &reader.governance_whole()?)?;
                 Ok((wasm, grant, agent.grant.limits))
             }
         }

@@ -69,7 +69,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{failure::Outcome, ledger::LedgerDir};
+use crate::{
+    failure::{Failure, Outcome},
+    ledger::LedgerDir,
+};
 
 /// Memory for agents that cannot rewrite it.
 ///
@@ -156,10 +159,27 @@ enum Command {
     CompileComponent,
 }
 
+/// Characters of what is wrong with the arguments.
+const SHOWN_USAGE: usize = 4_000;
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return usage(&said),
+    };
     traces::begin(&cli.traces, &cli.ledger.path);
     execute(cli.command, &cli.ledger).unwrap_or_else(|failure| failure.report())
+}
+
+/// Help, or what is wrong with the arguments, which are quoted and may be anybody's.
+fn usage(said: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    if let DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion = said.kind() {
+        said.exit()
+    }
+    let text = said.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Failure::cannot(terminal::shortened(text, SHOWN_USAGE)).report()
 }
 
 fn execute(command: Command, ledger: &LedgerDir) -> Outcome {

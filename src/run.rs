@@ -65,6 +65,12 @@ const SHOWN_REFUSALS: usize = 5;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let called = Called::of(&args.agent, args.granted, ledger)?;
+    if called.is_named() && (args.no_secret_guard || args.wasi) {
+        return Err(Failure::cannot(
+            "what an agent may do that is called by its name is what was approved: leave --no-secret-guard and --wasi out, or \
+             run its file",
+        ));
+    }
     let input = input(args.input)?;
     // Before the process gives up what compiling needs.
     let compiler = sandbox::compiler();

@@ -12,14 +12,16 @@ pub(crate) struct Sanitiser {
 }
 
 /// Names of environment variables that hold what nobody else may see have one of these in them.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 9] = [
     "TOKEN",
     "SECRET",
     "PASSWORD",
     "PASSPHRASE",
     "PASSWD",
     "CREDENTIAL",
-    "API_KEY",
+    "_KEY",
+    "_PASS",
+    "DATABASE_URL",
 ];
 
 /// Bytes of the shortest token that is replaced: of a shorter one every second word would be a part.
@@ -78,11 +80,14 @@ impl Sanitiser {
         let mut rest = text;
         let mut done = String::with_capacity(text.len());
         while let Some(first) = rest.chars().next() {
-            let after_word = done.chars().next_back().is_some_and(is_of_word);
+            let last = done.chars().next_back();
+            let after_word = last.is_some_and(is_of_word);
+            // Asked first, so that a long run of letters and strokes is read once.
+            let may_begin = !last.is_some_and(is_of_path_or_more);
             if let Some((bytes, placeholder)) = self.known_at(rest, after_word) {
                 done.push_str(placeholder);
                 rest = &rest[bytes..];
-            } else if let Some(path) = path_at(rest).filter(|_| !after_word && !done.ends_with(['>', '/', '.'])) {
+            } else if let Some(path) = may_begin.then(|| path_at(rest)).flatten() {
                 let next = self.paths.len() + 1;
                 let number = *self.paths.entry(path.to_owned()).or_insert(next);
                 done.push_str(&format!("<path:{number}>"));
@@ -99,8 +104,15 @@ impl Sanitiser {
     fn known_at(&self, rest: &str, after_word: bool) -> Option<(usize, &'static str)> {
         let found = self.known.iter().find(|(text, placeholder)| {
             let is_name = matches!(*placeholder, "<host>" | "<user>");
-            let ends = || !rest[text.len()..].starts_with(is_of_word);
-            rest.starts_with(text.as_str()) && (!is_name || (!after_word && ends()))
+            let behind = || rest[text.len()..].chars().next();
+            // A port, or the end of a clause, stands behind a colon.
+            let ends = || !behind().is_some_and(|letter| is_of_word(letter) && letter != ':');
+            let is_whole = if is_name {
+                !after_word && ends()
+            } else {
+                *placeholder == "<token>" || ends()
+            };
+            rest.starts_with(text.as_str()) && is_whole
         });
         found.map(|(text, placeholder)| (text.len(), *placeholder))
     }
@@ -108,6 +120,11 @@ impl Sanitiser {
 
 fn is_of_word(letter: char) -> bool {
     letter.is_alphanumeric() || matches!(letter, '_' | '-' | ':')
+}
+
+/// What no path begins behind.
+fn is_of_path_or_more(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '_' | '-' | '>' | '/' | '.')
 }
 
 /// The absolute path of two parts or more that begins here.

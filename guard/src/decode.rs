@@ -171,6 +171,8 @@ fn pairs(bytes: &[u8], run: Range<usize>) -> Vec<Edit> {
             // A pair, and behind it the separator or the end of what is written so.
             while let Some(byte) = bytes.get(end..end + 2).and_then(|pair| two_digits(pair[0], pair[1]))
                 && end + 2 <= run.end
+                // Words of hexadecimal digits stand around it: `be`, `added`.
+                && byte.is_ascii()
                 && is_text(byte)
             {
                 decoded.push(byte);

@@ -33,7 +33,7 @@ pub struct Guard {
 /// What an entry is about to say.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    /// Who says it.
+    /// Whose entries are looked at together.
     pub actor: &'a str,
     /// Where it was learned, as JSON.
     pub source: Option<&'a str>,
@@ -107,9 +107,12 @@ impl Guard {
     pub fn screen(&self, entries: &[Entry<'_>]) -> Result<(), Refused> {
         let hasher = self.recent().hasher();
         let mut windows = HashMap::<&str, Window>::new();
+        let bytes = entries
+            .iter()
+            .map(|entry| entry.payload.len() + entry.source.map_or(0, str::len));
+        let mut work = Work::of_drafts(bytes.sum());
         for (nth, entry) in entries.iter().enumerate() {
             let refused = |message| Refused { entry: nth, message };
-            let mut work = Work::of_a_draft();
             for (member, json) in [("source", entry.source), ("payload", Some(entry.payload))] {
                 let Some(json) = json else { continue };
                 let texts = json::texts(json);
@@ -137,7 +140,7 @@ impl Guard {
                     if let Some(found) = search.found.pop() {
                         return Err(refused(finding(json, &texts, found, true).in_member(member)));
                     }
-                    window.push(tails);
+                    window.push(json, tails, &hasher);
                 }
             }
         }

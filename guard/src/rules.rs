@@ -132,21 +132,18 @@ impl RuleSet {
         nths.filter_map(|(nth, seen)| seen.then_some(nth)).collect()
     }
 
-    /// What is on the list that the scanner has for all its rules, by what it says of the line, the match and the secret.
+    /// What is on the list that the scanner has for all its rules, by what it says of the match and the secret.
     fn is_allowed(&self, rule: &str, text: &str, matched: Range<usize>, secret: Range<usize>) -> bool {
         let allowed = self.allowed.get_or_init(|| {
             let head = BUNDLED_RULES.split(TABLE).next().unwrap_or_default();
+            // As it stands there, `false` anywhere in a secret would make it none.
+            let head = head.replace(LOOSE, "(?i)^(?:true|false|null)$");
             RuleEngine::from_toml(&format!("rules = []\n{head}")).ok()
         });
         let bytes = text.as_bytes();
-        let (before, after) = (&bytes[..matched.start], &bytes[matched.start..]);
-        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let end = after
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(bytes.len(), |at| matched.start + at);
         allowed.as_ref().is_some_and(|engine| {
-            engine.is_match_globally_allowlisted(rule, "", &bytes[start..end], &bytes[matched], &bytes[secret])
+            // None of it speaks of the line.
+            engine.is_match_globally_allowlisted(rule, "", &[], &bytes[matched], &bytes[secret])
         })
     }
 }
@@ -166,6 +163,8 @@ impl Rule {
     }
 }
 
+/// What the scanner's list means to be whole words.
+const LOOSE: &str = "(?i)^true|false|null$";
 const TABLE: &str = "\n[[rules]]\n";
 
 /// The text of each table of rules.

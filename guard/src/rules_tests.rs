@@ -43,7 +43,12 @@ fn the_scanner_alone_finds_nothing_that_its_rules_one_by_one_do_not() {
             assert!(same, "{} in {text:?}", finding.rule_id);
             found += 1;
         }
-        for one in one_by_one.iter().filter(|one| !one.rule.starts_with("quipu-")) {
+        // The scanner's list lets pass whatever holds one of these words.
+        let loose = ["false", "true", "null"].iter().any(|word| text.contains(word));
+        let theirs = one_by_one
+            .iter()
+            .filter(|one| !one.rule.starts_with("quipu-") && !loose);
+        for one in theirs {
             let rule = RULES.rules.iter().find(|rule| rule.id == one.rule).unwrap();
             let known = scanner
                 .scan_bytes("", text.as_bytes())
@@ -91,6 +96,16 @@ fn texts() -> Vec<String> {
             .map(|keyword| format!("{keyword}_token = '{}'", token("", 32))),
     );
     texts
+}
+
+#[test]
+fn a_word_in_a_secret_makes_it_none_only_alone() {
+    assert!(BUNDLED_RULES.contains(LOOSE));
+    let found = |text: &str| !Rules.scan(text, &mut Work::of_a_draft()).unwrap().is_empty();
+    for options in ["retryWrites=true", "retryWrites=false"] {
+        let text = format!("mongodb://app:correcthorse@db.example/app?{options}");
+        assert!(found(&text), "{text}");
+    }
 }
 
 #[test]

@@ -22,7 +22,10 @@ pub struct Match {
     pub range: Range<usize>,
 }
 
-/// What is left to be spent on one draft. A text cannot take arbitrarily long, whatever is in it, and the same text is
+/// How often each byte of many drafts may be read. What is not made to be slow is read some ten times.
+const WORK_PER_BYTE: usize = 512;
+
+/// What is left to be spent on one draft, or those that are appended together. A text cannot take arbitrarily long, whatever is in it, and the same text is
 /// refused or not on any machine.
 #[derive(Debug)]
 pub struct Work {
@@ -34,6 +37,13 @@ impl Work {
     pub fn of_a_draft() -> Self {
         Self {
             left_bytes: limits::GUARD_WORK_BYTES,
+        }
+    }
+
+    /// As much as drafts of so many bytes may cost that are appended together.
+    pub fn of_drafts(bytes: usize) -> Self {
+        Self {
+            left_bytes: limits::GUARD_WORK_BYTES.max(bytes.saturating_mul(WORK_PER_BYTE)),
         }
     }
 

@@ -20,7 +20,14 @@ pub(crate) struct Recent {
 
 /// The newest entries of one actor, the newest at the end.
 #[derive(Clone, Default)]
-pub(crate) struct Window(VecDeque<Arc<Vec<Tail>>>);
+pub(crate) struct Window(VecDeque<Arc<Said>>);
+
+/// An entry that was looked at.
+struct Said {
+    /// Of its payload.
+    payload: u64,
+    tails: Vec<Tail>,
+}
 
 /// How a text of an entry ends; where it went on with what the one before had begun, this includes that.
 pub(crate) struct Tail {
@@ -73,15 +80,20 @@ impl Window {
         hasher: &RandomState,
     ) -> (Vec<Junction>, Vec<Tail>) {
         let (mut junctions, mut tails) = (Vec::new(), Vec::new());
-        for (text, range) in values(texts, opened).take(limits::GUARD_FIELDS) {
+        let payload = hasher.hash_one(json);
+        // Whoever chooses the order of the members does not choose which of them count.
+        let mut values: Vec<_> = values(texts, opened).collect();
+        values.sort_by_key(|(_, range)| std::cmp::Reverse(range.len()));
+        for (text, range) in values.into_iter().take(limits::GUARD_FIELDS) {
             let said = &opened.text[range.clone()];
             let trimmed = said.trim_start();
             let head = range.end - trimmed.len();
             let name = hasher.hash_one(&json[text.name.clone()]);
             let beginning = &trimmed[..trimmed.floor_char_boundary(limits::GUARD_TAIL_BYTES)];
             let mut goes_on = None;
-            for earlier in &self.0 {
-                let tail = earlier.iter().find(|tail| tail.name == name);
+            // An entry that is appended again does not go on with itself.
+            for earlier in self.0.iter().filter(|said| said.payload != payload) {
+                let tail = earlier.tails.iter().find(|tail| tail.name == name);
                 let tail = tail.filter(|tail| {
                     let (left, right) = (join::tail(tail.text.as_bytes()), join::head(beginning.as_bytes()));
                     join::belong_together(left, right)
@@ -108,11 +120,15 @@ impl Window {
         (junctions, tails)
     }
 
-    pub(crate) fn push(&mut self, tails: Vec<Tail>) {
+    pub(crate) fn push(&mut self, json: &str, tails: Vec<Tail>, hasher: &RandomState) {
+        let payload = hasher.hash_one(json);
+        if self.0.iter().any(|said| said.payload == payload) {
+            return;
+        }
         if self.0.len() == limits::GUARD_ENTRIES {
             self.0.pop_front();
         }
-        self.0.push_back(Arc::new(tails));
+        self.0.push_back(Arc::new(Said { payload, tails }));
     }
 }
 
@@ -134,9 +150,9 @@ mod tests {
         let opened = crate::json::opened(&json);
         for actor in 0..limits::GUARD_ACTORS + 10 {
             let mut window = recent.of("agent:0");
-            for _ in 0..limits::GUARD_ENTRIES + 3 {
+            for nth in 0..limits::GUARD_ENTRIES + 3 {
                 let (_, tails) = window.meet(&json, &opened, &texts, &recent.hasher());
-                window.push(tails);
+                window.push(&nth.to_string(), tails, &recent.hasher());
             }
             recent.keep(format!("agent:{actor}"), window);
         }
@@ -145,8 +161,13 @@ mod tests {
         for (_, window) in recent.actors.values() {
             assert_eq!(window.0.len(), limits::GUARD_ENTRIES);
             for entry in &window.0 {
-                assert_eq!(entry.len(), limits::GUARD_FIELDS);
-                assert!(entry.iter().all(|tail| tail.text.len() <= limits::GUARD_TAIL_BYTES));
+                assert_eq!(entry.tails.len(), limits::GUARD_FIELDS);
+                assert!(
+                    entry
+                        .tails
+                        .iter()
+                        .all(|tail| tail.text.len() <= limits::GUARD_TAIL_BYTES)
+                );
             }
         }
     }

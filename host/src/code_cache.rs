@@ -171,11 +171,15 @@ fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         // It appears whole, and the first of two processes that make one wins.
-        let new = path.with_extension(std::process::id().to_string());
-        let _ = fs::remove_file(&new);
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let new = path.with_extension(u64::from_le_bytes(random).to_string());
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let linked = file.write_all(&key).and_then(|()| fs::hard_link(&new, path));
-        fs::remove_file(&new)?;
+        let linked = file
+            .write_all(&key)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::hard_link(&new, path));
+        let _ = fs::remove_file(&new);
         match linked {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}

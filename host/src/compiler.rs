@@ -230,7 +230,7 @@ fn listen(child: &mut Child, most: usize) -> io::Result<(Vec<u8>, String)> {
 /// output. Call it in a process of its own, before that has threads, and exit with what it returns; 0 is done.
 ///
 /// Before the first byte of the component is looked at, the process is held to the limits that it was asked to keep, and
-/// confined: it opens no file and no connection.
+/// confined: where the kernel has Landlock, it opens no file and no TCP connection.
 pub fn serve_compiler() -> u8 {
     match serve(&mut io::stdin().lock()) {
         Ok(code) => match io::stdout().lock().write_all(code.bytes()) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{Error, ErrorKind, Result};
 
-/// What a process keeps of the file system when it gives up all else, network included: folders and files by path.
+/// What a process keeps of the file system when it gives up all else, and TCP connections: folders and files by path.
 ///
 /// It is a second wall. A guest reaches nothing but its imports; where the engine or the host has a fault, this is what it
 /// would reach. On Linux it is Landlock, as far as the kernel has it; elsewhere it does nothing, and says so.

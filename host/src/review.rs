@@ -31,7 +31,7 @@ impl NamedAgent {
     pub fn review(&self, wasm: &[u8], ledger: &LedgerReader) -> Result<Review> {
         let approval = self.approval(&Candidate::new(wasm)?)?;
         let audit = audit(wasm)?;
-        let before = ledger.governance()?.agent(&self.name).cloned();
+        let before = ledger.governance_whole()?.agent(&self.name).cloned();
         let old = match &before {
             Some(before) => ledger.component(&before.approval.component)?,
             None => None,

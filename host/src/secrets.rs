@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quipu_format::{Body, Kind};
 use quipu_guard::{Entry, Guard};
 use quipu_log::{Draft, Ledger, LedgerReader, Screen, Screened};
+use serde_json::{Map, Value, json};
 
 /// Keeps secrets (keys, tokens, passwords) out of a ledger, whose entries stay.
 ///
@@ -66,7 +67,10 @@ impl SecretGuard {
     /// Where a handle cannot stand for what was found: for a person.
     pub fn handled(&self, body: &Body, ledger: &LedgerReader) -> Result<Option<Body>, String> {
         let handle = |rule: &str, secret: &str| ledger.secret_handle(rule, secret);
-        let failed = |_| "this has a secret in it for which no handle can stand".to_owned();
+        let failed = |_| {
+            "this has a secret in it for which no handle can stand, or more that may be one than is looked through"
+                .to_owned()
+        };
         let source = source(body)?;
         let new_source = match &source {
             Some(source) => self.guard.handled(source, &handle).map_err(failed)?,
@@ -87,16 +91,53 @@ impl SecretGuard {
     /// Puts handles in place of secrets in those drafts that `which` chooses. What cannot be handled stays, to be refused.
     pub(crate) fn handle(&self, drafts: &mut [Draft], which: fn(&Draft) -> bool, ledger: &LedgerReader) {
         for draft in drafts.iter_mut().filter(|draft| which(draft)) {
+            if is_record(draft) {
+                self.handle_record(draft, ledger);
+                continue;
+            }
             match self.handled(&draft.body, ledger) {
                 Ok(Some(body)) => draft.body = body,
-                Ok(None) => {}
-                // A record must not be missing because nobody could look through it.
-                Err(_) if is_record(draft) => draft.body = withheld(&draft.body),
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
     }
 }
+
+impl SecretGuard {
+    /// Puts handles in place of secrets in what persons and guests say in a record of a run. What the host says there, seeds
+    /// and hashes, is what the run is executed again from.
+    fn handle_record(&self, draft: &mut Draft, ledger: &LedgerReader) {
+        let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(draft.body.payload.get()) else {
+            return;
+        };
+        let handle = |rule: &str, secret: &str| ledger.secret_handle(rule, secret);
+        let mut changed = false;
+        for member in SAID {
+            let Some(said @ Value::String(_)) = record.get_mut(member) else {
+                continue;
+            };
+            let alone = json!({ member: *said }).to_string();
+            let handled = match self.guard.handled(&alone, &handle) {
+                Ok(None) => continue,
+                Ok(Some(handled)) => serde_json::from_str::<Map<String, Value>>(&handled)
+                    .ok()
+                    .and_then(|mut handled| handled.remove(member)),
+                Err(_) => None,
+            };
+            // A record must not be missing because no handle can stand in it.
+            *said = handled.unwrap_or_else(|| WITHHELD.into());
+            changed = true;
+        }
+        if changed && let Ok(body) = Body::new(draft.body.source.clone(), &Value::Object(record).to_string()) {
+            draft.body = body;
+        }
+    }
+}
+
+/// Members of the records of a run in which somebody else is quoted.
+const SAID: [&str; 3] = ["error", "input", "output"];
+/// Stands for a text in a record that has a secret for which no handle can stand.
+const WITHHELD: &str = "withheld: it has a secret in it, or more that may be one than is looked through";
 
 impl Screen for SecretGuard {
     fn screen(&self, drafts: &[Draft]) -> Result<(), Screened> {
@@ -111,9 +152,14 @@ impl Screen for SecretGuard {
             .map(|draft| source(&draft.body))
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
-        let entries = theirs.iter().zip(&sources);
+        // What is refused in a scope tells nothing of what its actor said in another.
+        let whose: Vec<_> = theirs
+            .iter()
+            .map(|draft| format!("{} {}", draft.scope, draft.actor))
+            .collect();
+        let entries = theirs.iter().zip(&sources).zip(&whose);
         let entries: Vec<_> = entries
-            .map(|(draft, source)| entry(draft.actor.as_str(), source.as_deref(), &draft.body))
+            .map(|((draft, source), whose)| entry(whose, source.as_deref(), &draft.body))
             .collect();
         self.guard.screen(&entries).map_err(|screened| {
             let which = if entries.len() > 1 {
@@ -154,11 +200,6 @@ fn entry<'a>(actor: &'a str, source: Option<&'a str>, body: &'a Body) -> Entry<'
 fn source(body: &Body) -> Result<Option<String>, String> {
     let source = body.source.as_ref().map(serde_json::to_string).transpose();
     source.map_err(|e| format!("the source is not JSON: {e}"))
-}
-
-fn withheld(body: &Body) -> Body {
-    let note = r#"{"withheld":"it has more that may be a secret than is looked through"}"#;
-    Body::new(None, note).unwrap_or_else(|_| body.clone())
 }
 
 #[cfg(test)]

@@ -143,9 +143,17 @@ fn records_of_runs_are_left_and_texts_of_persons_are_not() {
     let mut record = draft("agent:a", &token());
     record.kind = Kind::new("quipu.run.end").unwrap();
     assert!(guard.screen(&[record.clone()]).is_ok());
+    // What the host says in it stays, also beside a text that goes on with it.
+    let seed = "8f3a".repeat(16);
+    let said = json!({"input": format!("{} and api_key=", token()), "wasi": {"seed": seed}}).to_string();
+    record.body = Body::new(None, &said).unwrap();
     let mut records = vec![record];
     guard.handle(&mut records, is_record, ledger.reader());
-    assert!(!records[0].body.payload.get().contains(&token()));
+    let handled = records[0].body.payload.get();
+    assert!(
+        !handled.contains(&token()) && handled.contains("secret://") && handled.contains(&seed),
+        "{handled}"
+    );
     let mut act = draft("operator:kim", &token());
     act.kind = Kind::new("quipu.redact").unwrap();
     assert!(guard.screen(&[act]).is_err());
@@ -155,6 +163,31 @@ fn records_of_runs_are_left_and_texts_of_persons_are_not() {
             .unwrap_err()
             .contains("bytes 0 to 40 of the input")
     );
+}
+
+#[test]
+fn what_is_appended_again_is_not_held_against_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let _guard = SecretGuard::attach(&ledger);
+    let mut once = draft("agent:a", "api_key = q1w2e3r4");
+    once.key = Some("once".into());
+    let first = ledger.append_blocking(once.clone()).unwrap();
+    assert_eq!(ledger.append_blocking(once).unwrap().seq, first.seq);
+}
+
+#[test]
+fn what_is_refused_in_a_scope_tells_nothing_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let _guard = SecretGuard::attach(&ledger);
+    let token = token();
+    let (begun, rest) = token.split_at(20);
+    ledger.append_blocking(draft("agent:a", begun)).unwrap();
+    let mut other = draft("agent:a", rest);
+    other.scope = Scope::new("another").unwrap();
+    ledger.append_blocking(other).unwrap();
+    assert!(ledger.append_blocking(draft("agent:a", rest)).is_err());
 }
 
 #[test]

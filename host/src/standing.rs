@@ -97,11 +97,18 @@ impl NamedAgent {
     pub fn approval(&self, candidate: &Candidate) -> Result<Approval> {
         let component = &candidate.component;
         if !component.foreign_imports().is_empty() {
-            let message = format!(
+            let mut message = format!(
                 "agent {} cannot be approved, for its component wants more than memory: it imports {}",
                 self.name,
                 component.foreign_imports().join(", ")
             );
+            if component
+                .foreign_imports()
+                .iter()
+                .all(|import| crate::wasi::is_known(import))
+            {
+                message += ". Agents by name get no WASI: build it without, or run its file with --wasi";
+            }
             return Err(Error::new(ErrorKind::Component, message));
         }
         if let Some(why) = self.not_pinned(candidate) {

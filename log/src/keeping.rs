@@ -11,7 +11,17 @@ use crate::{
 pub(crate) const DAY_MS: u64 = 86_400_000;
 
 impl LedgerReader {
-    /// What operators have ordered so far.
+    /// What operators have ordered so far, for whoever lets something be done because of it.
+    ///
+    /// # Errors
+    /// `NotHere` where one of their entries cannot be read: it may be the one that takes an order back.
+    pub fn governance_whole(&self) -> Result<Governance> {
+        let operators = Operators::read(self)?;
+        operators.whole()?;
+        Ok(operators.governance().clone())
+    }
+
+    /// What operators have ordered so far, as far as their entries can be read.
     pub fn governance(&self) -> Result<Governance> {
         Ok(Operators::read(self)?.governance().clone())
     }

@@ -162,13 +162,19 @@ impl Operators {
         Ok(())
     }
 
-    /// Whether an act may be done in a log of so many entries.
-    fn check(&self, act: &Act, size: u64) -> Result<Option<Change>> {
+    /// Refuses where entries were passed over: what operators ordered last may be among them.
+    pub(crate) fn whole(&self) -> Result<()> {
         if self.gap {
-            let message = "entries of quipu:ledger cannot be read, so that it is not known who is an operator: bring \
-                           back the archived segments, or restore what is damaged";
+            let message = "entries of quipu:ledger cannot be read, so that it is not known who is an operator and what they \
+                           ordered last: bring back the archived segments, or restore what is damaged";
             return Err(Error::new(ErrorKind::NotHere, message));
         }
+        Ok(())
+    }
+
+    /// Whether an act may be done in a log of so many entries.
+    fn check(&self, act: &Act, size: u64) -> Result<Option<Change>> {
+        self.whole()?;
         if self.done.contains(&act.id) {
             let message = format!(
                 "the act {} was done before, and an act is done once: sign a new one",

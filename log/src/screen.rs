@@ -38,7 +38,15 @@ impl Screens {
 
     /// Whether a look at the drafts may take longer than a task should.
     pub(crate) fn takes_long(&self, drafts: &[Draft]) -> bool {
-        let bytes: usize = drafts.iter().map(|draft| draft.body.payload.get().len()).sum();
+        let source = |draft: &Draft| {
+            draft.body.source.as_ref().map_or(0, |source| {
+                serde_json::to_vec(source).map_or(usize::MAX, |json| json.len())
+            })
+        };
+        let bytes = drafts.iter().fold(0_usize, |sum, draft| {
+            sum.saturating_add(source(draft))
+                .saturating_add(draft.body.payload.get().len())
+        });
         bytes > INLINE_BYTES && self.current().is_some()
     }
 
@@ -63,5 +71,5 @@ impl fmt::Debug for Screens {
     }
 }
 
-/// Bytes of payloads up to which a task looks at them on its own thread.
+/// Bytes of bodies up to which a task looks at them on its own thread.
 const INLINE_BYTES: usize = 4 << 10;

@@ -3,14 +3,14 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use crate::{
-    attack::{plain, refused, refused_by_name},
+    attack::{plain, refused},
     driver::{Ledger, guest, quipu, run},
 };
 
 const APPEND: [&str; 3] = ["append", "--text", "x"];
 
 fn append(ledger: &Ledger, scope: &str, actor: &str, more: &[&str]) -> String {
-    refused_by_name(
+    refused(
         ledger
             .command(APPEND)
             .args(["--scope", scope, "--actor", actor])

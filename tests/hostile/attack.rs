@@ -153,14 +153,6 @@ fn judge(report: Result<RunReport, String>, fate: Fate) {
 /// A command on a ledger that must be refused: exit code 1 or 2, one error in plain text, and no panic.
 #[track_caller]
 pub(crate) fn refused(command: &mut Command) -> String {
-    let error = refused_by_name(command);
-    plain(&error);
-    error
-}
-
-/// The same, where the error quotes an argument to whoever gave it.
-#[track_caller]
-pub(crate) fn refused_by_name(command: &mut Command) -> String {
     let ran = run(command);
     assert!(
         ran.code == 1 || ran.code == 2,
@@ -171,6 +163,7 @@ pub(crate) fn refused_by_name(command: &mut Command) -> String {
     );
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
     plain(&ran.out);
+    plain(&ran.err);
     ran.err
 }
 
