@@ -95,9 +95,8 @@ impl SecretGuard {
                 self.handle_record(draft, ledger);
                 continue;
             }
-            match self.handled(&draft.body, ledger) {
-                Ok(Some(body)) => draft.body = body,
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(body)) = self.handled(&draft.body, ledger) {
+                draft.body = body;
             }
         }
     }
