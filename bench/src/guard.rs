@@ -90,11 +90,19 @@ fn append(settings: &Settings, guarded: bool, seed: u64) -> Result<f64> {
 
 /// Words of people, and among them, where asked for, one in sixteen that rules look for.
 fn payload(random: &mut Random, bytes: usize, words: bool) -> String {
-    let plain = ["prefers", "invoices", "in", "spring", "when", "Lisbon", "called", "about", "seats", "renewal"];
-    let looked_for = ["password", "the", "key", "account", "github", "=", "token", "secret:", "a7Gk29xQ", "azure"];
+    let plain = [
+        "prefers", "invoices", "in", "spring", "when", "Lisbon", "called", "about", "seats", "renewal",
+    ];
+    let looked_for = [
+        "password", "the", "key", "account", "github", "=", "token", "secret:", "a7Gk29xQ", "azure",
+    ];
     let mut text = String::new();
     while text.len() < bytes {
-        let all = if words && random.below(16) == 0 { &looked_for } else { &plain };
+        let all = if words && random.below(16) == 0 {
+            &looked_for
+        } else {
+            &plain
+        };
         text.push_str(all[random.below(all.len())]);
         text.push(' ');
     }
