@@ -103,16 +103,16 @@ impl Sanitiser {
     /// What is known and begins here, with its length. A name is a whole word; a path or token may be a part of one.
     fn known_at(&self, rest: &str, after_word: bool) -> Option<(usize, &'static str)> {
         let found = self.known.iter().find(|(text, placeholder)| {
-            let is_name = matches!(*placeholder, "<host>" | "<user>");
-            let behind = || rest[text.len()..].chars().next();
-            // A port, or the end of a clause, stands behind a colon.
-            let ends = || !behind().is_some_and(|letter| is_of_word(letter) && letter != ':');
-            let is_whole = if is_name {
-                !after_word && ends()
-            } else {
-                *placeholder == "<token>" || ends()
+            let Some(behind) = rest.strip_prefix(text.as_str()) else {
+                return false;
             };
-            rest.starts_with(text.as_str()) && is_whole
+            // A port, or the end of a clause, stands behind a colon.
+            let ends = || !behind.starts_with(|letter| is_of_word(letter) && letter != ':');
+            match *placeholder {
+                "<token>" => true,
+                "<host>" | "<user>" => !after_word && ends(),
+                _ => ends(),
+            }
         });
         found.map(|(text, placeholder)| (text.len(), *placeholder))
     }
@@ -163,9 +163,23 @@ mod tests {
                 "quipu:memory/read@0.1.0 and/or 1/2",
             ),
             ("actor operator:kim", "actor operator:kim"),
+            ("connect to box17:8080", "connect to <host>:8080"),
+            ("kim: cannot read:/srv/a/b", "<user>: cannot read:<path:1>"),
+            ("in /users/kimberly/x", "in <path:3>"),
             ("", ""),
         ] {
             assert_eq!(sanitiser.sanitised(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_read_once() {
+        let mut sanitiser = Sanitiser::new(Vec::new());
+        for part in ["/", "a/", "//a"] {
+            let line = part.repeat(64 << 10);
+            let begun = std::time::Instant::now();
+            assert!(sanitiser.sanitised(&line).len() <= line.len() + 10);
+            assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{part}");
         }
     }
 }

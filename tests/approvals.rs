@@ -216,6 +216,21 @@ fn what_was_withdrawn_is_not_run() {
 }
 
 #[test]
+fn who_runs_an_agent_by_name_adds_nothing_to_what_was_approved() {
+    let named = Named::new("echo", "");
+    named.approve().good();
+    for option in ["--no-secret-guard", "--wasi", "--supersede-others"] {
+        named
+            .0
+            .ledger
+            .run(["run", "support", "hi", option])
+            .exits(2)
+            .tells(&["leave"]);
+    }
+    assert_eq!(named.0.ledger.log(&["--kind", "quipu.run"]).len(), 0);
+}
+
+#[test]
 fn a_digest_in_the_file_pins_the_component() {
     let named = Named::new("echo", &format!("digest = \"{}\"\n", "0a".repeat(32)));
     named

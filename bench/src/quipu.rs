@@ -6,7 +6,7 @@ use std::{
 };
 
 use quipu_format::Limits;
-use quipu_host::{Grant, Runtime};
+use quipu_host::{Grant, Memory, Runtime};
 use quipu_log::Ledger;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -100,7 +100,7 @@ fn through_guests(settings: &Settings, ledger: &Ledger, writers: usize) -> Resul
     limits.appends = ENDLESS;
     limits.deadline_ms = 24 * 60 * 60 * 1_000;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let runtime = std::sync::Arc::new(Runtime::new(ledger.clone(), limits)?);
+    let runtime = std::sync::Arc::new(Runtime::over(Memory::unguarded(ledger.clone())?, limits)?);
     let agent = runtime.load(&run::guest(settings)?)?;
     let input = json!({ "appends": ENDLESS, "payload_bytes": PAYLOAD_BYTES }).to_string();
     let runs: Vec<JoinHandle<Result<()>>> = (0..writers)

@@ -93,6 +93,16 @@ fn a_handle_covers_each_part_and_is_none_itself() {
 }
 
 #[test]
+fn a_handle_in_the_place_of_a_password_is_none() {
+    let guard = Guard::new(Rules);
+    let json = r#"{"text":"Server=db.example;User Id=app;Password=Zq9x!trmn1"}"#;
+    let handle = |rule: &str, _: &str| format!("secret://{rule}/AAAAbbbb0000");
+    let handled = guard.handled(json, &handle).unwrap().unwrap();
+    assert!(handled.contains("secret://") && !handled.contains("Zq9x"), "{handled}");
+    assert!(guard.find(&handled).unwrap().is_empty());
+}
+
+#[test]
 fn neither_message_nor_debug_text_shows_what_was_found() {
     let guard = Guard::new(Digits);
     let findings = guard

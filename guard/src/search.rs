@@ -102,6 +102,9 @@ impl<'a> Search<'a> {
             for found in self.scanner.scan(&text[start..end], self.work)? {
                 let range = start + found.range.start..start + found.range.end;
                 let range = text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end);
+                if is_handle(&text[range.clone()]) {
+                    continue;
+                }
                 let Some(place) = back(range.clone()) else { continue };
                 if self.seen.insert((found.rule, place.start, place.end)) {
                     self.found.push(Found {
@@ -118,4 +121,14 @@ impl<'a> Search<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether all of it stands for a secret that was found before. There is no room in it for another one.
+fn is_handle(text: &str) -> bool {
+    let parts = text.strip_prefix("secret://").and_then(|rest| rest.split_once('/'));
+    parts.is_some_and(|(rule, hash)| {
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_hash = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        rule.bytes().all(is_name) && hash.len() == 12 && hash.bytes().all(is_hash)
+    })
 }

@@ -1,5 +1,7 @@
 //! Segments in a cold folder: read from there, verified there, and missed by name when it is not there.
 
+// Long because all ways in which a cold folder is not what it should be are tried on one kind of ledger.
+
 mod ledgers;
 
 use std::{
@@ -207,6 +209,10 @@ fn tampering_beside_a_missing_segment_is_found() {
     archive(&test, first_of(&segments[1]), cold.path());
     fs::remove_file(&cold_files(cold.path())[0]).unwrap();
     assert_eq!(test.verify().absent.len(), 1);
+    // What operators ordered may stand there, or that they took it back.
+    let known = reader(&test).governance_whole();
+    assert_eq!(known.unwrap_err().kind(), ErrorKind::NotHere);
+    assert!(reader(&test).governance().is_ok());
     // The forger's line has a good checksum; its entry follows from none before it.
     let path = &segments[2];
     let good = fs::read(path).unwrap();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use quipu_format::{Actor, Body, Kind, Limits, Scope};
-use quipu_host::{Grant, Outcome, Runtime};
+use quipu_host::{Grant, Memory, Outcome, Runtime};
 use quipu_log::{CreateOptions, Draft, Ledger};
 use tempfile::TempDir;
 
@@ -86,7 +86,7 @@ impl House {
         (limits.appends, limits.deadline_ms, limits.input_bytes) = (QUOTA, 600_000, 800 << 10);
         // A batch may have several drafts that are too large.
         limits.host_call_bytes = limits.memory_bytes;
-        let runtime = Runtime::new(ledger.clone(), limits).unwrap();
+        let runtime = Runtime::over(Memory::unguarded(ledger.clone()).unwrap(), limits).unwrap();
         let guest = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../target/guests")
             .join("caller")
