@@ -125,7 +125,7 @@ fn approve(args: &Approve, dir: &LedgerDir) -> Outcome {
             }
         }
         // Where it is approved its bytes are, for whoever compares the next one with it.
-        ledger.put_component(quipu_host::Candidate::new(&wasm)?.component().bytes())?;
+        ledger.put_component(review.component.bytes())?;
         let change = AgentChange::Approve(Box::new(review.approval.clone()));
         let reason = args.reason.as_deref();
         Some(

@@ -45,6 +45,14 @@ impl Body {
         Ok(body)
     }
 
+    /// Bytes of source and payload, as JSON.
+    pub fn text_bytes(&self) -> usize {
+        let source = self.source.as_ref().map_or(0, |source| {
+            serde_json::to_vec(source).map_or(usize::MAX, |json| json.len())
+        });
+        source.saturating_add(self.payload.get().len())
+    }
+
     /// The plaintext that is sealed. Refuses what could not be read back: a payload that is no object, and a
     /// `source.extra` that repeats one of the source's own members or is nested too deep.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {

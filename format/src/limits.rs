@@ -98,6 +98,8 @@ pub const ATTESTATION_BYTES: usize = 1 << 20;
 /// Bytes of a policy that components are held against.
 pub const POLICY_BYTES: usize = 1 << 20;
 
+/// Bytes of text up to which a task looks for secrets on its own thread; for longer ones it waits for another.
+pub const GUARD_INLINE_BYTES: usize = 4 << 10;
 /// Bytes that the secret guard gives to its rules at once; longer texts are cut into pieces of this size.
 pub const GUARD_PIECE_BYTES: usize = 16 << 10;
 /// Bytes that each of these pieces shares with the one before it: a longer secret may be cut in two.

@@ -25,8 +25,8 @@ pub struct Match {
 /// How often each byte of many drafts may be read. What is not made to be slow is read some ten times.
 const WORK_PER_BYTE: usize = 512;
 
-/// What is left to be spent on one draft, or those that are appended together. A text cannot take arbitrarily long, whatever is in it, and the same text is
-/// refused or not on any machine.
+/// What is left to be spent on one draft, or those that are appended together. A text cannot take arbitrarily long, whatever
+/// is in it, and the same text is refused or not on any machine.
 #[derive(Debug)]
 pub struct Work {
     left_bytes: usize,

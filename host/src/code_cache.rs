@@ -101,9 +101,7 @@ impl CodeCache {
             return Err(io::Error::other(format!("{bytes} bytes are too many")));
         }
         self.make_room(bytes)?;
-        let new = self.folder.join(format!("{}.{}", of.name(), std::process::id()));
-        // What a killed process left is not in the way.
-        let _ = fs::remove_file(&new);
+        let new = fresh(&self.path(of))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let written = file.write_all(code.bytes()).and_then(|()| file.write_all(&tag));
         let done = written.and_then(|()| fs::rename(&new, self.path(of)));
@@ -171,9 +169,7 @@ fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
         let mut key = [0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         // It appears whole, and the first of two processes that make one wins.
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let new = path.with_extension(u64::from_le_bytes(random).to_string());
+        let new = fresh(path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let linked = file
             .write_all(&key)
@@ -192,6 +188,13 @@ fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     }
     file.read_exact(&mut key)?;
     Ok(key)
+}
+
+/// A name beside a file's for one that takes its place: no other thread or process, or one that was killed, has it.
+fn fresh(path: &Path) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(path.with_extension(u64::from_le_bytes(random).to_string()))
 }
 
 /// Opens a file of this user's, following no link.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use quipu_audit::{Anatomy, Port, PortKind, Wasm, componentise, interface, kind_of, memory_interface};
 use quipu_format::Hash;
@@ -22,6 +22,15 @@ struct Parts {
     /// It exports the interface `fold`.
     #[cfg_attr(not(feature = "recall"), expect(dead_code, reason = "nothing is derived"))]
     folds: bool,
+}
+
+impl fmt::Debug for AgentComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentComponent")
+            .field("sha256", &self.sha256())
+            .field("world", &self.world())
+            .finish_non_exhaustive()
+    }
 }
 
 impl AgentComponent {

@@ -10,6 +10,9 @@ use quipu_format::{EventId, Hash, Scope, Timestamp};
 use quipu_log::{Direction, Draft, Ledger, LedgerReader, Receipt};
 use tokio::sync::Mutex;
 
+#[cfg(feature = "guard")]
+use quipu_format::limits;
+
 #[cfg(feature = "recall")]
 use crate::derived::Derived;
 #[cfg(feature = "guard")]
@@ -81,7 +84,7 @@ impl Memory {
     pub(crate) async fn check_text(&self, what: &'static str, text: &str) -> Result<(), String> {
         #[cfg(feature = "guard")]
         if let Some(guard) = self.0.guard.clone() {
-            if text.len() <= INLINE_BYTES {
+            if text.len() <= limits::GUARD_INLINE_BYTES {
                 return guard.check_text(what, text);
             }
             let text = text.to_owned();
@@ -95,9 +98,9 @@ impl Memory {
     pub(crate) async fn handled(&self, drafts: Vec<Draft>, which: fn(&Draft) -> bool) -> Vec<Draft> {
         #[cfg(feature = "guard")]
         if let Some(guard) = self.0.guard.clone().filter(|_| drafts.iter().any(which)) {
-            let bytes: usize = drafts.iter().map(|draft| draft.body.payload.get().len()).sum();
+            let bytes = quipu_log::text_bytes(&drafts);
             let (mut drafts, reader) = (drafts, self.reader().clone());
-            if bytes <= INLINE_BYTES {
+            if bytes <= limits::GUARD_INLINE_BYTES {
                 guard.handle(&mut drafts, which, &reader);
                 return drafts;
             }
@@ -172,10 +175,6 @@ impl Memory {
         Ok(())
     }
 }
-
-/// Bytes of text up to which a task looks for secrets on its own thread.
-#[cfg(feature = "guard")]
-const INLINE_BYTES: usize = 4 << 10;
 
 fn discard(count: &AtomicU64) -> Receipt {
     let seq = count.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use quipu_audit::{Audit, Change};
 use quipu_format::Approval;
 use quipu_log::{AgentState, LedgerReader};
 
-use crate::{Candidate, Error, ErrorKind, GrantChange, NamedAgent, Result};
+use crate::{AgentComponent, Candidate, Error, ErrorKind, GrantChange, NamedAgent, Result};
 
 /// A named agent beside what was approved under its name.
 #[derive(Debug, Clone)]
@@ -12,7 +12,9 @@ use crate::{Candidate, Error, ErrorKind, GrantChange, NamedAgent, Result};
 pub struct Review {
     /// What there is to sign.
     pub approval: Approval,
-    /// What its component can do.
+    /// Its component.
+    pub component: AgentComponent,
+    /// What that can do.
     pub audit: Audit,
     /// What was approved before.
     pub before: Option<AgentState>,
@@ -29,7 +31,8 @@ impl NamedAgent {
     /// # Errors
     /// Where it would not run all the same, and where the ledger cannot be read.
     pub fn review(&self, wasm: &[u8], ledger: &LedgerReader) -> Result<Review> {
-        let approval = self.approval(&Candidate::new(wasm)?)?;
+        let candidate = Candidate::new(wasm)?;
+        let approval = self.approval(&candidate)?;
         let audit = audit(wasm)?;
         let before = ledger.governance_whole()?.agent(&self.name).cloned();
         let old = match &before {
@@ -45,6 +48,7 @@ impl NamedAgent {
             .map(|before| GrantChange::between(&before.approval.grant, &self.grant));
         Ok(Review {
             approval,
+            component: candidate.component().clone(),
             audit,
             before,
             change,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quipu_format::{Body, Kind};
+use quipu_format::Body;
 use quipu_guard::{Entry, Guard};
 use quipu_log::{Draft, Ledger, LedgerReader, Screen, Screened};
 use serde_json::{Map, Value, json};
@@ -100,9 +100,7 @@ impl SecretGuard {
             }
         }
     }
-}
 
-impl SecretGuard {
     /// Puts handles in place of secrets in what persons and guests say in a record of a run. What the host says there, seeds
     /// and hashes, is what the run is executed again from.
     fn handle_record(&self, draft: &mut Draft, ledger: &LedgerReader) {
@@ -175,12 +173,8 @@ impl Screen for SecretGuard {
 
 /// Whether the host writes it of a run, in the run's name.
 pub(crate) fn is_record(draft: &Draft) -> bool {
-    is_run(&draft.kind)
-}
-
-fn is_run(kind: &Kind) -> bool {
-    kind.as_str()
-        .strip_prefix(RUN)
+    let kind = draft.kind.as_str();
+    kind.strip_prefix(RUN)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

@@ -140,7 +140,7 @@ pub use reader::{Direction, LedgerReader, Page, ScopeHead, ScopeKeys, Stats, Ver
 pub use restore::{RestoreOptions, confirm, restore};
 pub use rotation::rotate_key;
 pub use scope_prove::ProvedScope;
-pub use screen::{Screen, Screened};
+pub use screen::{Screen, Screened, text_bytes};
 pub use verdicts::{Erased, Finding, Verdict};
 pub use verify::{Fault, Verification, VerifyProgress, verify, verify_since};
 pub use witness::{Cosigned, Submission, Witnessed};

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use quipu_format::limits;
+
 use crate::{Draft, Error, ErrorKind, Result};
 
 /// Looks at drafts before they are appended, and refuses those that the log must not keep, such as secrets: what is
@@ -38,16 +40,7 @@ impl Screens {
 
     /// Whether a look at the drafts may take longer than a task should.
     pub(crate) fn takes_long(&self, drafts: &[Draft]) -> bool {
-        let source = |draft: &Draft| {
-            draft.body.source.as_ref().map_or(0, |source| {
-                serde_json::to_vec(source).map_or(usize::MAX, |json| json.len())
-            })
-        };
-        let bytes = drafts.iter().fold(0_usize, |sum, draft| {
-            sum.saturating_add(source(draft))
-                .saturating_add(draft.body.payload.get().len())
-        });
-        bytes > INLINE_BYTES && self.current().is_some()
+        self.current().is_some() && text_bytes(drafts) > limits::GUARD_INLINE_BYTES
     }
 
     pub(crate) fn check(&self, drafts: &[Draft]) -> Result<()> {
@@ -71,5 +64,9 @@ impl fmt::Debug for Screens {
     }
 }
 
-/// Bytes of bodies up to which a task looks at them on its own thread.
-const INLINE_BYTES: usize = 4 << 10;
+/// Bytes of what drafts say.
+pub fn text_bytes(drafts: &[Draft]) -> usize {
+    drafts
+        .iter()
+        .fold(0, |sum: usize, draft| sum.saturating_add(draft.body.text_bytes()))
+}

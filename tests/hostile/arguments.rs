@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use crate::{
-    attack::{plain, refused},
+    attack::{endured, plain, refused},
     driver::{Ledger, guest, quipu, run},
 };
 
@@ -90,16 +90,11 @@ pub(crate) fn payloads_of_no_form(ledger: &Ledger) {
 
 pub(crate) fn questions_that_explode(ledger: &Ledger) {
     for text in ["(a+)+$", "'; DROP TABLE entry; --", "\"", "NEAR(", "*", "\u{1b}[2J"] {
-        let ran = run(ledger
-            .command(["search", "--json"])
-            .arg(format!("{text} {}", "a".repeat(60_000))));
-        assert!(
-            (0..=2).contains(&ran.code) && !ran.err.contains("panicked"),
-            "{}",
-            ran.err
+        endured(
+            ledger
+                .command(["search", "--json"])
+                .arg(format!("{text} {}", "a".repeat(60_000))),
         );
-        plain(&ran.out);
-        plain(&ran.err);
     }
 }
 

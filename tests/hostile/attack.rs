@@ -167,6 +167,19 @@ pub(crate) fn refused(command: &mut Command) -> String {
     ran.err
 }
 
+/// A command that may be refused or not: exit code 0 to 2, plain text, and no panic.
+#[track_caller]
+pub(crate) fn endured(command: &mut Command) {
+    let ran = run(command);
+    assert!(
+        (0..=2).contains(&ran.code) && !ran.err.contains("panicked"),
+        "{}",
+        ran.err
+    );
+    plain(&ran.out);
+    plain(&ran.err);
+}
+
 /// Nothing in it steers a terminal, or turns the order of what is read.
 #[track_caller]
 pub(crate) fn plain(text: &str) {
