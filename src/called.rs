@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quipu_format::{Actor, AgentName, Kind, Limits, Scope, limits};
-use quipu_host::{Candidate, Grant, NamedAgent};
+use quipu_host::{AgentComponent, Candidate, Grant, NamedAgent};
 use quipu_log::Ledger;
 
 use crate::{agents::AgentsFile, failure::Failure, handed, ledger::LedgerDir};
@@ -63,8 +63,8 @@ impl Called {
         }
     }
 
-    /// The component's bytes, whether or not it may run.
-    pub(crate) fn component(&self) -> &[u8] {
+    /// The component's file, whether or not it may run.
+    pub(crate) fn wasm(&self) -> &[u8] {
         match self {
             Self::Named(_, wasm) | Self::File(_, wasm) => wasm,
         }
@@ -75,16 +75,17 @@ impl Called {
         matches!(self, Self::Named(..))
     }
 
-    /// Component, grant and limits of a run over that ledger. A named agent has none that no operator approved.
-    pub(crate) fn granted(self, ledger: &Ledger) -> Result<(Vec<u8>, Grant, Limits), Failure> {
+    /// Grant and limits of a run over that ledger, of the component that was read of its file. A named agent has none that no
+    /// operator approved.
+    pub(crate) fn granted(self, component: &AgentComponent, ledger: &Ledger) -> Result<(Grant, Limits), Failure> {
         match self {
-            Self::File(grant, wasm) => Ok((wasm, *grant, Limits::default())),
+            Self::File(grant, _) => Ok((*grant, Limits::default())),
             Self::Named(agent, wasm) => {
                 let reader = ledger.reader();
                 reader.refresh()?;
-                let candidate = Candidate::new(&wasm)?;
+                let candidate = Candidate::read(component.clone(), &wasm);
                 let grant = agent.granted(&candidate, &reader.governance_whole()?)?;
-                Ok((wasm, grant, agent.grant.limits))
+                Ok((grant, agent.grant.limits))
             }
         }
     }

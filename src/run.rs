@@ -74,9 +74,9 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let input = input(args.input)?;
     // Before the process gives up what compiling needs.
     let compiler = sandbox::compiler();
-    compiler.prepare(called.component())?;
+    let component = compiler.prepare(called.wasm())?;
     let (ledger, confined) = ledger.write_after(&args.wait, || sandbox::confine(&ledger.path))?;
-    let (component, grant, limits) = called.granted(&ledger)?;
+    let (grant, limits) = called.granted(&component, &ledger)?;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
@@ -89,7 +89,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         if args.wasi {
             runtime = runtime.with_wasi()?;
         }
-        let agent = runtime.load(&component)?;
+        let agent = runtime.load_component(component)?;
         runtime.run(&agent, &grant, &input).await
     });
     drop(executor);

@@ -107,9 +107,9 @@ pub const GUARD_OVERLAP_BYTES: usize = 4 << 10;
 /// How often, at most, the secret guard undoes an encoding within another.
 pub const GUARD_DEPTH: usize = 2;
 /// Bytes, counted again for each rule that reads them, that the secret guard reads of one draft; what needs more is
-/// refused.
+/// refused. Of drafts that are appended together it reads 512 times their bytes, where that is more.
 pub const GUARD_WORK_BYTES: usize = 128 << 20;
-/// Actors of whom the secret guard remembers the newest entries.
+/// Actors, each in a scope, of whom the secret guard remembers the newest entries.
 pub const GUARD_ACTORS: usize = 1_024;
 /// Entries of an actor that the secret guard remembers, to find what is split over several.
 pub const GUARD_ENTRIES: usize = 8;

@@ -66,17 +66,18 @@ impl Compiler {
     }
 
     /// Compiles an agent ahead of time, so that loading it needs neither the helper nor the cache: a process may confine
-    /// itself in between. The last one is kept.
+    /// itself in between. The last one is kept. Returns it as it was read, for
+    /// [`Runtime::load_component`](crate::Runtime::load_component).
     ///
     /// # Errors
     /// Where it is no agent, or cannot be compiled within the limits.
-    pub fn prepare(&self, wasm: &[u8]) -> Result<()> {
+    pub fn prepare(&self, wasm: &[u8]) -> Result<AgentComponent> {
         let component = AgentComponent::new(wasm)?;
         let engine = engine::on_demand()?;
         let of = CodeOf::new(&engine, component.sha256());
         let code = self.code(&engine, component.bytes(), of)?;
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some((of, code));
-        Ok(())
+        Ok(component)
     }
 
     /// What the engine runs.

@@ -116,7 +116,19 @@ impl Runtime {
         if let Some(agent) = self.take_loaded(digest) {
             return Ok(agent);
         }
-        let component = AgentComponent::new(wasm)?;
+        self.load_new(AgentComponent::new(wasm)?, digest)
+    }
+
+    /// The same, of one that was read before.
+    pub fn load_component(&self, component: AgentComponent) -> Result<Agent> {
+        let digest = component.sha256();
+        match self.take_loaded(digest) {
+            Some(agent) => Ok(agent),
+            None => self.load_new(component, digest),
+        }
+    }
+
+    fn load_new(&self, component: AgentComponent, digest: Hash) -> Result<Agent> {
         self.check_imports(&component)?;
         let agent = self.compile(component)?;
         self.keep_loaded(digest, agent.clone());

@@ -29,10 +29,15 @@ impl Candidate {
     /// # Errors
     /// Where it is none that exports `handle`.
     pub fn new(wasm: &[u8]) -> Result<Self> {
-        Ok(Self {
-            component: AgentComponent::new(wasm)?,
+        Ok(Self::read(AgentComponent::new(wasm)?, wasm))
+    }
+
+    /// One that was read of these bytes.
+    pub fn read(component: AgentComponent, wasm: &[u8]) -> Self {
+        Self {
+            component,
             file_sha256: Hash::of(&[wasm]),
-        })
+        }
     }
 
     /// The component.
