@@ -1,5 +1,6 @@
 //! Traces: what the command says of its own work, for whoever looks for a fault. They go to the standard error, and are made
-//! to be handed on, so nothing in them tells of this machine or its user unless that is asked for.
+//! to be handed on: unless that is asked for, placeholders stand for the names of host and user, for their folders and tokens,
+//! and for absolute paths of two parts or more. Of a path with spaces in it the rest is left.
 
 use std::{
     io::{self, Write},
