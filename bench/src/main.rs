@@ -4,6 +4,7 @@ mod append;
 mod closed_loop;
 mod figure;
 mod guard;
+mod instances;
 mod large;
 mod ledger;
 mod machine;

@@ -6,15 +6,19 @@ use std::{
 };
 
 use quipu_format::{Actor, Limits, Scope};
-use quipu_host::{AgentComponent, Grant, Memory, Outcome, QuipuCtx, QuipuCtxView, Runtime, add_to_linker};
+use quipu_host::{Grant, Memory, Outcome, Runtime};
 use quipu_log::Ledger;
 use serde_json::{Value, json};
-use wasmtime::{
-    Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
-    component::{Component, InstancePre, Linker, ResourceTable},
-};
 
-use crate::{Result, figure::Figure, ledger, machine::Watch, payload::PAYLOAD_BYTES, settings::Settings};
+use crate::{
+    Result,
+    figure::Figure,
+    instances::{IDLE, INSTANCES, Instances, Nothing},
+    ledger::{self, Writer},
+    machine::Watch,
+    payload::{PAYLOAD_BYTES, Payloads},
+    settings::Settings,
+};
 
 /// The guest that is run: `{"appends":N,"payload_bytes":B}` makes it append.
 const GUEST: &str = "writer.wasm";
@@ -22,17 +26,26 @@ const GUEST: &str = "writer.wasm";
 /// Appends of one measured run; as many as the limits allow.
 const APPENDS: u32 = 10_000;
 
-/// How often the short ones are done in one measurement.
-const INSTANCES: u32 = 2_000;
+/// Whole runs of one measurement.
 const RUNS: u32 = 100;
 
+/// The guest that fetches pages, how many of one run, and the events of each.
+const PAGER: &str = "pager.wasm";
+const PAGES: u32 = 20;
+const PAGE_EVENTS: usize = 1_000;
+
 pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
-    let wasm = guest(settings)?;
+    let (wasm, pager) = (guest(settings)?, read(settings, PAGER)?);
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (ledger, folder) = ledger::create(&settings.folder)?;
 
+    seed(&ledger)?;
+
     let mut compile_ms = Vec::new();
     let mut instantiate_us = Vec::new();
+    let mut nothing_us = Vec::new();
+    let mut idle_kib = Vec::new();
+    let mut page_ms = Vec::new();
     let mut append_us = Vec::new();
     let mut run_us = Vec::new();
     let mut others: f64 = 0.0;
@@ -42,7 +55,10 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
         let watch = Watch::start(&settings.folder);
         compile_ms.push(compile(&ledger, &wasm)?.as_secs_f64() * 1e3);
         let instances = Instances::new(&ledger, &wasm)?;
+        idle_kib.push(executor.block_on(instances.idle_bytes())? / 1024.0);
         instantiate_us.push(executor.block_on(instances.instantiate())?.as_secs_f64() * 1e6);
+        nothing_us.push(executor.block_on(Nothing::new()?.instantiate())?.as_secs_f64() * 1e6);
+        page_ms.push(executor.block_on(page(&ledger, &pager))?.as_secs_f64() * 1e3);
         append_us.push(executor.block_on(append_call(&ledger, &wasm))?.as_secs_f64() * 1e6);
         run_us.push(executor.block_on(whole_run(&ledger, &wasm))?.as_secs_f64() * 1e6);
         others = others.max(watch.load().others_cores);
@@ -62,11 +78,15 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
         conditions
     };
     let pool = json!({ "allocator": "pooling", "instances_each": INSTANCES });
+    let pages = json!({ "events": PAGE_EVENTS, "payload_bytes": PAYLOAD_BYTES, "pages_each": PAGES });
     let append = json!({ "payload_bytes": PAYLOAD_BYTES, "appends_each": APPENDS, "durable": false });
     Ok(vec![
         Figure::new("compile", "ms", &compile_ms, &with(json!({}))),
-        Figure::new("instantiate", "µs", &instantiate_us, &with(pool)),
+        Figure::new("instantiate", "µs", &instantiate_us, &with(pool.clone())),
+        Figure::new("instantiate-nothing", "µs", &nothing_us, &with(pool)),
+        Figure::new("idle-instance", "KiB", &idle_kib, &with(json!({ "instances": IDLE }))),
         Figure::new("append-call", "µs", &append_us, &with(append)),
+        Figure::new("page", "ms", &page_ms, &with(pages)),
         Figure::new(
             "run",
             "µs",
@@ -78,7 +98,11 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
 
 /// The guest's component.
 pub(crate) fn guest(settings: &Settings) -> Result<Vec<u8>> {
-    let path = settings.guests.join(GUEST);
+    read(settings, GUEST)
+}
+
+fn read(settings: &Settings, name: &str) -> Result<Vec<u8>> {
+    let path = settings.guests.join(name);
     fs::read(&path).map_err(|e| format!("{}: {e}; `cargo xtask guests` builds it", path.display()).into())
 }
 
@@ -90,69 +114,41 @@ fn compile(ledger: &Ledger, wasm: &[u8]) -> Result<Duration> {
     Ok(begin.elapsed())
 }
 
-/// What an application has that makes instances of one agent.
-struct Instances {
-    engine: Engine,
-    pre: InstancePre<State>,
-    memory: Memory,
-}
-
-struct State {
-    quipu: QuipuCtx,
-    table: ResourceTable,
-}
-
-impl Instances {
-    fn new(ledger: &Ledger, wasm: &[u8]) -> Result<Self> {
-        let mut pool = PoolingAllocationConfig::new();
-        pool.max_memory_size(Limits::default().memory_bytes)
-            .linear_memory_keep_resident(64 << 10);
-        let mut config = quipu_host::config();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        let engine = Engine::new(&config)?;
-        let component = Component::new(&engine, AgentComponent::new(wasm)?.bytes())?;
-        let mut linker = Linker::new(&engine);
-        add_to_linker(&mut linker, |state: &mut State| QuipuCtxView {
-            ctx: &mut state.quipu,
-            table: &mut state.table,
-        })?;
-        let pre = linker.instantiate_pre(&component)?;
-        Ok(Self {
-            engine,
-            pre,
-            memory: Memory::discarding(ledger.clone())?,
-        })
-    }
-
-    /// One store and one instance in it, made and dropped.
-    async fn instantiate(&self) -> Result<Duration> {
-        let (grant, limits) = (grant()?, Limits::default());
-        let mut time = Duration::ZERO;
-        for _ in 0..INSTANCES {
-            let quipu = QuipuCtx::new(&self.memory, &grant, &limits)?;
-            let begin = Instant::now();
-            let mut store = Store::new(
-                &self.engine,
-                State {
-                    quipu,
-                    table: ResourceTable::new(),
-                },
-            );
-            store.set_epoch_deadline(1_000);
-            self.pre.instantiate_async(&mut store).await?;
-            drop(store);
-            time += begin.elapsed();
-        }
-        Ok(time / INSTANCES)
-    }
-}
-
 /// One append of a guest, to a memory that acknowledges and discards: the difference of a run that appends and one
 /// that does not.
 async fn append_call(ledger: &Ledger, wasm: &[u8]) -> Result<Duration> {
     let runtime = Runtime::over(Memory::discarding(ledger.clone())?, Limits::default())?;
     let (none, all) = (run(&runtime, wasm, 0).await?, run(&runtime, wasm, APPENDS).await?);
     Ok(all.saturating_sub(none) / APPENDS)
+}
+
+/// What the pager reads.
+fn seed(ledger: &Ledger) -> Result<()> {
+    let writer = Writer::new(0);
+    let mut payloads = Payloads::of(0);
+    let drafts = (0..PAGE_EVENTS).map(|_| writer.draft(&payloads.make()));
+    let drafts = drafts.collect::<Result<_>>()?;
+    ledger.append_all_blocking(drafts)?;
+    Ok(())
+}
+
+/// One page to the guest: the difference of a run that fetches many and one that fetches none.
+async fn page(ledger: &Ledger, wasm: &[u8]) -> Result<Duration> {
+    let runtime = Runtime::over(Memory::unguarded(ledger.clone())?, Limits::default())?;
+    let agent = runtime.load(wasm)?;
+    let grant = Grant::new(Actor::new("agent:bench")?, Writer::new(0).scope().clone());
+    let mut times = [Duration::ZERO; 2];
+    for (time, pages) in times.iter_mut().zip([0, PAGES]) {
+        let begin = Instant::now();
+        let report = runtime.run(&agent, &grant, &pages.to_string()).await?;
+        *time = begin.elapsed();
+        let expected = PAGE_EVENTS * pages as usize;
+        match report.outcome {
+            Outcome::Ok(events) if events == expected.to_string() => (),
+            other => return Err(format!("the guest {PAGER} was to read {expected} events: {other:?}").into()),
+        }
+    }
+    Ok(times[1].saturating_sub(times[0]) / PAGES)
 }
 
 /// A run that appends nothing, its beginning and end recorded durably.
@@ -181,6 +177,6 @@ async fn run(runtime: &Runtime, wasm: &[u8], appends: u32) -> Result<Duration> {
     Ok(time)
 }
 
-fn grant() -> Result<Grant> {
+pub(crate) fn grant() -> Result<Grant> {
     Ok(Grant::new(Actor::new("agent:bench")?, Scope::new("bench:run")?))
 }

@@ -1,8 +1,6 @@
-use std::time::Instant;
-
 use wasmtime::{Store, UpdateDeadline, component::InstancePre};
 
-use crate::{AgentComponent, Error, ErrorKind, Outcome, QuipuCtxView, Result, RunReport, bindings, run::Stop};
+use crate::{AgentComponent, Error, ErrorKind, Outcome, QuipuCtxView, Result, RunReport, bindings, ctx::in_time, run::Stop};
 
 /// An agent that is linked and ready to run in the application's own stores.
 pub struct AgentPre<T: 'static> {
@@ -65,16 +63,15 @@ impl<T: Send + 'static> AgentPre<T> {
 /// Within a tick of the deadline the guest is stopped; before it, it lets others have their turn at every tick.
 pub(crate) fn limit<T: Send + 'static>(store: &mut Store<T>, view: fn(&mut T) -> QuipuCtxView<'_>) {
     let ctx = view(store.data_mut()).ctx;
-    let (deadline, host_call_bytes, handles) = (ctx.deadline, ctx.limits.host_call_bytes, ctx.limits.handles);
+    let (deadline, halt) = (ctx.deadline, ctx.halt.clone());
+    let (host_call_bytes, handles) = (ctx.limits.host_call_bytes, ctx.limits.handles);
     store.limiter(move |data| &mut view(data).ctx.limiter);
     store.set_hostcall_fuel(host_call_bytes);
     // Each handle that a guest holds may be lent to the host in the same call.
     store.set_max_component_handles(handles.saturating_mul(2));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        if Instant::now() >= deadline {
-            return Err(Stop::Deadline.into());
-        }
+        in_time(deadline, &halt)?;
         // Tokio's own yield lets timers and disks have their turn too, and not only other tasks.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

@@ -10,7 +10,7 @@ use ulid::Ulid;
 use wasmtime::component::ResourceTable;
 
 use crate::{
-    Error, ErrorKind, Grant, Memory, Refusal, Result,
+    Error, ErrorKind, Grant, Halt, Memory, Refusal, Result,
     given::Given,
     limiter::MemoryLimiter,
     record::{Answer, Record},
@@ -29,6 +29,7 @@ pub struct QuipuCtx {
     pub(crate) run: RunId,
     pub(crate) stage: Stage,
     pub(crate) deadline: Instant,
+    pub(crate) halt: Halt,
     /// When the run began, as its first entry says: what recall calls now, so that a run recalls alike at any time.
     pub(crate) now: Timestamp,
     /// The newest head that the run has on each scope that it reads.
@@ -88,6 +89,7 @@ impl QuipuCtx {
             run: new_run_id()?,
             stage: Stage::New,
             deadline: Instant::now(),
+            halt: Halt::new(),
             now: Timestamp::FIRST,
             heads: BTreeMap::new(),
             own: BTreeMap::new(),
@@ -100,6 +102,13 @@ impl QuipuCtx {
             wasi: None,
             open: BTreeSet::new(),
         })
+    }
+
+    /// For a run that this switch ends, too.
+    #[must_use]
+    pub fn halted_by(mut self, halt: &Halt) -> Self {
+        self.halt = halt.clone();
+        self
     }
 
     /// The run's name, stamped on its entries.
@@ -149,13 +158,9 @@ impl QuipuCtx {
         self.record.tell(self.transcript.calls(), answer)
     }
 
-    /// Fails once the deadline has passed. Host calls that take long ask between their steps.
+    /// Fails once the deadline has passed or the run is halted. Host calls that take long ask between their steps.
     pub(crate) fn in_time(&self) -> Result<(), Stop> {
-        if Instant::now() < self.deadline {
-            Ok(())
-        } else {
-            Err(Stop::Deadline)
-        }
+        in_time(self.deadline, &self.halt)
     }
 
     /// Appends the drafts, in one commit with what waits to be recorded, which comes first. It is not cut off at the
@@ -192,6 +197,17 @@ impl QuipuCtx {
         draft.run = Some(self.run);
         draft.sys = sys;
         Ok(draft)
+    }
+}
+
+/// Whether a run may go on.
+pub(crate) fn in_time(deadline: Instant, halt: &Halt) -> Result<(), Stop> {
+    if halt.is_halted() {
+        Err(Stop::Halted)
+    } else if Instant::now() >= deadline {
+        Err(Stop::Deadline)
+    } else {
+        Ok(())
     }
 }
 

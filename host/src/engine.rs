@@ -1,7 +1,7 @@
 //! How the engine is set up.
 
 use quipu_format::Limits;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 use crate::{
     Error, ErrorKind, Result,
@@ -49,7 +49,9 @@ pub fn config() -> Config {
     config
 }
 
-fn pool(limits: &Limits) -> PoolingAllocationConfig {
+/// Room for some 1,000 runs within these limits at once, kept between them: what [`Runtime`](crate::Runtime) has, for an
+/// application with an engine of its own.
+pub fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(MEMORIES)
         .total_core_instances(MEMORIES * INSTANCES_PER_STORE)
@@ -61,7 +63,9 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES_PER_STORE)
         .max_memory_size(limits.memory_bytes)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
-        .table_keep_resident(TABLE_KEPT_BYTES);
+        .table_keep_resident(TABLE_KEPT_BYTES)
+        // Where the kernel tells which pages a guest has touched, only these are put back.
+        .pagemap_scan(Enabled::Auto);
     pool
 }
 

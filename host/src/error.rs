@@ -28,6 +28,10 @@ pub enum ErrorKind {
     Ledger,
     /// The WebAssembly engine could not be set up.
     Engine,
+    /// More runs wait for room than may. A later try may do better.
+    Busy,
+    /// The runtime is shutting down.
+    Closed,
     /// A function was called out of turn: a context serves one run, from `begin` to `finish`.
     Misuse,
 }

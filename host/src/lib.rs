@@ -83,6 +83,11 @@
 //!
 //! `recall` (default): answers the interface `recall` from projections, in SQLite. Without it these functions answer
 //! `unavailable`.
+//!
+//! `guard` (default): refuses appends that have a secret in them.
+//!
+//! `metrics`: tells the recorder that the application has set for crate `metrics` how many runs go on, wait, end and how,
+//! and how long they take.
 
 mod agent;
 mod agents;
@@ -101,12 +106,14 @@ mod ctx;
 mod derived;
 mod engine;
 mod error;
+mod gate;
 mod given;
 mod grant;
 mod lifecycle;
 mod limiter;
 mod linker;
 mod memory;
+mod metrics;
 #[cfg(feature = "recall")]
 mod projector;
 mod reach;
@@ -138,14 +145,16 @@ pub use component::AgentComponent;
 pub use component::{CompactorComponent, ProjectionComponent};
 pub use confinement::{Confined, Confinement};
 pub use ctx::{QuipuCtx, QuipuCtxView, Reader};
-pub use engine::config;
+pub use engine::{config, pool};
 pub use error::{Error, ErrorKind, Result};
+pub use gate::{Halt, WAITING_RUNS};
 pub use grant::{DEFAULT_KINDS, Grant};
 pub use linker::{add_observer_to_linker, add_to_linker};
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
-pub use quipu_format::{AgentGrant, AgentName, CompileLimits, Limits, SecretsPolicy};
+pub use quipu_format::{Actor, AgentGrant, AgentName, CompileLimits, Kind, Limits, RunId, Scope, SecretsPolicy};
+pub use quipu_log::{Ledger, OpenOptions, Receipt};
 pub use reach::Reach;
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
@@ -157,4 +166,5 @@ pub use runtime::{Agent, Runtime};
 pub use secrets::SecretGuard;
 pub use standing::{Candidate, Standing};
 pub use ticker::{TICK, Ticker};
+pub use wasmtime;
 pub use widening::{GrantChange, limits_by_name};

@@ -61,6 +61,8 @@ impl Outcome {
 pub(crate) enum Stop {
     /// The deadline passed.
     Deadline,
+    /// The host ends its runs.
+    Halted,
     /// More answers would have to be recorded than the run's limits allow.
     ToldBytes(usize),
     /// What the guest was told could not be recorded.
@@ -73,6 +75,7 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deadline => f.write_str("the run's deadline passed"),
+            Self::Halted => f.write_str("the host ended the run"),
             Self::ToldBytes(limit) => {
                 write!(
                     f,

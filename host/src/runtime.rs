@@ -1,8 +1,10 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use quipu_format::{Hash, Limits};
 use quipu_log::Ledger;
-use tokio::sync::Semaphore;
 use tracing::Instrument;
 use wasmtime::{
     Engine, Store,
@@ -12,7 +14,9 @@ use wasmtime::{
 use crate::{
     AgentComponent, AgentPre, Compiler, Error, ErrorKind, Grant, Memory, QuipuCtx, QuipuCtxView, Result, RunReport,
     Ticker, add_observer_to_linker, add_to_linker, engine,
+    gate::Gate,
     limiter::MEMORIES_PER_STORE,
+    metrics,
     wasi::{self, Wasi},
 };
 
@@ -31,8 +35,7 @@ pub struct Runtime {
     observer_linker: Linker<RunState>,
     /// Those loaded last, the newest at the end, by the digest of the bytes that were given.
     loaded: Mutex<Vec<(Hash, Agent)>>,
-    /// Memories that the pool has left; runs that find none wait.
-    memories: Semaphore,
+    gate: Gate,
     _ticker: Ticker,
 }
 
@@ -76,7 +79,7 @@ impl Runtime {
         add_observer_to_linker(&mut observer_linker, view).map_err(engine::failed)?;
         Ok(Self {
             _ticker: Ticker::start(&engine)?,
-            memories: Semaphore::new(engine::MEMORIES as usize),
+            gate: Gate::new(engine::MEMORIES),
             loaded: Mutex::default(),
             memory,
             limits,
@@ -92,6 +95,14 @@ impl Runtime {
     #[must_use]
     pub fn compiling(mut self, compiler: Compiler) -> Self {
         self.compiler = compiler;
+        self
+    }
+
+    /// With so many runs that may wait at most ([`WAITING_RUNS`](crate::WAITING_RUNS) unless it is called) while as many go
+    /// on as there is room for: some 1,000 of components with one memory. More are refused with [`ErrorKind::Busy`].
+    #[must_use]
+    pub fn waiting(mut self, runs: usize) -> Self {
+        self.gate.set_waiting_limit(runs);
         self
     }
 
@@ -189,15 +200,22 @@ impl Runtime {
     /// The error is a run that did not begin; how one that began has ended is in the report.
     ///
     /// Dropping the future kills the run. What it appended stays, and the ledger shows it without an end.
+    ///
+    /// # Errors
+    /// Among others [`ErrorKind::Busy`] where too many runs wait already, and [`ErrorKind::Closed`] after
+    /// [`shutdown`](Self::shutdown).
     pub async fn run(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
         let agent = &agent.0;
-        let mut quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?;
+        let begun = Instant::now();
+        let pass = self.gate.enter(agent.memories).await;
+        let _pass = pass.inspect_err(|error| metrics::refused(error.kind()))?;
+        metrics::waited(begun.elapsed());
+        let mut quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?.halted_by(self.gate.halt());
         if self.has_wasi {
             quipu.wasi = Some(Wasi::new()?);
         }
         let span = tracing::info_span!("run", run = %quipu.run(), actor = %grant.actor, home = %grant.home);
         let run = async {
-            let _room = self.memories.acquire_many(agent.memories).await;
             let mut store = Store::new(
                 &self.engine,
                 RunState {
@@ -207,7 +225,17 @@ impl Runtime {
             );
             agent.pre.run(&mut store, input).await
         };
-        run.instrument(span).await
+        let watched = metrics::Watched::begin();
+        let report = run.instrument(span).await;
+        watched.ended(report.as_ref().ok());
+        report
+    }
+
+    /// Begins no more runs, and waits until those that go on have ended. Those that have not after `within` are ended at their
+    /// next call or [`TICK`](crate::TICK), which is recorded; the number of these is returned. Whatever was acknowledged is
+    /// durable already; close the ledger afterwards, which signs its last checkpoint.
+    pub async fn shutdown(&self, within: Duration) -> usize {
+        self.gate.close(within).await
     }
 
     /// What the runs share.

@@ -8,6 +8,9 @@ mod concurrency;
 mod embedding;
 mod guests;
 mod limits;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod queue;
 mod reading;
 #[cfg(feature = "recall")]
 mod recalling;
