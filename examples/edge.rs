@@ -15,9 +15,7 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
-use quipu_host::{
-    Actor, Agent, ErrorKind, Grant, Ledger, Limits, OpenOptions, Outcome, Runtime, Scope,
-};
+use quipu_host::{Actor, Agent, ErrorKind, Grant, Ledger, Limits, OpenOptions, Outcome, Runtime, Scope};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,

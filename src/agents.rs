@@ -122,6 +122,17 @@ pub(crate) fn execute(args: &Args, ledger: &LedgerDir) -> Outcome {
     good()
 }
 
+/// How each agent stands, and why, by name.
+pub(crate) fn standings<'a>(
+    file: &'a AgentsFile,
+    governance: &'a Governance,
+) -> impl Iterator<Item = (&'a AgentName, &'static str, Vec<String>)> {
+    file.agents.iter().map(|agent| {
+        let row = row(file, agent, governance);
+        (&agent.name, row.state, row.why)
+    })
+}
+
 fn row<'a>(file: &AgentsFile, agent: &'a NamedAgent, governance: &Governance) -> Row<'a> {
     let candidate = file.component(agent).and_then(|wasm| Ok(Candidate::new(&wasm)?));
     let sha256 = candidate

@@ -37,11 +37,20 @@ pub(crate) enum Called {
     File(Box<Grant>, Vec<u8>),
 }
 
+/// The name, where it is one. A dot or a slash makes it a file's: a name has neither.
+fn name(agent: &Path) -> Option<AgentName> {
+    agent.to_str()?.parse().ok()
+}
+
+/// Whether it is a name and no file.
+pub(crate) fn is_name(agent: &Path) -> bool {
+    name(agent).is_some()
+}
+
 impl Called {
     pub(crate) fn of(agent: &Path, granted: Granted, ledger: &LedgerDir) -> Result<Self, Failure> {
         let called = agent.display();
-        // A dot or a slash makes it a file's: a name has neither.
-        match agent.to_str().and_then(|text| text.parse::<AgentName>().ok()) {
+        match name(agent) {
             Some(_) if granted.says_something() => Err(Failure::cannot(format!(
                 "{called} is an agent's name, and what it may do stands in quipu.toml: leave the options of its grant \
                  out, or write ./{called} for a file"
@@ -97,6 +106,17 @@ impl Granted {
             || self.home.is_some()
             || !(self.read.is_empty() && self.append.is_empty() && self.kinds.is_empty())
             || self.supersede_others
+    }
+
+    /// With an actor and a home where none is said.
+    pub(crate) fn or_any(mut self) -> Result<Self, Failure> {
+        if self.actor.is_none() {
+            self.actor = Some(Actor::new("agent:test")?);
+        }
+        if self.home.is_none() {
+            self.home = Some(Scope::new("test")?);
+        }
+        Ok(self)
     }
 
     /// None: actor or home is missing.

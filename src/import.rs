@@ -77,6 +77,14 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     good()
 }
 
+/// Brings a file of events into a ledger, and says nothing of it.
+pub(crate) fn quietly(file: &Path, ledger: &Ledger, actor: &Actor) -> Result<(), Failure> {
+    let input = fs::read(file).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", file.display())))?;
+    let plan = Plan::read(Format::Events, &input, ledger.reader()).map_err(|errors| refused(file, &errors))?;
+    plan.apply(ledger, actor, &mut |_, _| ())?;
+    Ok(())
+}
+
 /// The files that a path means.
 fn files(path: &Path, format: FormatArg) -> Result<Vec<PathBuf>, Failure> {
     if !path.is_dir() {

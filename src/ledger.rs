@@ -47,6 +47,15 @@ impl Wait {
 }
 
 impl LedgerDir {
+    /// The ledger of that folder, with neither passphrase nor agents.
+    pub(crate) fn at_path(path: PathBuf) -> Self {
+        Self {
+            path,
+            passphrase_file: None,
+            agents: None,
+        }
+    }
+
     /// Opens the ledger for reading, and warns where its end is missing.
     pub(crate) fn read(&self) -> Result<LedgerReader, Failure> {
         Ok(self.look()?.0)

@@ -12,10 +12,12 @@ mod called;
 mod cascade;
 mod check;
 mod compact;
+mod completions;
 mod confirm;
 mod context;
 mod diff;
 mod disclose;
+mod doctor;
 mod dot;
 mod drafts;
 mod event_name;
@@ -51,6 +53,7 @@ mod run;
 mod sandbox;
 mod sanitised;
 mod scene;
+mod scratch;
 mod seal;
 mod search;
 mod secrets;
@@ -65,7 +68,7 @@ mod verify;
 mod why;
 mod witness;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -154,9 +157,16 @@ enum Command {
     Hold(hold::Args),
     Retention(retention::Args),
     Request(request::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
     /// What `run` and others have compile components: wasm in, code out
     #[command(hide = true)]
     CompileComponent,
+    /// What `run --ephemeral` has clean up
+    #[command(hide = true)]
+    RemoveScratch {
+        folder: PathBuf,
+    },
 }
 
 /// Characters of what is wrong with the arguments.
@@ -230,6 +240,9 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),
+        Command::Doctor(args) => doctor::execute(&args, ledger),
+        Command::Completions(args) => completions::execute(&args),
         Command::CompileComponent => Ok(quipu_host::serve_compiler().into()),
+        Command::RemoveScratch { folder } => scratch::remove(&folder),
     }
 }

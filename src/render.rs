@@ -18,6 +18,7 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const ID: Style = AnsiColor::Yellow.on_default();
 pub(crate) const ACTOR: Style = AnsiColor::Cyan.on_default();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const LOOK: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Characters of text on a line that goes to a file or a pipe.

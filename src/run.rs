@@ -5,7 +5,7 @@ use std::{
 };
 
 use quipu_format::{
-    RunId, Scope,
+    Actor, Event, RunId, Scope,
     limits::{self, PAGE_EVENTS},
 };
 use quipu_host::{Confined, Memory, Outcome as Ended, RunReport, Runtime};
@@ -14,11 +14,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    called::{Called, Granted},
+    called::{self, Called, Granted},
     failure::{Failure, Outcome, verdict},
+    import,
     ledger::{LedgerDir, Wait},
-    render::{BAD, DIM, ReceiptLine, json_line},
+    render::{BAD, DIM, ReceiptLine, event_line, json_line},
     sandbox,
+    scratch::Scratch,
     terminal::{self, counted, escaped, escaped_lines},
 };
 
@@ -35,7 +37,8 @@ Examples:
   quipu run agent.wasm \"How does acme-inc want its invoices?\" \\
         --actor agent:support --home customer:acme-inc
   quipu run agent.wasm --actor agent:support --home customer:acme-inc \\
-        --read policy:billing - < question.txt")]
+        --read policy:billing - < question.txt
+  quipu run --ephemeral agent.wasm \"What do they prefer?\" --import memory.jsonl --home customer:acme-inc")]
 pub(crate) struct Args {
     /// The agent: a name in quipu.toml, or a file with a component or a core module with a component-type section
     #[arg(value_name = "NAME|FILE")]
@@ -53,6 +56,13 @@ pub(crate) struct Args {
     /// Append secrets like anything else; the run's first entry says so
     #[arg(long)]
     no_secret_guard: bool,
+    /// Try a file's agent over a new ledger of which nothing stays, and print what it appended; --actor and --home need not
+    /// be said
+    #[arg(long, conflicts_with = "agents")]
+    ephemeral: bool,
+    /// Events that the new ledger begins with, as `quipu import` takes them
+    #[arg(long, value_name = "FILE", requires = "ephemeral")]
+    import: Option<PathBuf>,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -64,7 +74,30 @@ pub(crate) struct Args {
 const SHOWN_REFUSALS: usize = 5;
 
 pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
-    let called = Called::of(&args.agent, args.granted, ledger)?;
+    if !args.ephemeral {
+        return run(args, ledger);
+    }
+    if called::is_name(&args.agent) {
+        return Err(Failure::cannot(
+            "a name is of an agent that operators of a ledger approved, and --ephemeral makes a new one: give its file",
+        ));
+    }
+    let scratch = Scratch::new()?;
+    if let Some(file) = &args.import {
+        let ledger = scratch.ledger().write(&args.wait)?;
+        import::quietly(file, &ledger, &Actor::new("tool:import")?)?;
+        ledger.close()?;
+    }
+    run(args, scratch.ledger())
+}
+
+fn run(args: Args, ledger: &LedgerDir) -> Outcome {
+    let granted = if args.ephemeral {
+        args.granted.or_any()?
+    } else {
+        args.granted
+    };
+    let called = Called::of(&args.agent, granted, ledger)?;
     if called.is_named() && (args.no_secret_guard || args.wasi) {
         return Err(Failure::cannot(
             "what an agent may do that is called by its name is what was approved: leave --no-secret-guard and --wasi out, or \
@@ -95,11 +128,15 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     drop(executor);
     let report = report?;
     let refusals = refusals(ledger.reader(), &grant.home, &report)?;
+    let appended = match args.ephemeral {
+        true => appended(ledger.reader(), &report)?,
+        false => Vec::new(),
+    };
     ledger.close()?;
     let printed = if args.json {
-        print_json(&report, &refusals, confined)
+        print_json(&report, &refusals, &appended, confined)
     } else {
-        print(&report, &refusals)
+        print(&report, &refusals, &appended)
     };
     verdict(printed, matches!(report.outcome, Ended::Ok(_)).into())
 }
@@ -145,7 +182,15 @@ fn refusals(ledger: &LedgerReader, home: &Scope, report: &RunReport) -> Result<V
     Ok(refusals)
 }
 
-fn print(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
+/// What the agent appended, whole: nobody can look at it later.
+fn appended(ledger: &LedgerReader, report: &RunReport) -> Result<Vec<Event>, Failure> {
+    let seqs = report.appended.iter().map(|receipt| receipt.seq);
+    seqs.filter_map(|seq| ledger.event(seq).transpose())
+        .map(|event| Ok(event?))
+        .collect()
+}
+
+fn print(report: &RunReport, refusals: &[Value], events: &[Event]) -> std::io::Result<()> {
     let mut out = terminal::out();
     let mut err = anstream::stderr();
     match &report.outcome {
@@ -154,6 +199,9 @@ fn print(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
         Ended::Trapped(message) => writeln!(err, "{BAD}the agent was ended{BAD:#}: {}", escaped(message))?,
         Ended::TimedOut => writeln!(err, "{BAD}the agent was ended{BAD:#}: its deadline passed")?,
         _ => writeln!(err, "{BAD}the agent did not answer{BAD:#}")?,
+    }
+    for event in events {
+        event_line(&mut out, event)?;
     }
     out.flush()?;
     let appended = counted(report.appended.len(), "event");
@@ -191,9 +239,11 @@ struct ReportLine<'a> {
     refused: &'a [Value],
     head: u64,
     confined: Confined,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    events: &'a [Event],
 }
 
-fn print_json(report: &RunReport, refusals: &[Value], confined: Confined) -> std::io::Result<()> {
+fn print_json(report: &RunReport, refusals: &[Value], events: &[Event], confined: Confined) -> std::io::Result<()> {
     let (outcome, text) = match &report.outcome {
         Ended::Ok(answer) => ("ok", Some(answer)),
         Ended::Failed(message) => ("failed", Some(message)),
@@ -209,6 +259,7 @@ fn print_json(report: &RunReport, refusals: &[Value], confined: Confined) -> std
         refused: refusals,
         head: report.head,
         confined,
+        events,
     };
     let mut out = terminal::out();
     json_line(&mut out, &line)?;

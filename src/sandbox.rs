@@ -20,7 +20,7 @@ pub(crate) fn compiler() -> Compiler {
 }
 
 /// This very program, even where its file was replaced since.
-fn own_program() -> PathBuf {
+pub(crate) fn own_program() -> PathBuf {
     match cfg!(target_os = "linux") {
         true => "/proc/self/exe".into(),
         false => env::current_exe().unwrap_or_else(|_| "quipu".into()),

@@ -2,11 +2,11 @@
 
 mod driver;
 
-use std::fs;
+use std::{fs, process::Command};
 
-use driver::{Ledger, quipu, run};
+use driver::{Ledger, has, quipu, run};
 
-const COMMANDS: [&str; 46] = [
+const COMMANDS: [&str; 48] = [
     "init",
     "import",
     "append",
@@ -53,6 +53,8 @@ const COMMANDS: [&str; 46] = [
     "hold",
     "retention",
     "request",
+    "doctor",
+    "completions",
 ];
 
 #[test]
@@ -387,4 +389,24 @@ fn recover_says_what_an_open_would_do_and_does_it() {
     assert!(said.contains("row d: a commit that a crash cut off"), "{said}");
     let plan = ledger.run(["recover", "--dry-run", "--json"]).good().json();
     assert_eq!(plan["row"], "e");
+}
+
+#[test]
+fn shells_are_told_of_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(quipu().args(["completions", shell])).good().out;
+        for command in COMMANDS {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+        assert!(!script.contains("remove-scratch") || shell == "bash", "{shell}");
+    }
+    let bash = run(quipu().args(["completions", "bash"])).good().out;
+    if has("bash", "what bash makes of it") {
+        let script = format!(
+            "{bash}\nCOMP_WORDS=(quipu retr); COMP_CWORD=1; _quipu quipu retr quipu; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let ran = run(Command::new("bash").args(["--norc", "-c", &script])).good();
+        assert_eq!(ran.out, "retract\n");
+    }
+    run(quipu().args(["completions", "cmd"])).exits(2);
 }

@@ -102,6 +102,36 @@ fn the_whole_embedding_answers() {
     assert!(body.count() <= 20, "an embedding takes about 20 lines");
 }
 
+/// It has a Store type, an engine and a WASI of its own, and is built outside of this workspace.
+#[test]
+fn an_application_that_knows_quipu_host_alone_adds_memory_to_its_wasmtime() {
+    let mut build = Command::new(env!("CARGO"));
+    build.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--target-dir",
+        "target",
+        "--manifest-path",
+    ]);
+    build.arg("tests/strangers/embedding/Cargo.toml");
+    let built = build.current_dir(root()).status().expect("cargo starts");
+    assert!(built.success(), "it does not build");
+    let ledger = Ledger::new();
+    let mut stranger = Command::new(root().join("target/debug/quipu-stranger-embedding"));
+    stranger.arg(ledger.path()).arg(guest("clerk")).arg("invoices as CSV");
+    assert_eq!(run(&mut stranger).good().out, "acme: \n");
+    assert_eq!(run(&mut stranger).good().out, "acme: invoices as CSV\n");
+    let ended = ledger.log(&["--kind", "quipu.run.end"]);
+    assert_eq!(ended.len(), 2, "its runs are recorded like any other");
+    let (scope, actor) = (&ended[0]["scope"], &ended[0]["actor"]);
+    assert_eq!(
+        (scope, actor),
+        (&Value::from("tenant:acme"), &Value::from("agent:stranger"))
+    );
+    ledger.verify().good();
+}
+
 #[test]
 fn tenants_do_not_meet_and_bad_requests_are_refused() {
     let ledger = Ledger::new();
@@ -135,13 +165,18 @@ fn tenants_do_not_meet_and_bad_requests_are_refused() {
 fn status(address: &str, tenant: &str, message: &str) -> u16 {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = message.len();
-    let head = format!("POST /{tenant} HTTP/1.1\r\nhost: edge\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("POST /{tenant} HTTP/1.1\r\nhost: edge\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     // The server may have answered and closed before all of it is read.
     let _ = stream.write_all(message.as_bytes());
     let mut answer = String::new();
     let _ = BufReader::new(stream).read_line(&mut answer);
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Clients that ask again and again, each text once; what was acknowledged.
@@ -225,7 +260,13 @@ fn a_server_that_ends_under_load_loses_nothing() {
     // Every run of the server that was terminated has its end.
     let of = |kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
     let (begun, ended) = (of("quipu.run"), of("quipu.run.end"));
-    assert!((0..=16).contains(&(begun - ended)), "killed: {begun} begun, {ended} ended");
+    assert!(
+        (0..=16).contains(&(begun - ended)),
+        "killed: {begun} begun, {ended} ended"
+    );
     ledger.verify().good();
-    println!("{} acknowledged, {killed_at} of them before the kill", acknowledged.len());
+    println!(
+        "{} acknowledged, {killed_at} of them before the kill",
+        acknowledged.len()
+    );
 }

@@ -2,7 +2,7 @@
 
 mod driver;
 
-use std::{io::Write, process::Stdio};
+use std::{ffi::OsStr, fs, io::Write, path::Path, process::Stdio};
 
 use driver::{Ledger, Ran, guest, run};
 use serde_json::{Value, json};
@@ -139,4 +139,65 @@ fn no_answer_steers_a_terminal() {
         "{:?}",
         ran.out
     );
+}
+
+/// Folders of runs of which nothing stays, in a folder of temporary files.
+fn scratch_folders(temporary: &Path) -> usize {
+    fs::read_dir(temporary).unwrap().count()
+}
+
+#[test]
+fn an_ephemeral_run_shows_what_it_appended_and_leaves_nothing() {
+    let ledger = Ledger::none_within(&std::env::temp_dir());
+    let temporary = tempfile::tempdir().unwrap();
+    let clerk = guest("clerk").display().to_string();
+    let events = temporary.path().join("events.jsonl");
+    fs::write(
+        &events,
+        r#"{"scope":"customer:acme","kind":"memory.write","payload":{"text":"invoices as CSV"}}"#,
+    )
+    .unwrap();
+    let mut command = ledger.command([
+        "run",
+        "--ephemeral",
+        &clerk,
+        "which invoices",
+        "--home",
+        "customer:acme",
+    ]);
+    command.arg("--import").arg(&events).env("TMPDIR", temporary.path());
+    let ran = run(&mut command).good();
+    assert!(ran.out.starts_with("invoices as CSV\n"), "{}", ran.out);
+    assert!(
+        ran.out.contains("memory.write") && ran.out.contains("which invoices"),
+        "{}",
+        ran.out
+    );
+    assert!(!ledger.path().exists(), "the ledger of the options is not touched");
+    assert_eq!(scratch_folders(temporary.path()), 1, "the file of events alone is left");
+
+    let json = run(command.arg("--json")).good().json();
+    assert_eq!(json["events"][0]["payload"]["text"], "which invoices");
+    assert_eq!(scratch_folders(temporary.path()), 1);
+
+    // However it ends.
+    let spin = guest("spin").display().to_string();
+    let mut command = ledger.command(["run", "--ephemeral", &spin]);
+    let mut killed = command.env("TMPDIR", temporary.path()).spawn().unwrap();
+    driver::wait_until("the ledger is there", || scratch_folders(temporary.path()) == 2);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    driver::wait_until("it is gone", || scratch_folders(temporary.path()) == 1);
+}
+
+#[test]
+fn an_ephemeral_run_is_of_a_file_and_its_cleaner_removes_nothing_else() {
+    let ledger = Ledger::none_within(&std::env::temp_dir());
+    let ran = ledger.run(["run", "--ephemeral", "support", "hello"]).exits(2);
+    assert!(ran.err.contains("file"), "{}", ran.err);
+    let folder = tempfile::tempdir().unwrap();
+    ledger
+        .run([OsStr::new("remove-scratch"), folder.path().as_os_str()])
+        .exits(2);
+    assert!(folder.path().exists());
 }

@@ -33,6 +33,14 @@ impl Writer {
         }
     }
 
+    /// One of a scope of that name.
+    pub(crate) fn in_scope(name: &str) -> Self {
+        Self {
+            scope: Scope::new(name).expect("a good name"),
+            ..Self::new(0)
+        }
+    }
+
     /// The scope of all its drafts.
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope

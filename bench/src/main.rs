@@ -2,6 +2,7 @@
 
 mod append;
 mod closed_loop;
+mod edge;
 mod figure;
 mod guard;
 mod instances;
@@ -82,6 +83,7 @@ fn measure_groups(settings: &Settings) -> Result<Report> {
             Group::Recall => recall::measure(settings)?,
             Group::RecallMany => recall::measure_many(settings)?,
             Group::Guard => guard::measure(settings)?,
+            Group::Edge => edge::measure(settings)?,
             Group::Large => large::measure(settings)?,
             // Prints tables of its own.
             Group::Peers => {

@@ -13,6 +13,7 @@ Groups (the first five, if none is named):
   recall  what search finds and how long it takes: LoCoMo where its data is, and 100,000 events in one scope
   recall-many   the same with 1,000,000 events in 10,000 scopes; by hand alone: it takes minutes
   guard   looking for secrets in what is appended, and what that adds to an append; by hand alone
+  edge    the example server under load by wrk, each request a run; by hand alone
   large   opening and reading a ledger of 10 million events; by hand alone: it needs --folder, about 14 GB there,
           and many minutes
 
@@ -21,7 +22,7 @@ Options:
   --folder DIR       where to measure; must not exist [target/bench-data-PID]
   --guests DIR       folder of guest components [target/guests]
   --repetitions N    the figures are medians of N [3; peers 7]
-  --seconds S        length of each measurement of appends [2]
+  --seconds S        length of each measurement of appends, and of loads [2]
   --only A,B,...     peers: these contestants alone [all]
   --writers N,N,...  peers: so many writers [1,16,256]
   --events N         large: events of the ledger [10000000]
@@ -39,11 +40,12 @@ pub(crate) enum Group {
     Recall,
     RecallMany,
     Guard,
+    Edge,
     Large,
 }
 
 impl Group {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Append,
         Self::Peers,
         Self::Run,
@@ -51,6 +53,7 @@ impl Group {
         Self::Recall,
         Self::RecallMany,
         Self::Guard,
+        Self::Edge,
         Self::Large,
     ];
 
@@ -63,6 +66,7 @@ impl Group {
             Self::Recall => "recall",
             Self::RecallMany => "recall-many",
             Self::Guard => "guard",
+            Self::Edge => "edge",
             Self::Large => "large",
         }
     }

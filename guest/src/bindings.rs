@@ -5,6 +5,7 @@
 #![allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)]
 
 /// World `observer`, and all the interfaces that both worlds import.
+#[cfg(not(all(feature = "mock", not(target_family = "wasm"))))]
 pub mod observer {
     wit_bindgen::generate!({
         path: "../wit",
@@ -15,7 +16,27 @@ pub mod observer {
     });
 }
 
+#[cfg(not(all(feature = "mock", not(target_family = "wasm"))))]
 pub use observer::quipu::memory::{read, recall, types};
+
+/// The same over a [mock](crate::mock) of memory.
+#[cfg(all(feature = "mock", not(target_family = "wasm")))]
+pub mod observer {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "observer",
+        with: { "quipu:memory/read@0.1.0": crate::mock::read },
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "quipu_guest::bindings::observer",
+    });
+}
+
+#[cfg(all(feature = "mock", not(target_family = "wasm")))]
+pub use {
+    crate::mock::{read, recall},
+    observer::quipu::memory::types,
+};
 
 /// World `agent`: what it has beyond `observer`.
 #[cfg(feature = "append")]
@@ -34,5 +55,7 @@ pub mod agent {
     });
 }
 
-#[cfg(feature = "append")]
+#[cfg(all(feature = "append", feature = "mock", not(target_family = "wasm")))]
+pub use crate::mock::append;
+#[cfg(all(feature = "append", not(all(feature = "mock", not(target_family = "wasm")))))]
 pub use agent::quipu::memory::append;

@@ -53,6 +53,8 @@
 //! An agent that only reads is built for the narrower world: [`observer!`] in place of [`agent!`], and
 //! `default-features = false`, which takes everything that appends out of this crate.
 //!
+//! Tests of an agent run natively, over a memory of feature `mock`.
+//!
 //! Where the SDK does not reach, [`bindings`] has all of the interface.
 
 pub mod bindings;
@@ -62,6 +64,8 @@ mod error;
 mod event;
 mod events;
 mod memory;
+#[cfg(all(feature = "mock", not(target_family = "wasm")))]
+pub mod mock;
 mod query;
 
 #[cfg(feature = "append")]

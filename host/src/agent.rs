@@ -1,6 +1,8 @@
 use wasmtime::{Store, UpdateDeadline, component::InstancePre};
 
-use crate::{AgentComponent, Error, ErrorKind, Outcome, QuipuCtxView, Result, RunReport, bindings, ctx::in_time, run::Stop};
+use crate::{
+    AgentComponent, Error, ErrorKind, Outcome, QuipuCtxView, Result, RunReport, bindings, ctx::in_time, run::Stop,
+};
 
 /// An agent that is linked and ready to run in the application's own stores.
 pub struct AgentPre<T: 'static> {

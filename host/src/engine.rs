@@ -18,13 +18,17 @@ const TABLE_KEPT_BYTES: usize = 8 << 10;
 /// An engine for runs within these limits. Where the address space is too small for a pool of instances, they are
 /// allocated one by one, which is slower and otherwise the same.
 pub(crate) fn new(limits: &Limits) -> Result<Engine> {
+    pooled(limits).or_else(|error| {
+        tracing::warn!(%error, "no pool of instances");
+        on_demand()
+    })
+}
+
+/// An engine with a pool of instances.
+pub(crate) fn pooled(limits: &Limits) -> wasmtime::Result<Engine> {
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-    Engine::new(&config).or_else(|error| {
-        tracing::warn!(%error, "no pool of instances");
-        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-        Engine::new(&config).map_err(failed)
-    })
+    Engine::new(&config)
 }
 
 /// An engine whose instances are few and allocated one by one.

@@ -70,6 +70,11 @@ impl Gate {
         }
     }
 
+    /// With room for so many memories at once.
+    pub(crate) fn set_memories(&mut self, memories: u32) {
+        self.memories = Semaphore::new(memories as usize);
+    }
+
     pub(crate) fn set_waiting_limit(&mut self, runs: usize) {
         self.waiting_limit = runs;
     }
@@ -152,7 +157,10 @@ impl Drop for Pass<'_> {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the runtime is shutting down, and begins no more runs")
+    Error::new(
+        ErrorKind::Closed,
+        "the runtime is shutting down, and begins no more runs",
+    )
 }
 
 #[cfg(test)]
@@ -166,13 +174,25 @@ mod tests {
         let first = gate.enter(2).await.unwrap();
         let waits = gate.enter(1);
         tokio::pin!(waits);
-        assert!(tokio::time::timeout(Duration::from_millis(10), waits.as_mut()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), waits.as_mut())
+                .await
+                .is_err()
+        );
         assert_eq!(gate.enter(1).await.err().unwrap().kind(), ErrorKind::Busy);
         drop(first);
         let _second = waits.await.unwrap();
         // Whoever gave up has left the queue.
-        assert!(tokio::time::timeout(Duration::from_millis(10), gate.enter(2)).await.is_err());
-        assert!(tokio::time::timeout(Duration::from_millis(10), gate.enter(2)).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), gate.enter(2))
+                .await
+                .is_err()
+        );
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), gate.enter(2))
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]

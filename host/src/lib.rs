@@ -93,6 +93,7 @@ mod agent;
 mod agents;
 mod append;
 pub mod bindings;
+mod checkup;
 mod code;
 mod code_cache;
 #[cfg(feature = "recall")]
@@ -136,6 +137,7 @@ mod widening;
 
 pub use agent::AgentPre;
 pub use agents::{Agents, NamedAgent};
+pub use checkup::check_machine;
 pub use code_cache::CodeCache;
 #[cfg(feature = "recall")]
 pub use compactor::{Compacted, Compactor};

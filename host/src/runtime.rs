@@ -98,8 +98,18 @@ impl Runtime {
         self
     }
 
-    /// With so many runs that may wait at most ([`WAITING_RUNS`](crate::WAITING_RUNS) unless it is called) while as many go
-    /// on as there is room for: some 1,000 of components with one memory. More are refused with [`ErrorKind::Busy`].
+    /// With at most so many memories of guests at once, 8 to 1,000 (unless it is called). An ordinary component has one, so these
+    /// are runs that go on at once.
+    #[must_use]
+    pub fn at_once(mut self, memories: u32) -> Self {
+        // A run takes all of its component's memories or none.
+        self.gate
+            .set_memories(memories.clamp(MEMORIES_PER_STORE, engine::MEMORIES));
+        self
+    }
+
+    /// With so many runs that may wait at most ([`WAITING_RUNS`](crate::WAITING_RUNS) unless it is called) while as many go on as
+    /// there is room for ([`at_once`](Self::at_once)). More are refused with [`ErrorKind::Busy`].
     #[must_use]
     pub fn waiting(mut self, runs: usize) -> Self {
         self.gate.set_waiting_limit(runs);

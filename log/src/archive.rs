@@ -298,6 +298,12 @@ impl Archive {
         self.segments.iter().map(Archived::absent).collect()
     }
 
+    /// How many there are, and how many of them are not where they should be.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let absent = self.segments.iter().filter(|segment| segment.open().is_err());
+        (self.segments.len(), absent.count())
+    }
+
     pub(crate) fn find(&self, first: u64) -> Option<&Archived> {
         let at = self.segments.binary_search_by_key(&first, |segment| segment.first);
         at.ok().map(|at| &self.segments[at])

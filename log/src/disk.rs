@@ -37,6 +37,10 @@ pub(crate) trait FolderBackend: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn make_writable(&self, name: &str) -> io::Result<()>;
     fn is_on_network(&self) -> io::Result<bool>;
+    /// None: it cannot be told.
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
     /// Of a folder that other processes see too.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -274,6 +278,13 @@ impl Folder {
             .map_err(|e| self.failed("look at the file system of", "", &e))
     }
 
+    /// What the disk has room for. None: it cannot be told.
+    pub(crate) fn space(&self) -> Result<Option<Space>> {
+        self.backend
+            .space()
+            .map_err(|e| self.failed("look at the disk of", "", &e))
+    }
+
     fn open_with(&self, verb: &str, name: &str, mode: Mode) -> Result<DiskFile> {
         let file = self
             .backend
@@ -294,6 +305,14 @@ impl Folder {
         };
         Error::io(format_args!("{verb} {}", file.display()), error)
     }
+}
+
+/// What a disk has room for.
+#[derive(Clone, Copy)]
+pub(crate) struct Space {
+    /// Bytes that this user may still write.
+    pub(crate) free: u64,
+    pub(crate) read_only: bool,
 }
 
 /// An open file, and its name within the ledger for messages.

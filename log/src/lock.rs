@@ -92,16 +92,19 @@ impl Lock {
     }
 }
 
-/// Of a lock that another process kept for as long as `waited`. `why` says why nothing can be handed to it.
-pub(crate) fn held(folder: &Folder, waited: Duration, why: &str) -> Error {
-    let holder = folder.read_file(FILE).and_then(|file| file.read_range(0, 512));
-    let holder = holder.unwrap_or_default();
+/// Who has the lock, or had it last, as the file says: `pid 12 on host`. None: it says nothing.
+pub(crate) fn holder(folder: &Folder) -> Option<String> {
+    let holder = folder.read_file(FILE).and_then(|file| file.read_range(0, 512)).ok()?;
     let holder = String::from_utf8_lossy(&holder);
     let mut words = holder.split_whitespace();
-    let pid = words.next().unwrap_or("unknown");
-    let host = words.next().unwrap_or("unknown");
+    Some(format!("pid {} on {}", words.next()?, words.next()?))
+}
+
+/// Of a lock that another process kept for as long as `waited`. `why` says why nothing can be handed to it.
+pub(crate) fn held(folder: &Folder, waited: Duration, why: &str) -> Error {
+    let holder = holder(folder).unwrap_or_else(|| "pid unknown on unknown".into());
     let message = format!(
-        "another process writes to this ledger: pid {pid} on {host} (waited {} s){why}. Wait for it to end, or give \
+        "another process writes to this ledger: {holder} (waited {} s){why}. Wait for it to end, or give \
          a longer wait; reading needs no lock",
         waited.as_secs_f64()
     );

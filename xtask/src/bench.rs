@@ -7,11 +7,18 @@ const ROCKSDB: &str = "--rocksdb";
 
 /// Passes groups and options through to `quipu-bench`, apart from `--rocksdb`, which says how that is built.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    // The groups `run` and `peers` run one of them.
+    // The groups `run`, `peers` and `edge` run some of them.
     guests::build()?;
+    // The group `edge` starts the example server, which is built beside.
+    let mut server = cargo::cargo();
+    server.args(["build", "--release", "--bin", "edge"]);
+    server.args(["--manifest-path", "bench/Cargo.toml", "--target-dir", "target/bench"]);
+    cargo::run(server)?;
     let mut bench = cargo::cargo();
     bench.args([
         "run",
+        "--bin",
+        "quipu-bench",
         "--release",
         "--manifest-path",
         "bench/Cargo.toml",

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `sbom`. Each is one file.
 
 mod bench;
 mod cargo;
@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod guests;
 mod mutants;
+mod sbom;
 mod strangers;
 mod test;
 mod wasm;
@@ -30,6 +31,7 @@ Tasks:
                                  flip each byte, cut at each and swap each two entries of a ledger, and verify it
   fuzz calls [--seconds N]       random calls of a guest against a model of memory; --seeds N, --from SEED
   fuzz modules [--seconds N]     components of modules that were changed at random: none conforms that does not link
+  sbom [--out FILE]              what a release consists of, as CycloneDX
   mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)
 ";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "guests" if rest.is_empty() => guests::build().map(|_| ()),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "sbom" => sbom::run(rest),
         "mutants" => mutants::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");

@@ -40,6 +40,15 @@ pub(crate) fn install() -> Vec<Missing> {
     strangers.into_iter().filter_map(install).collect()
 }
 
+/// The application that embeds quipu and knows `quipu-host` alone. What the workspace has built is used, so it is built
+/// beside that; a test runs it.
+pub(crate) fn build_embedding() -> Result<()> {
+    let mut build = cargo::cargo();
+    build.args(["build", "--locked", "--target-dir", "target", "--manifest-path"]);
+    build.arg("tests/strangers/embedding/Cargo.toml");
+    cargo::run(build)
+}
+
 /// golang.org/x/mod/sumdb, as Debian packages it.
 fn go(source: &Path, folder: &Path) -> Result<()> {
     let go = Path::new("/usr/lib/go-1.19/bin/go");

@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         eprintln!("test: skipping the stranger in {}: {}", missing.name, missing.why);
     }
     guests::build()?;
+    strangers::build_embedding()?;
 
     let mut tally = Tally::default();
     let mut workspace = cargo::cargo();

@@ -100,7 +100,8 @@ fn runs_are_counted_by_their_ends() {
             house.run("trapper", &grant(), "error").await;
             house.run("spin", &grant(), "").await;
             // Dropped while it goes on.
-            let killed = house.run("spin", &grant(), "");
+            let grant_of_it = grant();
+            let killed = house.run("spin", &grant_of_it, "");
             assert!(tokio::time::timeout(Duration::from_millis(50), killed).await.is_err());
             house.runtime.shutdown(Duration::ZERO).await;
             let agent = house.runtime.load(&guest("echo")).unwrap();
@@ -113,7 +114,11 @@ fn runs_are_counted_by_their_ends() {
     }
     assert_eq!(sums.get("quipu_runs_refused_total{reason=closed}"), Some(1.0));
     assert_eq!(sums.get("quipu_runs_running"), Some(0.0));
-    assert_eq!(sums.get("quipu_run_appends"), Some(1.0), "echo appended");
+    assert_eq!(
+        sums.get("quipu_run_appends"),
+        Some(3.0),
+        "one of echo, one of each trapper"
+    );
     assert!(sums.get("quipu_run_calls").unwrap() >= 2.0);
     let seconds = sums.get("quipu_run_seconds").unwrap();
     assert!((0.2..60.0).contains(&seconds), "{seconds}");

@@ -16,11 +16,11 @@ use cap_std::{
     fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
 };
 use rustix::{
-    fs::{Advice, FlockOperation, IFlags, RenameFlags},
+    fs::{Advice, FlockOperation, IFlags, RenameFlags, StatVfsMountFlags},
     io::Errno,
 };
 
-use super::{FileBackend, FolderBackend, Mode};
+use super::{FileBackend, FolderBackend, Mode, Space};
 
 /// Opens a folder of the file system by its path.
 pub(super) fn open(path: &Path) -> io::Result<Arc<dyn FolderBackend>> {
@@ -129,6 +129,14 @@ impl FolderBackend for Dir {
         ];
         let found = rustix::fs::fstatfs(&self.open(".")?)?;
         Ok(NETWORK.contains(&(found.f_type as u64)))
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let found = rustix::fs::fstatvfs(&self.open(".")?)?;
+        Ok(Some(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            read_only: found.f_flag.contains(StatVfsMountFlags::RDONLY),
+        }))
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
