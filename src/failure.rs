@@ -120,6 +120,12 @@ impl From<quipu_log::Error> for Failure {
     }
 }
 
+impl From<quipu_format::Error> for Failure {
+    fn from(error: quipu_format::Error) -> Self {
+        Self::Cannot(error.to_string())
+    }
+}
+
 impl From<quipu_projections::Error> for Failure {
     fn from(error: quipu_projections::Error) -> Self {
         Self::Cannot(error.to_string())

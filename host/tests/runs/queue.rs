@@ -69,8 +69,9 @@ async fn what_finds_no_room_waits_and_past_the_bound_it_is_refused_and_leaves_no
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let waiting = run(8);
+    let another = grant();
     let refused = loop {
-        let refused = runtime.run(&spin, &grant(), "");
+        let refused = runtime.run(&spin, &another, "");
         match tokio::time::timeout(Duration::from_millis(100), refused).await {
             Ok(refused) => break refused.unwrap_err(),
             // It took the place in the queue before the ninth did.
