@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// Events that the new ledger begins with, as `quipu import` takes them
     #[arg(long, value_name = "FILE", requires = "ephemeral")]
     import: Option<PathBuf>,
+    /// Leave the component out of the ledger's folder; the run can then be replayed with its file alone
+    #[arg(long)]
+    no_keep_components: bool,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -118,6 +121,7 @@ fn run(args: Args, ledger: &LedgerDir) -> Outcome {
         } else {
             Memory::new(ledger.clone())?
         };
+        let memory = memory.keep_components(!args.no_keep_components);
         let mut runtime = Runtime::over(memory, limits)?.compiling(compiler);
         if args.wasi {
             runtime = runtime.with_wasi()?;
@@ -196,7 +200,7 @@ fn print(report: &RunReport, refusals: &[Value], events: &[Event]) -> std::io::R
     match &report.outcome {
         Ended::Ok(answer) => writeln!(out, "{}", escaped_lines(answer))?,
         Ended::Failed(message) => writeln!(err, "{BAD}the agent failed{BAD:#}: {}", escaped_lines(message))?,
-        Ended::Trapped(message) => writeln!(err, "{BAD}the agent was ended{BAD:#}: {}", escaped(message))?,
+        Ended::Trapped(message) => writeln!(err, "{BAD}the agent was ended{BAD:#}: {}", escaped_lines(message))?,
         Ended::TimedOut => writeln!(err, "{BAD}the agent was ended{BAD:#}: its deadline passed")?,
         _ => writeln!(err, "{BAD}the agent did not answer{BAD:#}")?,
     }

@@ -6,11 +6,12 @@ use std::{fs, process::Command};
 
 use driver::{Ledger, has, quipu, run};
 
-const COMMANDS: [&str; 48] = [
+const COMMANDS: [&str; 49] = [
     "init",
     "import",
     "append",
     "run",
+    "replay",
     "agents",
     "agent",
     "log",

@@ -79,6 +79,11 @@
 //! what is recorded. Past one of them a call is refused, or the run ends and says why; other runs and the ledger are
 //! not touched by it. A guest that computes lets others have their turn every [`TICK`].
 //!
+//! # Replays
+//!
+//! A run is a function of its component, its input, its grant and limits, the log that its readers are pinned to, and what
+//! is recorded that it was told. A [`Replayer`] executes it again and says whether it does the same; it needs no writer.
+//!
 //! # Features
 //!
 //! `recall` (default): answers the interface `recall` from projections, in SQLite. Without it these functions answer
@@ -113,6 +118,7 @@ mod grant;
 mod lifecycle;
 mod limiter;
 mod linker;
+mod loader;
 mod memory;
 mod metrics;
 #[cfg(feature = "recall")]
@@ -124,11 +130,13 @@ mod record;
 mod refusal;
 #[cfg(feature = "recall")]
 mod registry;
+mod replay;
 mod review;
 mod run;
 mod runtime;
 #[cfg(feature = "guard")]
 mod secrets;
+mod source;
 mod standing;
 mod ticker;
 mod transcript;
@@ -152,6 +160,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use gate::{Halt, WAITING_RUNS};
 pub use grant::{DEFAULT_KINDS, Grant};
 pub use linker::{add_observer_to_linker, add_to_linker};
+pub use loader::Agent;
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
@@ -161,9 +170,12 @@ pub use reach::Reach;
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
 pub use registry::{Added, add_projection, projections_of, remove_projection};
+pub use replay::{
+    Difference, Differs, Identical, Member, NoReplay, NoReplayKind, RecordedRun, Replay, Replayer, Runs, Verdict,
+};
 pub use review::Review;
 pub use run::{Outcome, RunReport};
-pub use runtime::{Agent, Runtime};
+pub use runtime::Runtime;
 #[cfg(feature = "guard")]
 pub use secrets::SecretGuard;
 pub use standing::{Candidate, Standing};

@@ -15,3 +15,4 @@ mod reading;
 #[cfg(feature = "recall")]
 mod recalling;
 mod recording;
+mod replaying;
