@@ -13,12 +13,13 @@ use wit_component::ComponentEncoder;
 
 use crate::{Result, cargo, wasm::Toolchain};
 
-/// Manifest of the example agent.
-pub(crate) const AGENT: &str = "examples/agents/rust/Cargo.toml";
+/// Manifest of the agent of the demo.
+pub(crate) const AGENT: &str = "examples/agents/support/Cargo.toml";
 
 /// Manifests of what is built, with the arguments that choose its targets.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     (AGENT, "--lib"),
+    ("examples/agents/rust/Cargo.toml", "--lib"),
     ("examples/projections/decisions/Cargo.toml", "--lib"),
     ("examples/compactors/latest/Cargo.toml", "--lib"),
     ("tests/guests/Cargo.toml", "--examples"),
@@ -48,12 +49,14 @@ pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
             build.arg("--locked");
         }
         for core in cargo::artifacts(build)? {
-            let component = folder.join(&core.name).with_extension("wasm");
+            // A library's name has underscores where its package's has hyphens.
+            let name = core.name.replace('_', "-");
+            let component = folder.join(&name).with_extension("wasm");
             if is_older(&component, &core.path)? {
-                encode(&core.path, &component).map_err(|e| format!("guest {}: {e}", core.name))?;
+                encode(&core.path, &component).map_err(|e| format!("guest {name}: {e}"))?;
                 encoded += 1;
             }
-            components.insert(core.name, component);
+            components.insert(name, component);
         }
     }
     remove_others(&folder, &components)?;
