@@ -11,7 +11,7 @@ use std::{
 
 use wit_component::ComponentEncoder;
 
-use crate::{Result, cargo, wasm::Toolchain};
+use crate::{Result, cargo, languages, wasm::Toolchain};
 
 /// Manifest of the agent of the demo.
 pub(crate) const AGENT: &str = "examples/agents/support/Cargo.toml";
@@ -59,6 +59,7 @@ pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
             components.insert(name, component);
         }
     }
+    encoded += languages::build(&folder, &mut components)?;
     remove_others(&folder, &components)?;
     let count = components.len();
     eprintln!(

@@ -5,9 +5,11 @@ mod cargo;
 mod demo;
 mod fuzz;
 mod guests;
+mod languages;
 mod mutants;
 mod strangers;
 mod test;
+mod tools;
 mod wasm;
 
 use std::{error::Error, process::ExitCode};
