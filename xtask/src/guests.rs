@@ -11,7 +11,7 @@ use std::{
 
 use wit_component::ComponentEncoder;
 
-use crate::{Result, cargo, languages, wasm::Toolchain};
+use crate::{Result, c_bindings, cargo, languages, wasm::Toolchain};
 
 /// Manifest of the agent of the demo.
 pub(crate) const AGENT: &str = "examples/agents/support/Cargo.toml";
@@ -30,6 +30,7 @@ pub(crate) const BUILD: &str = "target/guests-build";
 
 /// Builds all guests and returns their components by name. Does nothing for what has not changed.
 pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
+    c_bindings::renew()?;
     let toolchain = Toolchain::find_or_install()?;
     let folder = cargo::root().join("target/guests");
     fs::create_dir_all(&folder)?;

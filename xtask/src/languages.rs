@@ -32,12 +32,26 @@ struct Language {
     build: fn(&Path, &Path) -> Result<Command>,
 }
 
-const LANGUAGES: [Language; 1] = [Language {
-    folder: "js",
-    name: "JavaScript",
-    install: |source, tools| tools::npm("componentize-qjs", source, tools),
-    build: build_js,
-}];
+const LANGUAGES: [Language; 3] = [
+    Language {
+        folder: "js",
+        name: "JavaScript",
+        install: |source, tools| tools::npm("componentize-qjs", source, tools),
+        build: build_js,
+    },
+    Language {
+        folder: "python",
+        name: "Python",
+        install: |source, tools| tools::pip("componentize-py", &source.join("requirements.txt"), tools),
+        build: build_python,
+    },
+    Language {
+        folder: "c",
+        name: "C",
+        install: install_c,
+        build: build_c,
+    },
+];
 
 /// Builds them into `folder` and adds them to the components by name: `agent-js`. Returns how many were built anew.
 pub(crate) fn build(folder: &Path, components: &mut BTreeMap<String, PathBuf>) -> Result<usize> {
@@ -120,6 +134,29 @@ fn build_js(copy: &Path, tools: &Path) -> Result<Command> {
         .env("PATH", before_path(&tools.join("node_modules/.bin"))?)
         .env("LD_PRELOAD", still()?);
     Ok(shell)
+}
+
+fn build_python(_copy: &Path, tools: &Path) -> Result<Command> {
+    let mut python = Command::new(tools.join("bin/python"));
+    python.arg("build.py").env("PATH", before_path(&tools.join("bin"))?);
+    Ok(python)
+}
+
+fn install_c(source: &Path, tools: &Path) -> Result<()> {
+    let mut make = Command::new("make");
+    make.arg("--version");
+    if cargo::output(make).is_none() {
+        return Err("there is no make (Debian: apt-get install make)".into());
+    }
+    tools::pip("ziglang, 100 MB,", &source.join("requirements.txt"), tools)
+}
+
+fn build_c(_copy: &Path, tools: &Path) -> Result<Command> {
+    let mut make = Command::new("make");
+    let zig = tools.join("bin/python");
+    make.arg("--always-make")
+        .arg(format!("ZIG={} -m ziglang", zig.display()));
+    Ok(make)
 }
 
 /// A library that fixes clock and randomness for what it is loaded into.

@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`. Each is one file.
 
 mod bench;
+mod c_bindings;
 mod cargo;
 mod demo;
 mod fuzz;
