@@ -66,7 +66,7 @@ impl Runtime {
     }
 
     /// With so many runs that may wait at most ([`WAITING_RUNS`](crate::WAITING_RUNS) unless it is called) while as many go on as
-    /// there is room for ([`at_once`](Self::at_once)). More are refused with [`ErrorKind::Busy`].
+    /// there is room for ([`at_once`](Self::at_once)). More are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     #[must_use]
     pub fn waiting(mut self, runs: usize) -> Self {
         self.gate.set_waiting_limit(runs);
@@ -109,7 +109,7 @@ impl Runtime {
     /// Dropping the future kills the run. What it appended stays, and the ledger shows it without an end.
     ///
     /// # Errors
-    /// Among others [`ErrorKind::Busy`] where too many runs wait already, and [`ErrorKind::Closed`] after
+    /// Among others [`ErrorKind::Busy`](crate::ErrorKind::Busy) where too many runs wait already, and [`ErrorKind::Closed`](crate::ErrorKind::Closed) after
     /// [`shutdown`](Self::shutdown).
     pub async fn run(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
         let begun = Instant::now();

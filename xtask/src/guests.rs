@@ -11,14 +11,15 @@ use std::{
 
 use wit_component::ComponentEncoder;
 
-use crate::{Result, cargo, wasm::Toolchain};
+use crate::{Result, c_bindings, cargo, languages, wasm::Toolchain};
 
-/// Manifest of the example agent.
-pub(crate) const AGENT: &str = "examples/agents/rust/Cargo.toml";
+/// Manifest of the agent of the demo.
+pub(crate) const AGENT: &str = "examples/agents/support/Cargo.toml";
 
 /// Manifests of what is built, with the arguments that choose its targets.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     (AGENT, "--lib"),
+    ("examples/agents/rust/Cargo.toml", "--lib"),
     ("examples/projections/decisions/Cargo.toml", "--lib"),
     ("examples/compactors/latest/Cargo.toml", "--lib"),
     ("tests/guests/Cargo.toml", "--examples"),
@@ -29,6 +30,7 @@ pub(crate) const BUILD: &str = "target/guests-build";
 
 /// Builds all guests and returns their components by name. Does nothing for what has not changed.
 pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
+    c_bindings::renew()?;
     let toolchain = Toolchain::find_or_install()?;
     let folder = cargo::root().join("target/guests");
     fs::create_dir_all(&folder)?;
@@ -48,14 +50,17 @@ pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
             build.arg("--locked");
         }
         for core in cargo::artifacts(build)? {
-            let component = folder.join(&core.name).with_extension("wasm");
+            // A library's name has underscores where its package's has hyphens.
+            let name = core.name.replace('_', "-");
+            let component = folder.join(&name).with_extension("wasm");
             if is_older(&component, &core.path)? {
-                encode(&core.path, &component).map_err(|e| format!("guest {}: {e}", core.name))?;
+                encode(&core.path, &component).map_err(|e| format!("guest {name}: {e}"))?;
                 encoded += 1;
             }
-            components.insert(core.name, component);
+            components.insert(name, component);
         }
     }
+    encoded += languages::build(&folder, &mut components)?;
     remove_others(&folder, &components)?;
     let count = components.len();
     eprintln!(

@@ -1,14 +1,17 @@
 //! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `sbom`. Each is one file.
 
 mod bench;
+mod c_bindings;
 mod cargo;
 mod demo;
 mod fuzz;
 mod guests;
+mod languages;
 mod mutants;
 mod sbom;
 mod strangers;
 mod test;
+mod tools;
 mod wasm;
 
 use std::{error::Error, process::ExitCode};

@@ -1,20 +1,12 @@
 //! Verifiers that we did not write, installed below target/strangers where that is possible: each in the versions that a
 //! lock file pins by hash. What is there already is left alone.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command};
 
 use crate::{
-    Result,
-    cargo::{self, run_captured},
+    Result, cargo,
+    tools::{self, run},
 };
-
-/// How long one may take to be installed. Where there is no network it fails long before.
-const LIMIT: Duration = Duration::from_secs(300);
 
 /// One that could not be installed, and why.
 pub(crate) struct Missing {
@@ -79,80 +71,10 @@ fn rust(source: &Path, folder: &Path) -> Result<()> {
 
 /// aics-tlog and aics-witness. They ask for Python 3.12 and run on 3.11.
 fn python(source: &Path, folder: &Path) -> Result<()> {
-    let lock = source.join("requirements.txt");
-    if is_as_in(&lock, folder) {
-        return Ok(());
-    }
-    let works = |python: &&&str| {
-        let mut command = Command::new(python);
-        command.args(["-c", "import sys, venv; sys.exit(sys.version_info < (3, 11))"]);
-        cargo::output(command).is_some()
-    };
-    let python = ["python3.13", "python3.12", "python3"];
-    let python = python
-        .iter()
-        .find(works)
-        .ok_or("there is no Python 3.11 or newer that makes virtual environments")?;
-    eprintln!("test: installing aics-tlog and aics-witness with pip");
-    let mut environment = Command::new(python);
-    environment.args(["-m", "venv", "--clear"]).arg(folder);
-    run(environment)?;
-    let mut pip = Command::new(folder.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--require-hashes",
-        "--ignore-requires-python",
-        "-r",
-    ])
-    .arg(&lock);
-    run(pip)?;
-    keep(&lock, folder)
+    tools::pip("aics-tlog and aics-witness", &source.join("requirements.txt"), folder)
 }
 
 /// @sigstore/verify.
 fn node(source: &Path, folder: &Path) -> Result<()> {
-    let lock = source.join("package-lock.json");
-    if is_as_in(&lock, folder) {
-        return Ok(());
-    }
-    eprintln!("test: installing @sigstore/verify with npm");
-    for name in ["package.json", "package-lock.json"] {
-        fs::copy(source.join(name), folder.join(name))?;
-    }
-    let mut npm = Command::new("npm");
-    npm.current_dir(folder)
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-    run(npm)?;
-    keep(&lock, folder)
-}
-
-/// Whether what a lock file says was installed there.
-fn is_as_in(lock: &Path, folder: &Path) -> bool {
-    let read = |path: PathBuf| fs::read(path).ok();
-    let installed = read(folder.join("installed"));
-    installed.is_some() && installed == read(lock.to_owned())
-}
-
-/// Notes that it was.
-fn keep(lock: &Path, folder: &Path) -> Result<()> {
-    fs::copy(lock, folder.join("installed"))?;
-    Ok(())
-}
-
-/// Runs a program to its end. The error is the last that it says.
-fn run(command: Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let done = run_captured(command, LIMIT)?;
-    if done.success {
-        return Ok(());
-    }
-    let last = done.said.lines().rev().find(|line| !line.trim().is_empty());
-    let why = if done.timed_out {
-        "it takes too long"
-    } else {
-        last.unwrap_or("no reason given")
-    };
-    Err(format!("{name}: {}", why.trim()).into())
+    tools::npm("@sigstore/verify", source, folder)
 }

@@ -1,98 +1,84 @@
-//! A support agent without a model. On each run it reads its home scope, remembers what the customer has wished for or
-//! decided since, and answers the question that it is given from memory, citing the entries that it rests on. Without a
-//! question it only remembers.
-//!
-//! It never rewrites: what a customer takes back is superseded. The same messages give the same entries, under the
-//! same keys, so a second run over them adds nothing.
+//! A support agent: it remembers what a customer's own messages state, and answers from that.
 
-mod answer;
-mod message;
-mod statement;
-#[cfg(test)]
-mod tests;
-mod words;
+use std::collections::BTreeSet;
 
-use std::collections::BTreeMap;
-
-use message::Message;
-use quipu_guest::{
-    Draft,
-    ErrorKind::{Conflict, Redacted, Secret, TooLarge},
-    Event, EventId, Memory, Query, Result, RunInfo, Source,
-};
-use statement::{DECISION, Statement, WISH, statements};
+use quipu_guest::{Draft, ErrorKind::*, Event, EventId, Memory, Query, Result, RunInfo, Source};
 
 quipu_guest::agent!(handle);
 
-fn handle(run: RunInfo, memory: Memory, question: String) -> Result<String> {
-    let scope = memory.home().scope();
-    let customer = scope.split_once(':').map_or(scope.as_str(), |(_, name)| name);
-    let is_own = |event: &Event| event.actor == run.actor && event.run.is_some();
+/// A sentence with one of these says what the customer wants …
+const STATES: &str = "from now on|we want|we d like|we would like|we prefer|we decided|we have decided|we ve decided|\
+    please use|please always|please never|should always";
+/// … and with one of these, that something it said before holds no more.
+const CORRECTS: &str = "from now on|instead|no longer|changed our mind";
 
-    let mut messages = Vec::new();
-    let mut remembered = BTreeMap::new();
+fn handle(run: RunInfo, memory: Memory, question: String) -> Result<String> {
+    let mut held = Vec::<(EventId, String)>::new();
     for event in memory.home().events() {
         let event = event?;
-        if is_own(&event) {
-            // An entry's first evidence is the message that it was made of.
-            remembered.extend(event.evidence.into_iter().next().map(|message| (message, event.id)));
-        } else {
-            messages.extend(Message::from_event(event));
+        if let Some((sentence, words)) = stated(&event) {
+            let shared = |at: &usize| subject(&words).iter().filter(|word| has(&held[*at].1, word)).count();
+            let closest = (0..held.len()).max_by_key(shared); // the newest of equals
+            let replaced = closest.filter(|at| has(&words, CORRECTS) && shared(at) > 0);
+            let replaced = replaced.map(|at| held.remove(at).0);
+            let draft = Draft::new("memory.write").text(sentence).tags(["stated"]);
+            let draft = draft.evidence([&event.id]).supersedes(replaced);
+            let source = event.source.map(|source| Source { extra: None, ..source });
+            let draft = source.into_iter().fold(draft, Draft::source);
+            match draft.key(format!("said:{}", event.id)).append() {
+                Ok(receipt) => held.push((receipt.id, words)),
+                // What may not be remembered keeps nothing else from being.
+                Err(error) if matches!(error.kind(), Secret | Conflict | Redacted) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
-    let statements = statements(&messages, customer);
-    let added = remember(&statements, &remembered)?;
-    if question.trim().is_empty() {
-        return Ok(format!(
-            "{customer}: {} statements remembered, {added} of them new.",
-            statements.len()
-        ));
+    if question.is_empty() {
+        return Ok(format!("{} statements in {}", held.len(), memory.home().scope()));
     }
-
-    // Only what it has remembered itself: nothing else has passed its rule of trust.
-    let query = Query::new(question.as_str())
-        .kinds([WISH, DECISION])
-        .actors([run.actor.as_str()])
-        .limit(50);
-    let hits = memory.search(query)?.hits.into_iter().map(|hit| hit.event);
-    let entries: Vec<Event> = hits.filter(|event| is_own(event) && event.scope == scope).collect();
-    Ok(answer::answer(&question, customer, &entries, &messages))
+    let query = Query::new(question).kinds(["memory.write"]).actors([&run.actor]);
+    let hits = memory.search(query.limit(3))?.hits.into_iter().map(|hit| hit.event);
+    let own = hits.filter(|event| event.actor == run.actor && event.run.is_some());
+    let lines: Vec<_> = own.filter_map(|event| cited(&event)).collect();
+    match lines.is_empty() {
+        true => Ok("I remember nothing that answers this.".into()),
+        false => Ok(lines.join("\n")),
+    }
 }
 
-/// Appends what is not remembered yet, and returns how many that were.
-fn remember(statements: &[Statement<'_>], remembered: &BTreeMap<EventId, EventId>) -> Result<usize> {
-    let mut added = 0;
-    let mut entries: Vec<Option<EventId>> = Vec::new();
-    for statement in statements {
-        let message = statement.message;
-        if let Some(entry) = remembered.get(&message.id) {
-            entries.push(Some(entry.clone()));
-            continue;
-        }
-        let mut draft = Draft::new(statement.kind)
-            .text(statement.text.as_str())
-            .confidence(if statement.evidence.len() > 1 { 0.9 } else { 0.8 })
-            .tags([if statement.kind == DECISION {
-                "decision"
-            } else {
-                "preference"
-            }])
-            .evidence(&statement.evidence)
-            .supersedes(statement.replaces.and_then(|earlier| entries[earlier].as_ref()))
-            .key(format!("said:{}", message.id));
-        if let Some(source) = &message.source {
-            draft = draft.source(Source {
-                extra: None,
-                ..source.clone()
-            });
-        }
-        entries.push(match draft.append() {
-            Ok(receipt) => Some(receipt.id),
-            // What may not be remembered must not keep the rest from being: a password in a message, for example.
-            Err(error) if matches!(error.kind(), Secret | TooLarge | Conflict | Redacted) => None,
-            Err(error) => return Err(error),
-        });
-        added += usize::from(entries.last().is_some_and(Option::is_some));
-    }
-    Ok(added)
+fn cited(event: &Event) -> Option<String> {
+    let evidence = event.evidence.join(", ");
+    Some(format!("- {} [{}, said in {evidence}]", event.text()?, event.id))
+}
+
+/// The first sentence of a user's own message that states something, and its words.
+fn stated(event: &Event) -> Option<(String, String)> {
+    let original = event.original().and_then(|original| original.actor);
+    let speaker = original.as_ref().unwrap_or(&event.actor);
+    let is_said = event.kind == "message" && event.run.is_none() && speaker.starts_with("user:");
+    let text = event.text().filter(|_| is_said)?.replace(". ", ".\n");
+    let text = text.replace("! ", "!\n").replace("? ", "?\n");
+    let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t', '\r']));
+    let own = lines.filter(|line| !line.starts_with('>') && !line.ends_with('?'));
+    own.map(|line| (line.to_owned(), words(line)))
+        .find(|(_, words)| has(words, STATES) || has(words, CORRECTS))
+}
+
+/// Letters and digits of ASCII in lower case, one space around each word.
+fn words(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    format!(" {} ", words.join(" ").to_ascii_lowercase())
+}
+
+fn has(words: &str, phrases: &str) -> bool {
+    let mut phrases = phrases.split('|');
+    phrases.any(|phrase| words.contains(&format!(" {phrase} ")))
+}
+
+/// Words of four letters or more that no phrase has.
+fn subject(words: &str) -> BTreeSet<&str> {
+    let phrases = format!(" {STATES}|{CORRECTS} ").replace('|', " ");
+    let words = words.split(' ').filter(|word| word.len() >= 4);
+    words.filter(|word| !has(&phrases, word)).collect()
 }
