@@ -98,7 +98,7 @@ impl Runtime {
     /// With a WASI 0.2 for components that import it, which ordinary toolchains make, and nothing behind it: no file, no
     /// network, no argument or variable, an empty standard input. What goes to the standard output is traced, as target
     /// `guest`. The clock stands at the run's beginning, save when the guest waits; random bytes come from a seed that the
-    /// run's first entry holds, sealed.
+    /// run's first entry holds, sealed. A run has it if its grant says so.
     pub fn with_wasi(mut self) -> Result<Self> {
         for linker in [&mut self.agent_linker, &mut self.observer_linker] {
             wasi::add_to_linker(linker, view).map_err(engine::failed)?;
@@ -192,7 +192,15 @@ impl Runtime {
     pub async fn run(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
         let agent = &agent.0;
         let mut quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?;
-        if self.has_wasi {
+        let imports = agent.component.foreign_imports();
+        if !imports.is_empty() && !grant.wasi {
+            let message = format!(
+                "the grant has no WASI, and the component imports it: {}",
+                imports.join(", ")
+            );
+            return Err(Error::new(ErrorKind::Grant, message));
+        }
+        if grant.wasi {
             quipu.wasi = Some(Wasi::new()?);
         }
         let span = tracing::info_span!("run", run = %quipu.run(), actor = %grant.actor, home = %grant.home);
