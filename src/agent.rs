@@ -245,6 +245,11 @@ fn granted(grant: &AgentGrant) -> Vec<String> {
         SecretsPolicy::Handle => "stores a handle where an append holds a secret".to_owned(),
         _ => "is refused an append that holds a secret".to_owned(),
     });
+    if grant.wasi {
+        lines.push(
+            "has a WASI with nothing behind it: no files, no network, no environment, a clock that stands".to_owned(),
+        );
+    }
     let limits = quipu_host::limits_by_name(&grant.limits);
     let limits: Vec<_> = limits.iter().map(|(name, most)| format!("{name} {most}")).collect();
     lines.push(format!("within {}", limits.join(", ")));

@@ -31,7 +31,7 @@ In quipu.toml, beside the ledger's folder:
   actor = \"agent:support\"
   home = \"team:support\"
   read = [\"customer:*\"]
-What else an agent may have: digest, append, kinds, supersede-others, secrets, limits; docs/REVIEWING.md.")]
+What else an agent may have: digest, append, kinds, supersede-others, secrets, wasi, limits; docs/REVIEWING.md.")]
 pub(crate) struct Args {
     /// Print each agent as one line of JSON
     #[arg(long)]
@@ -230,6 +230,9 @@ fn matrix(
             "{DIM}{column} covers {count} now{colon}{}{DIM:#}",
             shown.join(", ")
         )?;
+    }
+    for Row { agent, .. } in rows.iter().filter(|row| row.agent.grant.wasi) {
+        writeln!(out, "{DIM}{} has a WASI with nothing behind it{DIM:#}", agent.name)?;
     }
     for Row { agent, state, why, .. } in rows.iter().filter(|row| row.state != "approved") {
         let why = if why.is_empty() {

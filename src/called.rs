@@ -84,6 +84,17 @@ impl Called {
         matches!(self, Self::Named(..))
     }
 
+    /// Refuses a named agent that no operator approved as it is: by a look at the ledger, before anything is done with the
+    /// component but reading it.
+    pub(crate) fn is_approved(&self, component: &AgentComponent, ledger: &LedgerDir) -> Result<(), Failure> {
+        let Self::Named(agent, wasm) = self else {
+            return Ok(());
+        };
+        let governance = ledger.at_unasked(|at| Ledger::open_read_only(at))?.governance_whole()?;
+        agent.granted(&Candidate::read(component.clone(), wasm), &governance)?;
+        Ok(())
+    }
+
     /// Grant and limits of a run over that ledger, of the component that was read of its file. A named agent has none that no
     /// operator approved.
     pub(crate) fn granted(self, component: &AgentComponent, ledger: &Ledger) -> Result<(Grant, Limits), Failure> {

@@ -8,7 +8,7 @@ use quipu_format::{
     Actor, Event, RunId, Scope,
     limits::{self, PAGE_EVENTS},
 };
-use quipu_host::{Confined, Memory, Outcome as Ended, RunReport, Runtime};
+use quipu_host::{AgentComponent, Confined, Memory, Outcome as Ended, RunReport, Runtime};
 use quipu_log::{Direction, LedgerReader};
 use serde::Serialize;
 use serde_json::Value;
@@ -103,16 +103,20 @@ fn run(args: Args, ledger: &LedgerDir) -> Outcome {
     let called = Called::of(&args.agent, granted, ledger)?;
     if called.is_named() && (args.no_secret_guard || args.wasi) {
         return Err(Failure::cannot(
-            "what an agent may do that is called by its name is what was approved: leave --no-secret-guard and --wasi out, or \
-             run its file",
+            "what an agent may do that is called by its name is what was approved: leave --no-secret-guard and --wasi out (its \
+             table may say wasi = true), or run its file",
         ));
     }
     let input = input(args.input)?;
+    let component = AgentComponent::new(called.wasm())?;
+    // Nothing of what nobody approved is compiled.
+    called.is_approved(&component, ledger)?;
     // Before the process gives up what compiling needs.
     let compiler = sandbox::compiler();
-    let component = compiler.prepare(called.wasm())?;
+    compiler.prepare_component(&component)?;
     let (ledger, confined) = ledger.write_after(&args.wait, || sandbox::confine(&ledger.path))?;
-    let (grant, limits) = called.granted(&component, &ledger)?;
+    let (mut grant, limits) = called.granted(&component, &ledger)?;
+    grant.wasi |= args.wasi;
     let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let executor = executor.map_err(|error| Failure::cannot(format!("cannot start threads: {error}")))?;
     let report = executor.block_on(async {
@@ -123,7 +127,7 @@ fn run(args: Args, ledger: &LedgerDir) -> Outcome {
         };
         let memory = memory.keep_components(!args.no_keep_components);
         let mut runtime = Runtime::over(memory, limits)?.compiling(compiler);
-        if args.wasi {
+        if grant.wasi {
             runtime = runtime.with_wasi()?;
         }
         let agent = runtime.load_component(component)?;

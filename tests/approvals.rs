@@ -7,9 +7,9 @@ use driver::{
     named::{NAMED, Named},
     quipu, run,
 };
-use quipu_format::{ActId, Actor, Body, Kind, Scope, Signer};
+use quipu_format::{ActId, Actor, Body, Kind, Limits, Scope, Signer};
 use quipu_log::{Draft, ErrorKind, OpenOptions, SignedAct};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn nothing_runs_by_name_before_an_operator_has_approved_it() {
@@ -119,14 +119,95 @@ fn a_wider_grant_is_not_run_until_it_was_approved_and_a_narrower_one_is() {
     );
 }
 
+/// One that an operator could sign.
+fn approval() -> Value {
+    json!({"approve": {"component": "0a".repeat(32), "name": "support", "grant": {
+        "actor": "agent:support", "append": [], "home": "home", "kinds": [], "limits": Limits::default(), "read": [],
+        "secrets": "refuse", "supersedeOthers": false,
+    }}})
+}
+
+#[test]
+fn an_approval_that_leaves_a_limit_out_is_refused() {
+    let named = Named::new("echo", "");
+    let open = quipu_log::Ledger::open(&named.0.ledger.path(), OpenOptions::default()).unwrap();
+    let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+    let act = |approval: &Value| SignedAct::sign(open.reader().origin(), 1, "agent", approval, &kim).unwrap();
+    let mut partial = approval();
+    partial["approve"]["grant"]["limits"]
+        .as_object_mut()
+        .unwrap()
+        .remove("appends");
+    let refused = open.act_blocking(vec![act(&partial)]).unwrap_err();
+    assert!(
+        refused.to_string().contains("the limit appends is missing"),
+        "{refused}"
+    );
+    open.act_blocking(vec![act(&approval())]).unwrap();
+    open.close().unwrap();
+    assert_eq!(named.approvals().len(), 1);
+}
+
+#[test]
+fn wasi_is_granted_by_approval_alone_and_recorded() {
+    let named = Named::new("echo", "");
+    named.approve().good();
+    named.run().good();
+    assert!(named.recorded()["grant"].get("wasi").is_none());
+    // Nothing that imports WASI is approved without it.
+    let clock = r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance))
+        (core module $m (func (export "handle"))) (core instance $i (instantiate $m))
+        (func (export "handle") (canon lift (core func $i "handle"))))"#;
+    named
+        .0
+        .ledger
+        .file("agents/support.wasm", wat::parse_str(clock).unwrap());
+    named
+        .approve()
+        .exits(1)
+        .tells(&["wasi:clocks/wall-clock@0.2.0", "wasi = true"]);
+    named.says("wasi = true\n");
+    let shown = named.0.kim(&["agent", "approve", "support"]).exits(1).out;
+    assert!(shown.contains("wider: has a WASI with nothing behind it"), "{shown}");
+    named.component("echo");
+    named
+        .run()
+        .exits(1)
+        .tells(&["its grant is wider", "has a WASI with nothing behind it"]);
+    named.approve().good();
+    named.run().good();
+    assert_eq!(named.recorded()["grant"]["wasi"], json!(true));
+    let agents = named.0.ledger.run(["agents"]).good().out;
+    assert!(agents.contains("support has a WASI with nothing behind it"), "{agents}");
+    // Without it again is narrower, and needs no approval.
+    named.says("");
+    named.run().good();
+    assert!(named.recorded()["grant"].get("wasi").is_none());
+}
+
+/// A component that would take seconds to compile is told off at once, and leaves no code behind.
+#[test]
+fn nothing_that_nobody_approved_is_compiled() {
+    let named = Named::new("spin", "");
+    let own = named.0.ledger.beside("own");
+    let run_it = || {
+        let mut command = named.0.ledger.command(["run", "support", "x"]);
+        command.env("XDG_CACHE_HOME", own.join("cache"));
+        run(command.env("XDG_STATE_HOME", own.join("state")))
+    };
+    run_it().exits(1).tells(&["never approved"]);
+    assert!(!own.exists(), "it was compiled");
+    named.component("echo");
+    named.approve().good();
+    run_it().good();
+    assert_eq!(std::fs::read_dir(own.join("cache/quipu/code")).unwrap().count(), 1);
+}
+
 #[test]
 fn only_an_enrolled_operators_signature_approves() {
     let named = Named::new("forger", "");
     let ledger = &named.0.ledger;
-    let approval = json!({"approve": {"component": "0a".repeat(32), "name": "support", "grant": {
-        "actor": "agent:support", "append": [], "home": "home", "kinds": [], "limits": {}, "read": [],
-        "secrets": "refuse", "supersedeOthers": false,
-    }}});
+    let approval = approval();
     // Through the command, as an agent's host, and signed by somebody who is no operator.
     let forged = [
         "append",

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
+    time::{Duration, Instant},
 };
 
 use driver::{Ledger, guest, run};
@@ -163,14 +164,82 @@ fn a_component_that_is_refused_says_why() {
 }
 
 #[test]
-fn a_helper_that_is_no_compiler_is_a_fault_of_the_host() {
+fn a_compiler_that_hangs_is_ended_with_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("processes");
+    // It reads nothing, says nothing, and has a child that keeps its streams open.
+    let script = format!("sleep 1000 & echo $$ $! > {}; wait", told.display());
+    let mut limits = CompileLimits::default();
+    limits.wall_seconds = 1;
+    let begin = Instant::now();
+    let hanging = Compiler::helper("/bin/sh", ["-c", &script]).limited(limits);
+    let error = hanging.prepare(&bomb(1, 10_000)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
+    assert!(
+        error.to_string().contains("took longer than 1 seconds and was ended"),
+        "{error}"
+    );
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    let processes = fs::read_to_string(told).unwrap();
+    for process in processes.split_whitespace() {
+        let status = Path::new("/proc").join(process).join("status");
+        let runs = || fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ"));
+        driver::wait_until("it has ended", || !runs());
+    }
+}
+
+/// What a shell does in the place of the compiler.
+fn shell(script: &str) -> quipu_host::Error {
+    Compiler::helper("/bin/sh", ["-c", script])
+        .prepare(&bomb(1, 1))
+        .unwrap_err()
+}
+
+#[test]
+fn what_is_the_hosts_fault_is_not_called_the_components() {
     for (program, said) in [
         ("/bin/true", "another component"),
         ("/bin/no-such-program", "does not start"),
+        ("/", "does not start"),
         ("/bin/cat", "another component"),
+        ("/bin/false", "as no compiler of this version of quipu does"),
     ] {
         let error = Compiler::helper(program, [""; 0]).prepare(&bomb(1, 1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
         assert!(error.to_string().contains(said), "{program}: {error}");
     }
+    for (script, said) in [
+        // As the system does where it has no memory left.
+        ("kill -KILL $$", "was ended by signal 9"),
+        ("kill -TERM $$", "was ended by signal 15"),
+        ("echo no libc >&2; exit 127", "no libc"),
+        ("echo no thread >&2; exit 4", "cannot work: no thread"),
+    ] {
+        let error = shell(script);
+        assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
+        assert!(error.to_string().contains(said), "{script}: {error}");
+    }
+    for (script, said) in [
+        ("kill -SEGV $$", "crashed with signal 11"),
+        ("kill -ABRT $$", "crashed with signal 6"),
+        ("exit 101", "its compiler panicked"),
+        (
+            "echo memory allocation of 9 bytes failed >&2; kill -ABRT $$",
+            "bytes of memory",
+        ),
+        ("echo too deep >&2; exit 3", "the component is refused: too deep"),
+    ] {
+        let error = shell(script);
+        assert_eq!(error.kind(), ErrorKind::Component, "{error}");
+        assert!(error.to_string().contains(said), "{script}: {error}");
+    }
+}
+
+/// Nothing is compiled where there is no room for a thread: that says nothing of the component.
+#[test]
+fn a_compiler_that_cannot_begin_is_a_fault_of_the_host() {
+    let error = compiler(|limits| limits.memory_bytes = 1 << 20)
+        .prepare(&bomb(1, 1))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
 }

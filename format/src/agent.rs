@@ -2,8 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
 
 use crate::{
     Actor, Error, Hash, Kind, Limits, Result, Scope, ScopePattern, id::is_identifier, limits, projection, text,
@@ -46,7 +46,9 @@ pub struct AgentGrant {
     pub home: Scope,
     /// Kinds that it may append, at most 128.
     pub kinds: Vec<Kind>,
-    /// What one run may use.
+    /// What one run may use. All of them are written down: what was approved does not change with a release's defaults. One
+    /// that a later release adds has to say there what it means that older approvals lack it.
+    #[serde(deserialize_with = "all_limits")]
     pub limits: Limits,
     /// More scopes to read, and beginnings of scopes, at most 128.
     pub read: Vec<ScopePattern>,
@@ -54,6 +56,24 @@ pub struct AgentGrant {
     pub secrets: SecretsPolicy,
     /// Whether entries of other actors may be superseded.
     pub supersede_others: bool,
+    /// Whether it is offered a WASI 0.2 with nothing behind it. Absent: it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wasi: bool,
+}
+
+/// Limits of which none is left out.
+fn all_limits<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Limits, D::Error> {
+    let said = Map::deserialize(deserializer)?;
+    let all = serde_json::to_value(Limits::default()).map_err(D::Error::custom)?;
+    let missing = all
+        .as_object()
+        .and_then(|all| all.keys().find(|name| !said.contains_key(*name)));
+    match missing {
+        Some(name) => Err(D::Error::custom(format!(
+            "the limit {name} is missing: each is written down, so that what is approved does not change with a release"
+        ))),
+        None => Limits::deserialize(Value::Object(said)).map_err(D::Error::custom),
+    }
 }
 
 /// What becomes of an append in which a secret is found: a password, a token, a private key.
@@ -213,6 +233,35 @@ mod tests {
             change["approve"]["grant"][member] = value;
             assert!(AgentChange::parse(&change).is_err(), "{change}");
         }
+    }
+
+    #[test]
+    fn an_approval_names_each_limit() {
+        for name in serde_json::to_value(Limits::default())
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+        {
+            let mut change = approve();
+            change["approve"]["grant"]["limits"]
+                .as_object_mut()
+                .unwrap()
+                .remove(name);
+            let refused = AgentChange::parse(&change).unwrap_err().to_string();
+            assert!(refused.contains(&format!("the limit {name} is missing")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn wasi_is_written_down_where_it_is_granted() {
+        let mut change = approve();
+        change["approve"]["grant"]["wasi"] = json!(true);
+        let AgentChange::Approve(approval) = AgentChange::parse(&change).unwrap() else {
+            panic!("it approves")
+        };
+        assert!(approval.grant.wasi);
+        assert_eq!(serde_json::to_value(&approval.grant).unwrap()["wasi"], json!(true));
     }
 
     #[test]

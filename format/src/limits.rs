@@ -131,8 +131,8 @@ pub const CODE_CACHE_BYTES: u64 = 1 << 30;
 /// Bytes of what a compiler in another process may say of why it refuses a component.
 pub const COMPILER_WORDS_BYTES: usize = 16 << 10;
 
-/// What compiling one component may use, where another process does it. The system ends that process at the first one
-/// that is passed.
+/// What compiling one component may use, where another process does it. That process is ended at the first one that is
+/// passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompileLimits {
@@ -142,6 +142,8 @@ pub struct CompileLimits {
     pub memory_bytes: u64,
     /// Seconds of processor time, of all its threads together.
     pub cpu_seconds: u64,
+    /// Seconds from its start to its end, whatever it does meanwhile.
+    pub wall_seconds: u64,
     /// Bytes of the code that comes of it.
     pub code_bytes: usize,
     /// Threads.
@@ -154,6 +156,7 @@ impl Default for CompileLimits {
             component_bytes: 64 << 20,
             memory_bytes: 4 << 30,
             cpu_seconds: 120,
+            wall_seconds: 600,
             code_bytes: 512 << 20,
             threads: 8,
         }

@@ -24,6 +24,33 @@ impl fmt::Display for TooMuch {
 
 impl std::error::Error for TooMuch {}
 
+/// Why no handles stand in place of a text's secrets. It is to be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoHandle {
+    /// It is not looked through to its end.
+    TooMuch(TooMuch),
+    /// With handles where they can stand, something of a secret is left: in a number, say, or in a name.
+    Left,
+}
+
+impl fmt::Display for NoHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMuch(why) => why.fmt(f),
+            Self::Left => f.write_str("it has a secret where no handle can stand, as in a number: leave that out"),
+        }
+    }
+}
+
+impl std::error::Error for NoHandle {}
+
+impl From<TooMuch> for NoHandle {
+    fn from(why: TooMuch) -> Self {
+        Self::TooMuch(why)
+    }
+}
+
 /// Finds secrets in entries before they are appended. Shared by all that append to a ledger.
 pub struct Guard {
     scanner: Box<dyn Scanner>,
@@ -156,7 +183,7 @@ impl Guard {
     ///
     /// # Errors
     /// Where it is too much work, or something would be left: in a number, say.
-    pub fn handled(&self, json: &str, handle: &dyn Fn(&str, &str) -> String) -> Result<Option<String>, TooMuch> {
+    pub fn handled(&self, json: &str, handle: &dyn Fn(&str, &str) -> String) -> Result<Option<String>, NoHandle> {
         let texts = json::texts(json);
         let mut found = self.find_in(json, &texts, &mut Work::of_a_draft(), false)?;
         if found.is_empty() {
@@ -176,7 +203,7 @@ impl Guard {
         if left.is_empty() {
             Ok(Some(handled))
         } else {
-            Err(TooMuch)
+            Err(NoHandle::Left)
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quipu_format::limits;
 
 use super::*;
-use crate::{Match, TooMuch};
+use crate::{Match, NoHandle, TooMuch};
 
 /// Finds `secret` followed by eight digits, without any rules to be compiled.
 struct Digits;
@@ -93,6 +93,31 @@ fn a_handle_covers_each_part_and_is_none_itself() {
 }
 
 #[test]
+fn too_much_work_and_a_secret_that_no_handle_hides_are_told_apart() {
+    let guard = Guard::new(Digits);
+    let no_better = |_: &str, _: &str| "secret87654321".to_owned();
+    let left = guard.handled(r#"{"text":"a secret12345678"}"#, &no_better).unwrap_err();
+    assert_eq!(left, NoHandle::Left);
+    assert!(left.to_string().contains("no handle can stand"), "{left}");
+    let much = Guard::new(Costly).handled(
+        r#"{"a":"a text of some length","b":"a text of some length"}"#,
+        &no_better,
+    );
+    let much = much.unwrap_err();
+    assert_eq!(much, NoHandle::TooMuch(TooMuch));
+    assert!(much.to_string().contains("split it"), "{much}");
+}
+
+/// Three texts are too much for it.
+struct Costly;
+
+impl Scanner for Costly {
+    fn scan(&self, _: &str, work: &mut Work) -> Result<Vec<Match>, TooMuch> {
+        work.spend(limits::GUARD_WORK_BYTES / 3).map(|()| Vec::new())
+    }
+}
+
+#[test]
 fn a_handle_in_the_place_of_a_password_is_none() {
     let guard = Guard::new(Rules);
     let json = r#"{"text":"Server=db.example;User Id=app;Password=Zq9x!trmn1"}"#;
@@ -165,12 +190,6 @@ fn hostile_texts_end_soon() {
 
 #[test]
 fn more_work_than_a_draft_may_cost_is_refused() {
-    struct Costly;
-    impl Scanner for Costly {
-        fn scan(&self, _: &str, work: &mut Work) -> Result<Vec<Match>, TooMuch> {
-            work.spend(limits::GUARD_WORK_BYTES / 3).map(|()| Vec::new())
-        }
-    }
     let guard = Guard::new(Costly);
     assert!(guard.find(r#"{"text":"a text of some length"}"#).is_ok());
     assert_eq!(

@@ -20,6 +20,6 @@ mod view;
 mod window;
 
 pub use finding::Finding;
-pub use guard::{Entry, Guard, Refused, TooMuch};
+pub use guard::{Entry, Guard, NoHandle, Refused, TooMuch};
 pub use rules::Rules;
 pub use scan::{Match, Scanner, Work};

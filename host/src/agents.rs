@@ -23,6 +23,7 @@ use crate::{Error, ErrorKind, Result, grant::default_kinds};
 /// kinds = ["memory.write", "memo"]    # otherwise the documented ones
 /// supersede-others = false
 /// secrets = "refuse"                  # or "handle": store a handle in a secret's place
+/// wasi = false                        # or true: offer it a WASI 0.2 with nothing behind it
 /// limits = { memory-bytes = 33554432, deadline-ms = 10000 }
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,8 @@ struct Table {
     supersede_others: bool,
     #[serde(default)]
     secrets: SecretsPolicy,
+    #[serde(default)]
+    wasi: bool,
     #[serde(default)]
     limits: RunLimits,
 }
@@ -127,6 +130,7 @@ impl Table {
                 read: self.read,
                 secrets: self.secrets,
                 supersede_others: self.supersede_others,
+                wasi: self.wasi,
             },
         }
     }
@@ -192,7 +196,7 @@ mod tests {
         let agent = one(LEAST);
         let grant = &agent.grant;
         assert_eq!((agent.name.as_str(), agent.digest), ("support", None));
-        assert!(grant.read.is_empty() && grant.append.is_empty() && !grant.supersede_others);
+        assert!(grant.read.is_empty() && grant.append.is_empty() && !grant.supersede_others && !grant.wasi);
         assert_eq!(
             (grant.secrets, &grant.limits),
             (SecretsPolicy::Refuse, &Limits::default())

@@ -4,15 +4,19 @@ use std::{
     ffi::OsString,
     fmt::Display,
     io::{self, Read, Write},
-    os::unix::process::ExitStatusExt,
-    path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 use quipu_format::{CompileLimits, Hash, limits};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use wasmtime::{Engine, component::Component};
 
 use crate::{
@@ -73,11 +77,20 @@ impl Compiler {
     /// Where it is no agent, or cannot be compiled within the limits.
     pub fn prepare(&self, wasm: &[u8]) -> Result<AgentComponent> {
         let component = AgentComponent::new(wasm)?;
+        self.prepare_component(&component)?;
+        Ok(component)
+    }
+
+    /// The same of one that was read before.
+    ///
+    /// # Errors
+    /// Where it cannot be compiled within the limits.
+    pub fn prepare_component(&self, component: &AgentComponent) -> Result<()> {
         let engine = engine::on_demand()?;
         let of = CodeOf::new(&engine, component.sha256());
         let code = self.code(&engine, component.bytes(), of)?;
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some((of, code));
-        Ok(component)
+        Ok(())
     }
 
     /// What the engine runs.
@@ -118,10 +131,7 @@ impl Compiler {
     }
 
     fn compile_apart(&self, program: &PathBuf, args: &[OsString], component: &[u8], of: CodeOf) -> Result<Code> {
-        let failed = |what: &dyn Display| {
-            let what = format!("the compiler's process {} {what}", program.display());
-            Error::new(ErrorKind::Engine, what)
-        };
+        let failed = |what: &dyn Display| failed(program, what);
         let threads = thread::available_parallelism()
             .map_or(1, usize::from)
             .min(self.limits.threads);
@@ -132,54 +142,82 @@ impl Compiler {
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.to_string())
             .current_dir("/")
+            // What it starts ends with it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let end = Instant::now() + Duration::from_secs(self.limits.wall_seconds);
         let mut child = command
             .spawn()
             .map_err(|error| failed(&format_args!("does not start: {error}")))?;
-        let asked = ask(&mut child, &self.limits, component);
-        let told = asked.and_then(|()| listen(&mut child, self.limits.code_bytes));
-        if told.is_err() {
-            let _ = child.kill();
-        }
-        let status = child
-            .wait()
-            .map_err(|error| failed(&format_args!("is lost: {error}")))?;
-        let (code, words) = told.map_err(|error| failed(&format_args!("does not answer: {error}")))?;
+        let answer = answer(&mut child, &self.limits, component, end)
+            .map_err(|error| failed(&format_args!("does not answer: {error}")))?;
         // Nobody listened to the rest of it, so that its status says nothing.
-        if code.len() > self.limits.code_bytes {
+        if answer.code.len() > self.limits.code_bytes {
             let most = self.limits.code_bytes;
             return Err(refused(format!("its code has more than {most} bytes")));
         }
+        let Some(status) = answer.status else {
+            let most = self.limits.wall_seconds;
+            return Err(failed(&format_args!(
+                "took longer than {most} seconds and was ended, without having used the processor time that it may use: is the \
+                 machine very busy? Try again"
+            )));
+        };
         if !status.success() {
-            return Err(self.why(status, &words));
+            return Err(self.why(program, status, answer.words.trim()));
         }
         let other = "wrote code of another component or for another engine: is it of this version of quipu?";
-        Code::vouched_for(code, of).ok_or_else(|| failed(&other))
+        Code::vouched_for(answer.code, of).ok_or_else(|| failed(&other))
     }
 
-    /// Why the compiler's process ended without code.
-    fn why(&self, status: ExitStatus, words: &str) -> Error {
+    /// Why the compiler's process ended without code: because of the component, or because of the host.
+    fn why(&self, program: &Path, status: ExitStatus, words: &str) -> Error {
         let CompileLimits {
             memory_bytes,
             cpu_seconds,
             ..
         } = self.limits;
-        let cpu_signals = [rustix::process::Signal::XCPU, rustix::process::Signal::KILL].map(|signal| signal.as_raw());
-        match (status.code(), status.signal()) {
-            (Some(REFUSED), _) => refused(words.trim()),
-            (_, Some(signal)) if cpu_signals.contains(&signal) => refused(format!(
+        let crashed = |how: &dyn Display| {
+            refused(format!(
+                "its compiler {how}, which no component should bring about, and this one may have: report it. {words}"
+            ))
+        };
+        match (status.code(), status.signal().and_then(Signal::from_named_raw)) {
+            (Some(REFUSED), _) => refused(words),
+            (Some(UNABLE), _) => failed(program, &format_args!("cannot work: {words}")),
+            (Some(PANICKED), _) => crashed(&"panicked"),
+            (_, Some(Signal::XCPU)) => refused(format!(
                 "compiling it takes more than {cpu_seconds} seconds of processor time"
             )),
             // An allocation that fails ends the process.
-            (_, Some(signal)) => refused(format!(
-                "its compiler was ended by signal {signal}: compiling it takes more than {memory_bytes} bytes of memory, or \
-                 the compiler has a fault"
-            )),
-            _ => refused(format!("its compiler ended with {status}: {}", words.trim())),
+            (_, Some(Signal::ABORT)) if words.contains(NO_MEMORY) => {
+                refused(format!("compiling it takes more than {memory_bytes} bytes of memory"))
+            }
+            (_, Some(signal @ (Signal::ABORT | Signal::SEGV | Signal::BUS | Signal::ILL | Signal::FPE))) => {
+                crashed(&format_args!("crashed with signal {}", signal.as_raw()))
+            }
+            (None, _) => failed(
+                program,
+                &format_args!(
+                    "was ended by signal {}, which nothing in a component sends: the machine had no memory left, or somebody \
+                     ended it. Try again",
+                    status.signal().unwrap_or_default()
+                ),
+            ),
+            _ => failed(
+                program,
+                &format_args!("ended with {status}, as no compiler of this version of quipu does: {words}"),
+            ),
         }
     }
+}
+
+/// A fault of the host's, and not of the component.
+fn failed(program: &Path, what: &dyn Display) -> Error {
+    let what = format!("the compiler's process {} {what}", program.display());
+    Error::new(ErrorKind::Engine, what)
 }
 
 fn refused(why: impl Display) -> Error {
@@ -187,14 +225,100 @@ fn refused(why: impl Display) -> Error {
 }
 
 /// Exit code of a compiler that says why it refuses the component.
-const REFUSED: i32 = 1;
+const REFUSED: i32 = 3;
+/// Exit code of a compiler that cannot begin, or cannot answer, whatever the component.
+const UNABLE: i32 = 4;
+/// Exit code of a program that panicked.
+const PANICKED: i32 = 101;
+/// What a program says that ends because it gets no memory.
+const NO_MEMORY: &str = "memory allocation of";
+
+/// What a compiler's process gave.
+struct Answer {
+    /// One byte past the limit at most.
+    code: Vec<u8>,
+    words: String,
+    /// None: it was still at it when its time was over.
+    status: Option<ExitStatus>,
+}
+
+/// Asks it, and takes its answer. When this returns, the process and what it started have ended.
+fn answer(child: &mut Child, limits: &CompileLimits, component: &[u8], end: Instant) -> io::Result<Answer> {
+    let answer = thread::scope(|threads| {
+        let mut answer = || {
+            let missing = || io::Error::other("it has no standard streams");
+            let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            let (stdin, stdout, stderr) = (
+                stdin.ok_or_else(missing)?,
+                stdout.ok_or_else(missing)?,
+                stderr.ok_or_else(missing)?,
+            );
+            let named = || thread::Builder::new().name("quipu-compiler".into());
+            let (closed, closing) = mpsc::channel();
+            let also_closed = closed.clone();
+            let asked = named().spawn_scoped(threads, move || ask(stdin, limits, component))?;
+            let code = named().spawn_scoped(threads, move || {
+                let code = read(stdout, limits.code_bytes + 1);
+                let _ = closed.send(());
+                code
+            })?;
+            let words = named().spawn_scoped(threads, move || {
+                let words = listen(stderr);
+                let _ = also_closed.send(());
+                words
+            })?;
+            let status = wait(child, &closing, end)?;
+            if status.is_none() {
+                stop(child)?;
+            }
+            let lost = |_| io::Error::other("what it said is lost");
+            asked.join().map_err(lost)??;
+            Ok(Answer {
+                code: code.join().map_err(lost)??,
+                words: words.join().map_err(lost)??,
+                status,
+            })
+        };
+        let answer = answer();
+        // The threads wait for its streams to end.
+        if answer.is_err() {
+            let _ = stop(child);
+        }
+        answer
+    });
+    answer
+}
+
+/// Ends a process and those that it started.
+fn stop(child: &mut Child) -> io::Result<()> {
+    // Its number is its own until it was waited for.
+    if child.try_wait()?.is_none() {
+        rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL)?;
+        child.wait()?;
+    }
+    Ok(())
+}
+
+/// Waits for a process's end, after its two streams were closed; none: that took too long.
+fn wait(child: &mut Child, closing: &Receiver<()>, end: Instant) -> io::Result<Option<ExitStatus>> {
+    for _ in 0..2 {
+        let rest = end.saturating_duration_since(Instant::now());
+        if closing.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
+            return Ok(None);
+        }
+    }
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= end {
+            return Ok(status);
+        }
+        // It ends just now.
+        thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// What a compiler's process is asked: three limits, each as 8 bytes, little-endian, and the component up to the end.
-fn ask(child: &mut Child, limits: &CompileLimits, component: &[u8]) -> io::Result<()> {
-    let mut stdin = child
-        .stdin
-        .take()
-        .ok_or_else(|| io::Error::other("it has no standard input"))?;
+fn ask(mut stdin: ChildStdin, limits: &CompileLimits, component: &[u8]) -> io::Result<()> {
     let numbers = [limits.memory_bytes, limits.cpu_seconds, limits.component_bytes as u64];
     let head: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     match stdin.write_all(&head).and_then(|()| stdin.write_all(component)) {
@@ -204,27 +328,18 @@ fn ask(child: &mut Child, limits: &CompileLimits, component: &[u8]) -> io::Resul
     }
 }
 
-/// What it answers: code, one byte past the limit at most, and words.
-fn listen(child: &mut Child, most: usize) -> io::Result<(Vec<u8>, String)> {
-    let missing = || io::Error::other("it has no standard output");
-    let (stdout, stderr) = (
-        child.stdout.take().ok_or_else(missing)?,
-        child.stderr.take().ok_or_else(missing)?,
-    );
-    let words = thread::Builder::new().name("quipu-compiler".into()).spawn(move || {
-        let mut words = Vec::new();
-        let mut stderr = stderr;
-        let taken = (&mut stderr)
-            .take(limits::COMPILER_WORDS_BYTES as u64)
-            .read_to_end(&mut words);
-        // Whatever else it says is dropped, so that it never waits for somebody to listen.
-        let rest = io::copy(&mut stderr, &mut io::sink());
-        taken.and(rest).map(|_| words)
-    })?;
-    let mut code = Vec::new();
-    stdout.take(most as u64 + 1).read_to_end(&mut code)?;
-    let words = words.join().map_err(|_| io::Error::other("what it said is lost"))??;
-    Ok((code, String::from_utf8_lossy(&words).into_owned()))
+/// The first bytes of a stream. Nobody listens to the rest.
+fn read(stream: impl Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The beginning of what it says. Whatever else it says is dropped, so that it never waits for somebody to listen.
+fn listen(mut stderr: ChildStderr) -> io::Result<String> {
+    let words = read(&mut stderr, limits::COMPILER_WORDS_BYTES)?;
+    io::copy(&mut stderr, &mut io::sink())?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
 }
 
 /// All that a compiler's process does: takes a component from its standard input, and writes its code to the standard
@@ -233,30 +348,46 @@ fn listen(child: &mut Child, most: usize) -> io::Result<(Vec<u8>, String)> {
 /// Before the first byte of the component is looked at, the process is held to the limits that it was asked to keep, and
 /// confined: where the kernel has Landlock, it opens no file and no TCP connection.
 pub fn serve_compiler() -> u8 {
-    match serve(&mut io::stdin().lock()) {
+    let (status, why) = match serve(&mut io::stdin().lock()) {
         Ok(code) => match io::stdout().lock().write_all(code.bytes()) {
-            Ok(()) => 0,
-            Err(_) => 2,
+            Ok(()) => return 0,
+            Err(error) => (UNABLE, format!("its code finds no taker: {error}")),
         },
-        Err(why) => {
-            // If nobody listens, the exit code must do.
-            let _ = write!(io::stderr(), "{why:#}");
-            u8::try_from(REFUSED).unwrap_or(u8::MAX)
-        }
-    }
+        Err(NoCode::Refused(why)) => (REFUSED, format!("{why:#}")),
+        Err(NoCode::Unable(why)) => (UNABLE, why),
+    };
+    // If nobody listens, the exit code must do.
+    let _ = write!(io::stderr(), "{why}");
+    u8::try_from(status).unwrap_or(u8::MAX)
 }
 
-fn serve(asked: &mut impl Read) -> wasmtime::Result<Code> {
+/// Why there is no code.
+enum NoCode {
+    /// Because of the component.
+    Refused(wasmtime::Error),
+    /// Because of the machine, or of who asks.
+    Unable(String),
+}
+
+fn serve(asked: &mut impl Read) -> Result<Code, NoCode> {
+    let unable = |what: &str, why: &dyn Display| NoCode::Unable(format!("{what}: {why}"));
     let mut numbers = [[0; 8]; 3];
     for number in &mut numbers {
-        asked.read_exact(number)?;
+        let read = asked.read_exact(number);
+        read.map_err(|error| unable("it is asked for nothing", &error))?;
     }
     let [memory_bytes, cpu_seconds, component_bytes] = numbers.map(u64::from_le_bytes);
-    hold(memory_bytes, cpu_seconds)?;
-    Confinement::new().confine()?;
+    hold(memory_bytes, cpu_seconds).map_err(|error| unable("it cannot be held to its limits", &error))?;
+    let confined = Confinement::new().confine();
+    confined.map_err(|error| unable("it cannot be confined", &error))?;
+    // Where there is no thread to be had, the compiler would panic.
+    let thread = thread::Builder::new().spawn(|| ());
+    thread.map_err(|error| unable("it gets no thread", &error))?;
+    let engine = engine::on_demand().map_err(|error| unable("it has no engine", &error))?;
     let mut component = Vec::new();
-    asked.take(component_bytes).read_to_end(&mut component)?;
-    Code::compile(&engine::on_demand()?, &component)
+    let read = asked.take(component_bytes).read_to_end(&mut component);
+    read.map_err(|error| unable("the component does not arrive", &error))?;
+    Code::compile(&engine, &component).map_err(NoCode::Refused)
 }
 
 /// Holds this process to these limits, for good.
@@ -277,6 +408,6 @@ fn hold(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
     limit(Resource::Core, 0, 0)?;
     // It does not outlive whoever asked.
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())
 }

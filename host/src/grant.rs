@@ -50,6 +50,10 @@ pub struct Grant {
     /// What becomes of an append that holds a secret.
     #[serde(default)]
     pub secrets: SecretsPolicy,
+    /// Whether it is offered a WASI 0.2 with nothing behind it, by a runtime that has one
+    /// ([`Runtime::with_wasi`](crate::Runtime::with_wasi)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wasi: bool,
     /// The named agent that it is granted to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
@@ -70,6 +74,7 @@ impl Grant {
             kinds: default_kinds(),
             supersede_others: false,
             secrets: SecretsPolicy::default(),
+            wasi: false,
             agent: None,
             approval: None,
         }
@@ -87,6 +92,7 @@ impl Grant {
             kinds: grant.kinds.clone(),
             supersede_others: grant.supersede_others,
             secrets: grant.secrets,
+            wasi: grant.wasi,
             agent: None,
             approval: None,
         }

@@ -8,12 +8,8 @@ use quipu_log::Ledger;
 use tracing::Instrument;
 
 use crate::{
-    Agent, AgentComponent, Compiler, Grant, Memory, QuipuCtx, Result, RunReport, Ticker, engine,
-    gate::Gate,
-    limiter::MEMORIES_PER_STORE,
-    loader::Loader,
-    metrics,
-    wasi::Wasi,
+    Agent, AgentComponent, Compiler, Error, ErrorKind, Grant, Memory, QuipuCtx, Result, RunReport, Ticker, engine,
+    gate::Gate, limiter::MEMORIES_PER_STORE, loader::Loader, metrics, wasi::Wasi,
 };
 
 /// All that a host needs to run agents over one ledger: an engine, its ticker, and the agents that were loaded.
@@ -66,7 +62,7 @@ impl Runtime {
     }
 
     /// With so many runs that may wait at most ([`WAITING_RUNS`](crate::WAITING_RUNS) unless it is called) while as many go on as
-    /// there is room for ([`at_once`](Self::at_once)). More are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// there is room for ([`at_once`](Self::at_once)). More are refused with [`ErrorKind::Busy`].
     #[must_use]
     pub fn waiting(mut self, runs: usize) -> Self {
         self.gate.set_waiting_limit(runs);
@@ -76,7 +72,7 @@ impl Runtime {
     /// With a WASI 0.2 for components that import it, which ordinary toolchains make, and nothing behind it: no file, no
     /// network, no argument or variable, an empty standard input. What goes to the standard output is traced, as target
     /// `guest`. The clock stands at the run's beginning, save when the guest waits; random bytes come from a seed that the
-    /// run's first entry holds, sealed.
+    /// run's first entry holds, sealed. A run has it if its grant says so.
     pub fn with_wasi(mut self) -> Result<Self> {
         self.loader = self.loader.with_wasi()?;
         Ok(self)
@@ -109,15 +105,23 @@ impl Runtime {
     /// Dropping the future kills the run. What it appended stays, and the ledger shows it without an end.
     ///
     /// # Errors
-    /// Among others [`ErrorKind::Busy`](crate::ErrorKind::Busy) where too many runs wait already, and [`ErrorKind::Closed`](crate::ErrorKind::Closed) after
+    /// Among others [`ErrorKind::Busy`] where too many runs wait already, and [`ErrorKind::Closed`] after
     /// [`shutdown`](Self::shutdown).
     pub async fn run(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
+        let imports = agent.component().foreign_imports();
+        if !imports.is_empty() && !grant.wasi {
+            let message = format!(
+                "the grant has no WASI, and the component imports it: {}",
+                imports.join(", ")
+            );
+            return Err(Error::new(ErrorKind::Grant, message));
+        }
         let begun = Instant::now();
         let pass = self.gate.enter(agent.memories()).await;
         let _pass = pass.inspect_err(|error| metrics::refused(error.kind()))?;
         metrics::waited(begun.elapsed());
         let mut quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?.halted_by(self.gate.halt());
-        if self.loader.has_wasi() {
+        if grant.wasi {
             quipu.wasi = Some(Wasi::new()?);
         }
         let span = tracing::info_span!("run", run = %quipu.run(), actor = %grant.actor, home = %grant.home);

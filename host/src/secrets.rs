@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quipu_format::Body;
-use quipu_guard::{Entry, Guard};
+use quipu_guard::{Entry, Guard, NoHandle};
 use quipu_log::{Draft, Ledger, LedgerReader, Screen, Screened};
 use serde_json::{Map, Value, json};
 
@@ -67,9 +67,9 @@ impl SecretGuard {
     /// Where a handle cannot stand for what was found: for a person.
     pub fn handled(&self, body: &Body, ledger: &LedgerReader) -> Result<Option<Body>, String> {
         let handle = |rule: &str, secret: &str| ledger.secret_handle(rule, secret);
-        let failed = |_| {
-            "this has a secret in it for which no handle can stand, or more that may be one than is looked through"
-                .to_owned()
+        let failed = |why: NoHandle| match why {
+            NoHandle::TooMuch(why) => format!("this is not looked through to its end: {why}"),
+            why => format!("this cannot be stored with handles: {why}"),
         };
         let source = source(body)?;
         let new_source = match &source {
@@ -113,10 +113,10 @@ impl SecretGuard {
                     Value::String(handled) => Some(handled),
                     _ => None,
                 }),
-            Err(_) => None,
+            Err(why) => Some(format!("{WITHHELD}{why}")),
         };
         // A record must not be missing because no handle can stand in it.
-        Some(handled.unwrap_or_else(|| WITHHELD.into()))
+        Some(handled.unwrap_or_else(|| WITHHELD.trim_end().into()))
     }
 
     /// Puts handles in place of secrets in what persons and guests say in a record of a run. What the host says there, seeds
@@ -147,8 +147,8 @@ impl SecretGuard {
 const HANDLED: &str = "handled";
 /// Members of the records of a run in which somebody else is quoted.
 const SAID: [&str; 3] = ["error", "input", "output"];
-/// Stands for a text in a record that has a secret for which no handle can stand.
-const WITHHELD: &str = "withheld: it has a secret in it, or more that may be one than is looked through";
+/// How what stands for a text in a record begins where no handles can stand in it; why follows.
+const WITHHELD: &str = "withheld: ";
 
 impl Screen for SecretGuard {
     fn screen(&self, drafts: &[Draft]) -> Result<(), Screened> {

@@ -101,18 +101,22 @@ impl NamedAgent {
     /// Where it would not run all the same: the component imports more than memory, or is not the one that the file pins.
     pub fn approval(&self, candidate: &Candidate) -> Result<Approval> {
         let component = &candidate.component;
-        if !component.foreign_imports().is_empty() {
+        let is_wasi = |import: &&String| crate::wasi::is_known(import);
+        let foreign = component.foreign_imports();
+        let more: Vec<_> = foreign
+            .iter()
+            .filter(|import| !(self.grant.wasi && is_wasi(import)))
+            .collect();
+        if !more.is_empty() {
+            let names: Vec<_> = more.iter().map(|import| import.as_str()).collect();
             let mut message = format!(
                 "agent {} cannot be approved, for its component wants more than memory: it imports {}",
                 self.name,
-                component.foreign_imports().join(", ")
+                names.join(", ")
             );
-            if component
-                .foreign_imports()
-                .iter()
-                .all(|import| crate::wasi::is_known(import))
-            {
-                message += ". Agents by name get no WASI: build it without, or run its file with --wasi";
+            if more.iter().all(is_wasi) {
+                message += ". All of that is WASI: build it without, or grant it a WASI with nothing behind it, with \
+                            `wasi = true` in its table";
             }
             return Err(Error::new(ErrorKind::Component, message));
         }

@@ -76,6 +76,9 @@ fn gained(of: &AgentGrant, to: &AgentGrant) -> Vec<String> {
     if (of.secrets, to.secrets) == (SecretsPolicy::Refuse, SecretsPolicy::Handle) {
         gained.push("stores a handle where a secret was refused".to_owned());
     }
+    if to.wasi && !of.wasi {
+        gained.push("has a WASI with nothing behind it".to_owned());
+    }
     for ((name, had), (_, has)) in limits_by_name(&of.limits).into_iter().zip(limits_by_name(&to.limits)) {
         if has > had {
             gained.push(format!("{name} up to {has}, beyond {had}"));
@@ -129,6 +132,7 @@ mod tests {
             ("kinds = [\"memo\", \"payment\"]", "appends the kind payment"),
             ("supersede-others = true", "supersedes events of other actors"),
             ("secrets = \"handle\"", "stores a handle where a secret was refused"),
+            ("wasi = true", "has a WASI with nothing behind it"),
             ("limits.appends = 10001", "appends up to 10001, beyond 10000"),
             (
                 "limits.memory-bytes = 67108865",

@@ -286,7 +286,7 @@ proptest! {
 #[test]
 fn an_agent_is_approved_until_it_is_withdrawn_or_another_takes_its_name() {
     let grant = json!({
-        "actor": "agent:a", "append": [], "home": "a", "kinds": [], "limits": {}, "read": ["b:*"], "secrets": "refuse",
+        "actor": "agent:a", "append": [], "home": "a", "kinds": [], "limits": quipu_format::Limits::default(), "read": ["b:*"], "secrets": "refuse",
         "supersedeOthers": false,
     });
     let approve =

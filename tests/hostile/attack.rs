@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     components,
     driver::{Ledger, quipu, root, run},
-    house,
+    house::{self, House},
 };
 
 /// One line of the table.
@@ -23,8 +23,12 @@ pub(crate) enum Trial {
     Wat(Audited, Fate),
     /// A component that no text could say.
     Made(Words, fn() -> Vec<u8>, Audited, Fate),
+    /// As `Wat`, and run by a host that offers WASI, which the audit calls an import that is not memory.
+    Wasi(Fate),
     /// A function of the guest tests/guests/hostile/GUEST.rs.
     Guest(Words, &'static str, Fate),
+    /// Something else that a host runs, or has running, over the ledger of all guests.
+    House(Words, fn(&mut House)),
     /// Files and arguments of the command, over a ledger with some entries, which must be unharmed and verify afterwards.
     Command(Words, fn(&Ledger)),
 }
@@ -62,8 +66,8 @@ impl Attack {
     /// What it does, and what stops it.
     pub(crate) fn words(&self) -> (String, String) {
         match &self.trial {
-            Trial::Wat(..) => components::words(self.name),
-            Trial::Made(words, ..) | Trial::Guest(words, ..) | Trial::Command(words, _) => {
+            Trial::Wat(..) | Trial::Wasi(_) => components::words(self.name),
+            Trial::Made(words, ..) | Trial::Guest(words, ..) | Trial::House(words, _) | Trial::Command(words, _) => {
                 (words.0.to_owned(), words.1.to_owned())
             }
         }
@@ -73,6 +77,12 @@ impl Attack {
     pub(crate) fn run(&self) {
         match &self.trial {
             Trial::Wat(audited, fate) => self.component(&components::of_wat(self.name), *audited, *fate),
+            Trial::Wasi(fate) => self.with_wasi(&components::of_wat(self.name), *fate),
+            Trial::House(_, attempt) => {
+                let mut house = house::take();
+                attempt(&mut house);
+                house.is_unharmed();
+            }
             Trial::Made(_, make, audited, fate) => self.component(&make(), *audited, *fate),
             Trial::Guest(_, guest, fate) => {
                 let wasm = fs::read(crate::driver::guest(guest)).unwrap();
@@ -95,17 +105,33 @@ impl Attack {
         }
     }
 
+    /// It is refused by a host that does not offer WASI, and ends as it must by one that does.
+    fn with_wasi(&self, wasm: &[u8], fate: Fate) {
+        self.audited(wasm, Audited::Violates("foreign-import"));
+        let mut house = house::take();
+        let without = house.load(wasm).err().expect("it is run without WASI");
+        assert!(without.contains("wants more than memory"), "{without}");
+        let report = house.load_with_wasi(wasm);
+        let report = report.map(|agent| house.run_with_wasi(&agent, ""));
+        judge(report, fate);
+        house.is_unharmed();
+    }
+
     fn component(&self, wasm: &[u8], audited: Audited, fate: Fate) {
+        self.audited(wasm, audited);
+        let mut house = house::take();
+        let report = house.load(wasm).map(|agent| house.run(&agent, ""));
+        judge(report, fate);
+        house.is_unharmed();
+    }
+
+    fn audited(&self, wasm: &[u8], audited: Audited) {
         let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(self.name)
             .with_extension("wasm");
         fs::write(&file, wasm).unwrap();
         audit(&file, audited);
         fs::remove_file(&file).unwrap();
-        let mut house = house::take();
-        let report = house.load(wasm).map(|agent| house.run(&agent, ""));
-        judge(report, fate);
-        house.is_unharmed();
     }
 }
 

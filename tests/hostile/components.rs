@@ -3,7 +3,8 @@
 //! The text of a core module is made a component of the world that its lines `;;!` say:
 //!
 //! - `world …`: the world's body in WIT, beside quipu's own; `HANDLE` stands for the export `handle` of world `agent`;
-//! - `interface …`: one more interface of the package;
+//! - `interface …`: one more interface of the package; `package …`: one more package; WASI's, as far as the host has something
+//!   behind it, are there;
 //! - `rename A B`: A is B in the component, wherever it stands;
 //! - `nested (component …)`: that component lies in it; `nested-run`: and is instantiated;
 //! - `encoding utf16`: how its texts are encoded; `as-module`: it stays a core module, with its type; `bare`: without one.
@@ -36,14 +37,17 @@ pub(crate) fn words(name: &str) -> (String, String) {
 
 /// The component, or core module, of the text.
 pub(crate) fn of_wat(name: &str) -> Vec<u8> {
-    let text = text(name);
+    of_text(name, &text(name))
+}
+
+pub(crate) fn of_text(name: &str, text: &str) -> Vec<u8> {
     let directives: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(";;! ")).collect();
     let said = |word: &str| {
         directives
             .iter()
             .find_map(|line| line.strip_prefix(word)?.strip_prefix(' '))
     };
-    let mut wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut wasm = wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
     if directives.contains(&"bare") || text.contains("\n(component") || text.starts_with("(component") {
         return wasm;
     }
@@ -54,9 +58,17 @@ pub(crate) fn of_wat(name: &str) -> Vec<u8> {
     let world = said("world").expect("it names its world").replace("HANDLE", HANDLE);
     let interfaces = directives.iter().filter(|line| line.starts_with("interface "));
     let interfaces: String = interfaces.map(|line| format!("{line}\n")).collect();
+    let packages = directives.iter().filter(|line| line.starts_with("package "));
+    let packages: String = packages.map(|line| format!("{line}\n")).collect();
+    for package in ["io", "clocks", "random", "cli"] {
+        let file = root().join("host/wit/deps").join(package).with_extension("wit");
+        let mut wasi = SourceMap::default();
+        wasi.push_str(file.to_str().unwrap(), fs::read_to_string(&file).unwrap());
+        resolve.push_group(wasi.parse().unwrap()).unwrap();
+    }
     map.push_str(
         "hostile.wit",
-        format!("package quipu:memory@0.1.0;\n{interfaces}\nworld hostile {{ {world} }}"),
+        format!("package quipu:memory@0.1.0;\n{interfaces}\nworld hostile {{ {world} }}\n{packages}"),
     );
     let package = resolve.push_group(map.parse().unwrap()).unwrap();
     let world = resolve.select_world(&[package], Some("hostile")).unwrap();

@@ -3,10 +3,11 @@
 //! Files that are hostile: where the command looks for a ledger, a component, a policy, a key, something to import.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::Write,
     os::unix::{
-        fs::symlink,
+        fs::{PermissionsExt, symlink},
         net::{UnixListener, UnixStream},
     },
     path::PathBuf,
@@ -18,6 +19,7 @@ use crate::{
     attack::{endured, plain, refused},
     components,
     driver::{Ledger, guest, quipu, run},
+    machine,
 };
 
 fn run_file(ledger: &Ledger, file: &str) -> Command {
@@ -258,6 +260,91 @@ pub(crate) fn a_kept_component_that_was_exchanged(ledger: &Ledger) {
         next.err
     );
     fs::write(&kept[0], honest).unwrap();
+}
+
+pub(crate) fn compiled_code_that_is_poisoned(ledger: &Ledger) {
+    let own = ledger.beside("own");
+    let run_guest = |name: &str| {
+        let mut command = run_file(ledger, guest(name).to_str().unwrap());
+        command.env("XDG_CACHE_HOME", own.join("cache"));
+        run(command.env("XDG_STATE_HOME", own.join("state")))
+    };
+    let kept = || -> BTreeSet<PathBuf> {
+        let files = fs::read_dir(own.join("cache/quipu/code")).unwrap();
+        files.map(|file| file.unwrap().path()).collect()
+    };
+    let answer = run_guest("echo").good().out;
+    let file = kept().pop_first().unwrap();
+    let whole = fs::read(&file).unwrap();
+    run_guest("spin");
+    let mut others = kept();
+    others.remove(&file);
+    let other = fs::read(others.pop_first().expect("code of the other component")).unwrap();
+    let mut poisons: Vec<Vec<u8>> = bit_flips(&whole, 12).collect();
+    poisons.extend([
+        // Code that never ends, which this host wrote, under the name of another component.
+        other,
+        whole[..whole.len() / 2].to_vec(),
+        [&whole[..], &whole[..]].concat(),
+        fs::read("/proc/self/exe").unwrap(),
+        Vec::new(),
+    ]);
+    for poison in poisons {
+        fs::write(&file, poison).unwrap();
+        assert_eq!(run_guest("echo").good().out, answer);
+        assert!(fs::read(&file).unwrap() == whole, "it was not compiled again");
+    }
+    // Where others may write, nothing is taken from it.
+    fs::remove_file(&file).unwrap();
+    symlink("/dev/zero", &file).unwrap();
+    assert_eq!(run_guest("echo").good().out, answer);
+    fs::set_permissions(own.join("cache/quipu/code"), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(run_guest("echo").good().out, answer);
+}
+
+/// An agent that appends until it is refused, on a disk of some mebibytes.
+pub(crate) fn an_append_flood_until_the_disk_is_full(_: &Ledger) {
+    const UNTESTED: &str = "an append flood on a full disk";
+    if !machine::may_mount("table::an_append_flood_until_the_disk_is_full", UNTESTED) {
+        return;
+    }
+    let disk = match machine::Mount::tmpfs(4) {
+        Ok(disk) => disk,
+        Err(why) => return machine::skip(&why, UNTESTED),
+    };
+    let ledger = Ledger::within(disk.path());
+    ledger.append("home", "the red door", &[]);
+    // The component is kept, and the ledger has what it needs at its beginning.
+    run(&mut run_file(&ledger, guest("echo").to_str().unwrap())).good();
+    let before = crate::house::log_bytes(&ledger.path().join("log"));
+    let ballast = machine::fill_up(disk.path(), "ballast");
+    let mut flood = ledger.command(["run"]);
+    flood.arg(guest("writer"));
+    flood.args([
+        r#"{"appends":9000,"payload_bytes":4000}"#,
+        "--actor",
+        "agent:test",
+        "--home",
+        "home",
+    ]);
+    let said = refused(&mut flood);
+    assert!(
+        said.contains("No space left") || said.contains("disk is full") || said.contains("unavailable"),
+        "{said}"
+    );
+    let whole = |ledger: &Ledger| {
+        let after = crate::house::log_bytes(&ledger.path().join("log"));
+        assert!(after.starts_with(&before), "bytes of the log have changed");
+        ledger.verify().good();
+    };
+    whole(&ledger);
+    fs::remove_file(ballast).unwrap();
+    disk.resize(16);
+    // With room again the next run is answered, and what the flood said and was acknowledged is there.
+    run(&mut run_file(&ledger, guest("echo").to_str().unwrap())).good();
+    ledger.append("home", "the next one", &[]);
+    whole(&ledger);
+    assert!(ledger.log(&["--scope", "home"]).len() > 3);
 }
 
 pub(crate) fn policies_of_no_form(ledger: &Ledger) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use quipu_format::{Actor, Body, Kind, Limits, RunId, Scope};
-use quipu_host::{Agent, DEFAULT_KINDS, Grant, Outcome, RunReport, Runtime};
+use quipu_host::{Agent, DEFAULT_KINDS, Grant, Memory, Outcome, RunReport, Runtime};
 use quipu_log::{CreateOptions, Draft, Ledger, Receipt};
 use serde_json::json;
 
@@ -15,14 +15,19 @@ use crate::driver::guest;
 
 /// What the scope that nobody is granted holds; it must never be told.
 pub(crate) const CANARY: &str = "canary-of-a-scope-that-is-not-granted";
+/// The scope whose one entry says `spin`; agents are not granted it.
+pub(crate) const LOOPING: &str = "looping";
 /// Of one guest, with room for what a host call copies and for what is derived meanwhile.
 const MOST_BYTES: u64 = 384 << 20;
 /// To compile any of them.
 const MOST_COMPILING_BYTES: u64 = 1536 << 20;
 
 pub(crate) struct House {
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     runtime: Runtime,
+    /// The same, and it offers WASI.
+    with_wasi: Runtime,
+    pub(crate) limits: Limits,
     executor: tokio::runtime::Runtime,
     folder: PathBuf,
     honest: Agent,
@@ -58,7 +63,8 @@ impl House {
         limits.host_call_bytes = 4 << 20;
         limits.handles = 100;
         limits.told_bytes = 1 << 20;
-        let runtime = Runtime::new(ledger.clone(), limits).unwrap();
+        let runtime = Runtime::new(ledger.clone(), limits.clone()).unwrap();
+        let with_wasi = Runtime::over(runtime.memory().clone(), limits.clone()).unwrap();
         let say = |scope: &str, text: &str| {
             let payload = json!({ "text": text }).to_string();
             let draft = Draft::new(
@@ -72,6 +78,8 @@ impl House {
         let others = say("home", "the red door");
         say("read", "seven boxes");
         let hidden = say("hidden", CANARY);
+        // What compactors and projections of ours do for ever when they are shown it.
+        say(LOOPING, "spin");
         let honest = runtime.load(&fs::read(guest("echo")).unwrap()).unwrap();
         Self {
             executor: tokio::runtime::Builder::new_multi_thread()
@@ -81,6 +89,8 @@ impl House {
                 .unwrap(),
             ledger,
             runtime,
+            with_wasi: with_wasi.with_wasi().unwrap(),
+            limits,
             folder,
             honest,
             others,
@@ -99,19 +109,47 @@ impl House {
     }
 
     pub(crate) fn load(&self, wasm: &[u8]) -> Result<Agent, String> {
-        let memory = Peak::new();
-        let agent = self.runtime.load(wasm).map_err(|error| format!("{error:#}"));
-        memory.within(MOST_COMPILING_BYTES);
-        agent
+        load(&self.runtime, wasm)
+    }
+
+    pub(crate) fn load_with_wasi(&self, wasm: &[u8]) -> Result<Agent, String> {
+        load(&self.with_wasi, wasm)
     }
 
     pub(crate) fn run(&mut self, agent: &Agent, input: &str) -> RunReport {
+        let report = self.bounded(|house| house.executor.block_on(house.runtime.run(agent, &grant(), input)));
+        self.ran(report.unwrap())
+    }
+
+    pub(crate) fn run_with_wasi(&mut self, agent: &Agent, input: &str) -> RunReport {
+        let mut grant = grant();
+        grant.wasi = true;
+        let report = self.bounded(|house| house.executor.block_on(house.with_wasi.run(agent, &grant, input)));
+        self.ran(report.unwrap())
+    }
+
+    /// What the host does for one guest, within the memory that it may take for that.
+    pub(crate) fn bounded<T>(&self, what: impl FnOnce(&Self) -> T) -> T {
         let memory = Peak::new();
-        let report = self
-            .executor
-            .block_on(self.runtime.run(agent, &grant(), input))
-            .unwrap();
+        let done = what(self);
         memory.within(MOST_BYTES);
+        done
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        self.runtime.memory().clone()
+    }
+
+    pub(crate) fn wait<T>(&self, what: impl Future<Output = T>) -> T {
+        self.executor.block_on(what)
+    }
+
+    /// A run that was none of an agent's.
+    pub(crate) fn counts(&mut self, run: RunId) {
+        self.runs.push(run);
+    }
+
+    fn ran(&mut self, report: RunReport) -> RunReport {
         self.runs.push(report.run);
         let said = format!("{:?}", report.outcome);
         assert!(!said.contains(CANARY), "it was told what it must not know: {said}");
@@ -178,6 +216,13 @@ impl House {
             "each run has a beginning and an end"
         );
     }
+}
+
+fn load(runtime: &Runtime, wasm: &[u8]) -> Result<Agent, String> {
+    let memory = Peak::new();
+    let agent = runtime.load(wasm).map_err(|error| format!("{error:#}"));
+    memory.within(MOST_COMPILING_BYTES);
+    agent
 }
 
 fn grant() -> Grant {

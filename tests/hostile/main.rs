@@ -3,11 +3,16 @@
 
 #[path = "../driver/mod.rs"]
 mod driver;
+#[path = "../faults/machine.rs"]
+#[allow(dead_code, reason = "file systems in memory are all that is needed of it here")]
+mod machine;
 
+mod agents;
 mod arguments;
 mod attack;
 mod components;
 mod files;
 mod house;
+mod loops;
 mod page;
 mod table;

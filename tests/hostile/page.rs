@@ -31,16 +31,19 @@ fn the_page_shows_the_table_of_the_code() {
 fn shown() -> String {
     let mut text = format!(
         "{} attacks, each a test of its name in `tests/hostile`. How: *text*, a component written by hand in\n\
-         `tests/guests/hostile/NAME.wat`; *made*, one that no text could say; a guest of ours, by its name in\n\
-         `tests/guests/hostile`; *command*, files and arguments.\n\n| test | how | attack | defence |\n|---|---|---|---|\n",
+         `tests/guests/hostile/NAME.wat`; *made*, one that no text could say; *text, WASI*, one of the former that\n\
+         is run with `--wasi`; a guest of ours, by its name in `tests/guests/hostile`; *host*, what else a host runs; *command*,\n\
+         files and arguments.\n\n| test | how | attack | defence |\n|---|---|---|---|\n",
         ATTACKS.len()
     );
     for attack in ATTACKS {
         let (what, defence) = attack.words();
         let how = match &attack.trial {
             Trial::Wat(..) => "text",
+            Trial::Wasi(_) => "text, WASI",
             Trial::Made(..) => "made",
             Trial::Guest(_, guest, _) => guest,
+            Trial::House(..) => "host",
             Trial::Command(..) => "command",
         };
         let (what, defence) = (what.replace('|', "\\|"), defence.replace('|', "\\|"));
@@ -66,7 +69,10 @@ fn each_hostile_file_is_in_the_table() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let is_there = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("wat") => table.contains(&format!("    {name} => wat(")),
+            Some("wat") => ["wat", "wasi"]
+                .map(|how| format!("    {name} => {how}("))
+                .iter()
+                .any(|line| table.contains(line)),
             _ => table.contains(&format!("\"{name}\"")),
         };
         assert!(

@@ -3,7 +3,7 @@
 //! The table: each attack once, as it is tried and as it must end.
 
 use crate::{
-    arguments,
+    agents, arguments,
     attack::{
         Attack, Audited,
         Audited::{Conforms, Unreadable, Violates},
@@ -11,7 +11,7 @@ use crate::{
         Fate::{Answers, Refused, Reports, TimedOut, Trapped},
         Trial,
     },
-    components, files,
+    components, files, loops,
 };
 
 /// Each line is a test of its name.
@@ -41,6 +41,14 @@ const fn made(
 
 const fn guest(guest: &'static str, attack: &'static str, defence: &'static str, fate: Fate) -> Trial {
     Trial::Guest((attack, defence), guest, fate)
+}
+
+const fn wasi(fate: Fate) -> Trial {
+    Trial::Wasi(fate)
+}
+
+const fn host(attack: &'static str, defence: &'static str, attempt: fn(&mut crate::house::House)) -> Trial {
+    Trial::House((attack, defence), attempt)
 }
 
 const fn command(attack: &'static str, defence: &'static str, attempt: fn(&crate::driver::Ledger)) -> Trial {
@@ -130,6 +138,24 @@ attacks! {
     handle_dropped_twice => wat(Conforms, Trapped(&["handle"]));
     handle_used_after_its_end => wat(Conforms, Trapped(&["handle"]));
     random_bits_of_nan => wat(Conforms, Answers("ok"));
+    wasi_lists_folders => wasi(Answers("ok"));
+    wasi_forges_a_descriptor => wasi(Trapped(&["handle"]));
+    wasi_asks_for_the_environment => wasi(Answers("ok"));
+    wasi_opens_sockets => wasi(Answers("ok"));
+    wasi_reads_what_nobody_wrote => wasi(Answers("ok"));
+    wasi_measures_time => wasi(Answers("ok"));
+    wasi_prints_without_end => wasi(TimedOut);
+    wasi_prints_4_gib => wasi(Trapped(&["out of bounds", "out-of-bounds", "overflow", "fuel"]));
+    wasi_prints_zeroes_without_number => wasi(Answers("ok"));
+    wasi_asks_for_endless_randomness => wasi(Trapped(&["random bytes"]));
+    wasi_asks_for_randomness_without_end => wasi(TimedOut);
+    wasi_waits_for_nothing => wasi(Trapped(&["without end"]));
+    wasi_waits_for_ever => wasi(TimedOut);
+    wasi_sleeps_to_the_end_of_time => wasi(Answers("ok"));
+    wasi_floods_with_handles => wasi(Trapped(&["handle", "resource"]));
+    wasi_exits => wasi(Trapped(&["it exited"]));
+    wasi_of_the_future => wasi(Refused("wants more than memory"));
+    wasi_with_a_function_more => wasi(Refused("get-entropy-of-the-host"));
     core_module_that_wants_wasi => wat(Unreadable, Refused("cannot be made a component"));
     core_module_that_wants_more => wat(Unreadable, Refused("cannot be made a component"));
     core_module_without_a_type => wat(Violates("no-entry"), Refused("handle"));
@@ -376,6 +402,12 @@ attacks! {
         "handles of an instance are limited, lent ones too",
         Trapped(&["handle", "table"]),
     );
+    secrets_in_eleven_encodings => guest(
+        "telling",
+        "appends a token in eleven encodings, from base64 in base64 to letters with nothing between, and in two entries.",
+        "the guard undoes encodings before it looks, and remembers what an actor said last",
+        Reports(&["secret"]),
+    );
     lines_of_a_log => guest(
         "telling",
         "appends texts that look like lines of the log and of a checkpoint.",
@@ -610,6 +642,31 @@ attacks! {
         "a checkpoint that covers the event is used again; proofs count as told",
         Reports(&[]),
     );
+    a_compactor_that_never_ends => host(
+        "is a compactor that computes for ever.",
+        "the deadline ends it, and nothing that it proposed is appended",
+        loops::a_compactor_that_never_ends,
+    );
+    a_projection_that_never_ends_in_apply => host(
+        "is a projection that computes for ever in `apply`.",
+        "each call of a projection has a deadline",
+        loops::a_projection_that_never_ends_in_apply,
+    );
+    a_projection_that_never_ends_in_snapshot => host(
+        "is a projection that computes for ever in `snapshot`.",
+        "each call of a projection has a deadline, that for its state too",
+        loops::a_projection_that_never_ends_in_snapshot,
+    );
+    a_projection_that_never_ends_in_restore => host(
+        "is a projection that computes for ever in `restore`.",
+        "each call of a projection has a deadline; one that does not take its state back is fed anew",
+        loops::a_projection_that_never_ends_in_restore,
+    );
+    a_projection_that_never_ends_in_query => host(
+        "is a projection that computes for ever in `query`.",
+        "each call of a projection has a deadline, and it imports no function",
+        loops::a_projection_that_never_ends_in_query,
+    );
     names_that_steer_a_terminal => command(
         "gives scopes, actors and kinds with escapes and line breaks.",
         "identifiers have a strict character set",
@@ -759,6 +816,61 @@ attacks! {
         "exchanges the component that the ledger keeps for one that never ends.",
         "it is kept by its digest, which is compared; what is run is what was given",
         files::a_kept_component_that_was_exchanged,
+    );
+    agents_of_no_form => command(
+        "names agents in a `quipu.toml` that is none.",
+        "it is parsed strictly, and nothing is run",
+        agents::agents_of_no_form,
+    );
+    agents_with_unknown_members => command(
+        "has members in `quipu.toml` that no agent has, its own approval among them.",
+        "members that are not known are refused; an approval is an operator's signed entry in the ledger",
+        agents::agents_with_unknown_members,
+    );
+    agents_named_twice => command(
+        "names an agent twice, in other letters or another spelling, once with more.",
+        "a name is there once, and is of ASCII letters",
+        agents::agents_named_twice,
+    );
+    agents_past_their_size => command(
+        "has a `quipu.toml` of 2 MiB, of 16,000 agents and of a list of 100,000 scopes.",
+        "file and lists have a largest size",
+        agents::agents_past_their_size,
+    );
+    agents_nested_without_end => command(
+        "nests `quipu.toml` 500,000 deep.",
+        "the parser limits how deep it goes",
+        agents::agents_nested_without_end,
+    );
+    agents_behind_links_and_devices => command(
+        "puts a link to a device, to a secret or to itself where `quipu.toml` is.",
+        "reading ends at a size; what is refused is told by its place and never quoted",
+        agents::agents_behind_links_and_devices,
+    );
+    agents_that_steer_a_terminal => command(
+        "has escapes, line breaks and text that turns around in each member of `quipu.toml`.",
+        "names have a strict character set, and whatever comes of the file is escaped where it is shown",
+        agents::agents_that_steer_a_terminal,
+    );
+    components_in_other_places => command(
+        "names files elsewhere as components: by `..`, by links, devices, the ledger's keys.",
+        "a component runs by name if an operator approved its digest; nothing of another file is told",
+        agents::components_in_other_places,
+    );
+    agents_granted_what_is_the_hosts => command(
+        "grants what is the host's, or more than was approved, in `quipu.toml`.",
+        "a grant is checked before it is looked at, and what is wider than the approved one is not run",
+        agents::agents_granted_what_is_the_hosts,
+    );
+    compiled_code_that_is_poisoned => command(
+        "changes, cuts and exchanges the compiled code that is kept of a component.",
+        "code is authenticated with a key that lies elsewhere, is of one component, and is made again",
+        files::compiled_code_that_is_poisoned,
+    );
+    an_append_flood_until_the_disk_is_full => command(
+        "has an agent append until the disk is full.",
+        "room is made before a commit is staged: what does not fit is refused, and what was acknowledged stays",
+        files::an_append_flood_until_the_disk_is_full,
     );
     policies_of_no_form => command(
         "gives policies that are no TOML, nested without end, or say things twice.",

@@ -32,7 +32,7 @@ Tasks:
   fuzz sim [--seeds N]           power cuts, faults and kills on a simulated machine
   fuzz flips [--entries N] [--all-bits]
                                  flip each byte, cut at each and swap each two entries of a ledger, and verify it
-  fuzz calls [--seconds N]       random calls of a guest against a model of memory; --seeds N, --from SEED
+  fuzz calls [--seconds N]       random calls of a guest against a model of memory; --calls N, --seeds N, --from SEED
   fuzz modules [--seconds N]     components of modules that were changed at random: none conforms that does not link
   sbom [--out FILE]              what a release consists of, as CycloneDX
   mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)

@@ -33,32 +33,37 @@ impl Chance {
     }
 }
 
-/// How many seeds, or for how long.
+/// How many seeds or calls, or for how long.
 pub(crate) struct Until {
     seeds: u64,
+    calls: u64,
     end: Option<Instant>,
 }
 
 impl Until {
     pub(crate) fn seeds(seeds: u64) -> Self {
-        Self { seeds, end: None }
-    }
-
-    /// `QUIPU_SEEDS`, or `QUIPU_SECONDS` if there are none.
-    pub(crate) fn told() -> Self {
-        let seconds = told("QUIPU_SECONDS", 60);
-        match told("QUIPU_SEEDS", 0) {
-            0 => Self {
-                seeds: u64::MAX,
-                end: Some(Instant::now() + Duration::from_secs(seconds)),
-            },
-            seeds => Self::seeds(seeds),
+        Self {
+            seeds,
+            calls: u64::MAX,
+            end: None,
         }
     }
 
-    /// After so many.
-    pub(crate) fn goes_on(&self, seeds: u64) -> bool {
-        seeds < self.seeds && self.end.is_none_or(|end| Instant::now() < end)
+    /// `QUIPU_SEEDS` or `QUIPU_CALLS`, or `QUIPU_SECONDS` if there are none.
+    pub(crate) fn told() -> Self {
+        let many = |variable| Some(told(variable, 0)).filter(|many| *many > 0);
+        let (seeds, calls) = (many("QUIPU_SEEDS"), many("QUIPU_CALLS"));
+        let seconds = Duration::from_secs(told("QUIPU_SECONDS", 60));
+        Self {
+            seeds: seeds.unwrap_or(u64::MAX),
+            calls: calls.unwrap_or(u64::MAX),
+            end: seeds.or(calls).is_none().then(|| Instant::now() + seconds),
+        }
+    }
+
+    /// After so many of each.
+    pub(crate) fn goes_on(&self, seeds: u64, calls: u64) -> bool {
+        seeds < self.seeds && calls < self.calls && self.end.is_none_or(|end| Instant::now() < end)
     }
 }
 

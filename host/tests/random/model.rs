@@ -87,8 +87,8 @@ impl Run<'_> {
         }
         let owed = self.refusals(call);
         must(owed.is_empty(), || format!("not refused, and it must be: {owed:?}"))?;
-        use Call::{Compose, Facts, Search};
-        self.recalled |= matches!(call, Search(..) | Facts(..) | Compose(..));
+        use Call::{Compose, Facts, Impact, Search, Why};
+        self.recalled |= matches!(call, Search(..) | Facts(..) | Compose(..) | Why(..) | Impact(..));
         match call {
             Call::Append(said) => self.appended(std::slice::from_ref(said), rest),
             Call::AppendAll(all) => self.appended(all, rest),
@@ -435,7 +435,17 @@ impl Run<'_> {
         let is_all = asked.text.is_empty() && asked.limit as usize >= all.len() && asked.kinds.is_empty();
         match is_all {
             true => must(is_within(&owed, &got) && is_within(&got, &all), || {
-                format!("{} to {} facts are believed, not {}", owed.len(), all.len(), got.len())
+                let strange: Vec<_> = got
+                    .iter()
+                    .filter(|hash| !all.iter().any(|known| known == *hash))
+                    .collect();
+                let missing: Vec<_> = owed.iter().filter(|hash| !got.contains(&hash.as_str())).collect();
+                format!(
+                    "{} to {} facts are believed, not {}: {missing:?} are missing, and {strange:?} are nobody's",
+                    owed.len(),
+                    all.len(),
+                    got.len()
+                )
             }),
             false => must(got.iter().all(|hash| all.iter().any(|known| known == hash)), || {
                 "a fact of nobody".into()

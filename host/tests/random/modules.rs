@@ -172,7 +172,7 @@ impl Variants {
 
     fn search(&self, from: u64, until: Until) -> Tally {
         let (begin, mut tally) = (Instant::now(), Tally::default());
-        for seed in (from..).take_while(|seed| until.goes_on(seed - from)) {
+        for seed in (from..).take_while(|seed| until.goes_on(seed - from, 0)) {
             tally.variants += 1;
             let found = catch_unwind(AssertUnwindSafe(|| self.judge(seed, &mut tally)));
             match found {

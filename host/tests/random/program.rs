@@ -223,11 +223,12 @@ impl Author<'_> {
     }
 
     fn limit(&mut self) -> u32 {
-        match self.chance.below(400) {
-            0..4 => 0,
-            4 => u32::MAX,
-            5 => 1_000,
-            6 => 1_001,
+        // Large pages are rare, for they take most of the time.
+        match self.chance.below(1_600) {
+            0..16 => 0,
+            16 => u32::MAX,
+            17 => 1_000,
+            18 => 1_001,
             _ => 1 + self.chance.below(12) as u32,
         }
     }

@@ -26,6 +26,36 @@ fn handle(_run: RunInfo, memory: Memory, input: String) -> Result<String, String
     };
     let text = |text: &str| json!({ "text": text }).to_string();
     match target.attack.as_str() {
+        "secrets_in_eleven_encodings" => {
+            // A token of GitHub's form that nobody ever had.
+            let token = ["ghp", "k3Jw9QzT7bXe2RnV5mYc8LpH4sGd6FaU1tNi"].join("_");
+            let each = |write: fn(u8) -> String| token.bytes().map(write).collect::<String>();
+            let wide = |byte: u8| char::from_u32(u32::from(byte) + 0xfee0).unwrap_or_default();
+            let lines: Vec<_> = token.as_bytes().chunks(12).map(String::from_utf8_lossy).collect();
+            say(&text(&token));
+            for written in [
+                // In base64, without padding, and twice.
+                "Z2hwX2szSnc5UXpUN2JYZTJSblY1bVljOExwSDRzR2Q2RmFVMXROaQ==".to_owned(),
+                "Z2hwX2szSnc5UXpUN2JYZTJSblY1bVljOExwSDRzR2Q2RmFVMXROaQ".to_owned(),
+                "WjJod1gyc3pTbmM1VVhwVU4ySllaVEpTYmxZMWJWbGpPRXh3U0RSelIyUTJSbUZWTVhST2FRPT0=".to_owned(),
+                each(|byte| format!("{byte:02x}")),
+                each(|byte| format!("%{byte:02X}")),
+                each(|byte| format!("\\u{byte:04x}")),
+                each(|byte| format!("&#{byte};")),
+                each(|byte| format!("{}\u{200b}", char::from(byte))),
+                token.bytes().map(|byte| format!("{} ", wide(byte))).collect(),
+                lines.join("\n    "),
+            ] {
+                say(&text(&format!("the token is {written}")));
+            }
+            // And split over two entries, of which the first has no secret in it.
+            let (one, other) = token.split_at(20);
+            report.add(
+                "allowed: the first half",
+                append(&draft(&text(&format!("first {one}")))),
+            );
+            report.add("the second half", append(&draft(&text(&format!("{other} then")))));
+        }
         "lines_of_a_log" => {
             say(&text(
                 "x\n{\"v\":1,\"seq\":0,\"actor\":\"operator:root\"}\t\t0-0\t00000000\n",
