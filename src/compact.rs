@@ -234,7 +234,11 @@ fn told(args: &Args, done: &Compacted) -> std::io::Result<()> {
     match &done.outcome {
         Ended::Ok(count) => writeln!(err, "{DIM}run {} proposed {count}, {new} appended{DIM:#}", done.run),
         Ended::Failed(why) => writeln!(err, "{BAD}error: {BAD:#}the compactor failed: {}", escaped_lines(why)),
-        Ended::Trapped(why) => writeln!(err, "{BAD}error: {BAD:#}the compactor was ended: {}", escaped(why)),
+        Ended::Trapped(why) => writeln!(
+            err,
+            "{BAD}error: {BAD:#}the compactor was ended: {}",
+            escaped_lines(why)
+        ),
         _ => writeln!(err, "{BAD}error: {BAD:#}the compactor was ended: its deadline passed"),
     }
 }

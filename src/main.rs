@@ -43,6 +43,7 @@ mod rebuild;
 mod recover;
 mod redact;
 mod render;
+mod replay;
 mod request;
 mod restore;
 mod retention;
@@ -91,9 +92,11 @@ Examples:
   quipu log --last 10                           what was remembered
   quipu why evt_01J9ZQ4V8T4W3E2R1M0N5B6C7D      what that rests on
   quipu verify                                  nobody changed anything
+  quipu replay --all                            these components wrote what their runs appended
 
-Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed); 2 wrong usage, or cannot read;
-3 verify found nothing wrong, and archived segments are not where they should be.",
+Exit codes: 0 good; 1 the answer is no (verify failed, not found, the run failed, a replay differs); 2 wrong usage, or
+cannot read; 3 nothing is wrong, and not all could be looked at (verify: archived segments are not where they should be;
+replay: a run cannot be replayed).",
     infer_subcommands = false,
     disable_help_subcommand = true
 )]
@@ -112,6 +115,7 @@ enum Command {
     Import(import::Args),
     Append(append::Args),
     Run(run::Args),
+    Replay(replay::Args),
     Agents(agents::Args),
     Agent(agent::Args),
     Log(log::Args),
@@ -188,6 +192,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Import(args) => import::execute(args, ledger),
         Command::Append(args) => append::execute(args, ledger),
         Command::Run(args) => run::execute(args, ledger),
+        Command::Replay(args) => replay::execute(&args, ledger),
         Command::Agents(args) => agents::execute(&args, ledger),
         Command::Agent(args) => agent::execute(args, ledger),
         Command::Log(args) => log::execute(args, ledger),

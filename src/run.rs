@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// Append secrets like anything else; the run's first entry says so
     #[arg(long)]
     no_secret_guard: bool,
+    /// Leave the component out of the ledger's folder; the run can then be replayed with its file alone
+    #[arg(long)]
+    no_keep_components: bool,
     /// Print answer and summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -85,6 +88,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         } else {
             Memory::new(ledger.clone())?
         };
+        let memory = memory.keep_components(!args.no_keep_components);
         let mut runtime = Runtime::over(memory, limits)?.compiling(compiler);
         if args.wasi {
             runtime = runtime.with_wasi()?;
@@ -151,7 +155,7 @@ fn print(report: &RunReport, refusals: &[Value]) -> std::io::Result<()> {
     match &report.outcome {
         Ended::Ok(answer) => writeln!(out, "{}", escaped_lines(answer))?,
         Ended::Failed(message) => writeln!(err, "{BAD}the agent failed{BAD:#}: {}", escaped_lines(message))?,
-        Ended::Trapped(message) => writeln!(err, "{BAD}the agent was ended{BAD:#}: {}", escaped(message))?,
+        Ended::Trapped(message) => writeln!(err, "{BAD}the agent was ended{BAD:#}: {}", escaped_lines(message))?,
         Ended::TimedOut => writeln!(err, "{BAD}the agent was ended{BAD:#}: its deadline passed")?,
         _ => writeln!(err, "{BAD}the agent did not answer{BAD:#}")?,
     }

@@ -45,13 +45,22 @@ fn user_folder(variable: &str, usual: &str) -> Option<PathBuf> {
     Some(named.or_else(|| Some(home()?.join(usual)))?.join("quipu"))
 }
 
-/// Gives up every file but the ledger's, and the network. Before any thread is started.
+/// Gives up every file but the ledger's, and the network. Before any thread is started that runs a guest.
 pub(crate) fn confine(ledger: &Path) -> Result<Confined, Failure> {
     // The name of this boot is there, which the ledger notes beside its lock.
-    let mut kept = Confinement::new()
+    let kept = Confinement::new()
         .write(ledger)
         .list("/proc/sys/kernel/random")
         .read("/proc/sys/kernel/random");
+    keep(kept, ledger)
+}
+
+/// The same, and the ledger's files are read alone.
+pub(crate) fn confine_to_reading(ledger: &Path) -> Result<Confined, Failure> {
+    keep(Confinement::new().read(ledger), ledger)
+}
+
+fn keep(mut kept: Confinement, ledger: &Path) -> Result<Confined, Failure> {
     // Who made the ledger chose these paths: what is no file there opens nothing.
     let archived = quipu_log::archived_files(ledger).unwrap_or_default();
     let is_file = |file: &PathBuf| std::fs::symlink_metadata(file).is_ok_and(|about| about.is_file());

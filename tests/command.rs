@@ -6,11 +6,12 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 46] = [
+const COMMANDS: [&str; 47] = [
     "init",
     "import",
     "append",
     "run",
+    "replay",
     "agents",
     "agent",
     "log",

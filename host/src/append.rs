@@ -140,7 +140,7 @@ impl QuipuCtx {
     fn link(&self, id: &str, others: bool) -> Result<EventId, Refusal> {
         let id = convert::event_id(id)?;
         let not_found = || Refusal::new(ErrorKind::NotFound, NOT_FOUND);
-        let log = self.memory.reader();
+        let log = self.log();
         let seq = log.find(id)?.ok_or_else(not_found)?;
         if self.own.contains_key(&seq) {
             return Ok(id);
@@ -163,11 +163,11 @@ impl QuipuCtx {
 
     async fn commit(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, Refusal> {
         let drafts = match self.grant.secrets {
-            SecretsPolicy::Handle => self.memory.handled(drafts, |_| true).await,
+            SecretsPolicy::Handle => self.handled(drafts).await,
             SecretsPolicy::Refuse => drafts,
         };
         let scopes: Vec<_> = drafts.iter().map(|draft| draft.scope.clone()).collect();
-        let receipts = self.append(drafts).await?;
+        let receipts = self.append_drafts(drafts).await?;
         let mut repeated = Vec::new();
         for (nth, (receipt, scope)) in receipts.iter().zip(scopes).enumerate() {
             if receipt.repeated {

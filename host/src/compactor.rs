@@ -227,7 +227,7 @@ impl QuipuCtx {
     /// An event that a reader of the scope gave to this run.
     fn given_event(&self, scope: &Scope, name: &str) -> Option<EventId> {
         let id: EventId = name.parse().ok()?;
-        let log = self.memory.reader();
+        let log = self.log();
         let envelope = envelope(log, log.find(id).ok()??)?;
         (envelope.scope == *scope && self.given.has(scope, envelope.nth)).then_some(id)
     }

@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,6 +16,7 @@ use crate::{
     limiter::MemoryLimiter,
     record::{Answer, Record},
     run::Stop,
+    source::Source,
     transcript::{Crossing, Transcript},
     wasi::Wasi,
 };
@@ -23,7 +25,7 @@ use crate::{
 ///
 /// It serves one run. Each run has a fresh one, in a fresh store, which is dropped when the run has ended.
 pub struct QuipuCtx {
-    pub(crate) memory: Memory,
+    pub(crate) source: Source,
     pub(crate) grant: Grant,
     pub(crate) limits: Limits,
     pub(crate) run: RunId,
@@ -81,11 +83,14 @@ impl QuipuCtx {
     /// For a run with this grant, within these limits.
     pub fn new(memory: &Memory, grant: &Grant, limits: &Limits) -> Result<Self> {
         grant.check()?;
-        Ok(Self {
-            memory: memory.clone(),
-            grant: grant.clone(),
-            limits: limits.clone(),
-            run: new_run_id()?,
+        let source = Source::Live(memory.clone());
+        Ok(Self::of(source, new_run_id()?, grant.clone(), limits.clone()))
+    }
+
+    /// Of a run that has not begun.
+    pub(crate) fn of(source: Source, run: RunId, grant: Grant, limits: Limits) -> Self {
+        Self {
+            run,
             stage: Stage::New,
             deadline: Instant::now(),
             now: Timestamp::FIRST,
@@ -99,7 +104,10 @@ impl QuipuCtx {
             limiter: MemoryLimiter::new(limits.memory_bytes),
             wasi: None,
             open: BTreeSet::new(),
-        })
+            source,
+            grant,
+            limits,
+        }
     }
 
     /// The run's name, stamped on its entries.
@@ -113,16 +121,26 @@ impl QuipuCtx {
     }
 
     /// Each host call begins here: with its name and arguments, before anything is done.
-    pub(crate) fn called(&mut self, function: &str, arguments: impl Crossing) -> Result<(), Stop> {
+    pub(crate) fn called(&mut self, function: &'static str, arguments: impl Crossing + Debug) -> Result<(), Stop> {
         if self.stage != Stage::Running {
             return Err(Stop::OutOfTurn);
         }
+        if let Source::Recorded(recorded) = &mut self.source {
+            recorded.calls(function, &self.transcript)?;
+        }
         self.transcript.called(function, &arguments);
+        if let Source::Recorded(recorded) = &self.source {
+            recorded.called(&arguments, &self.transcript)?;
+        }
         self.in_time()
     }
 
     /// Each host call ends here, with its answer.
     pub(crate) async fn answered<T: Crossing>(&mut self, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        let answer = match &self.source {
+            Source::Live(_) => answer,
+            Source::Recorded(recorded) => recorded.answer(self.transcript.calls(), answer),
+        };
         match &answer {
             Ok(value) => self.transcript.answered(&Ok::<_, String>(value)),
             Err(refusal) => {
@@ -133,15 +151,23 @@ impl QuipuCtx {
                 self.tell(refused)?;
             }
         }
-        if self.record.is_full() {
-            self.append(Vec::new()).await.map_err(Stop::Unrecorded)?;
+        match &self.source {
+            Source::Live(_) if self.record.is_full() => {
+                self.append(Vec::new()).await.map_err(Stop::Unrecorded)?;
+            }
+            Source::Live(_) => {}
+            Source::Recorded(recorded) => recorded.answered(&self.transcript)?,
         }
         answer
     }
 
     /// The answer of a call that cannot be refused.
-    pub(crate) fn answered_plainly(&mut self, value: &impl Crossing) {
+    pub(crate) fn answered_plainly(&mut self, value: &impl Crossing) -> Result<(), Stop> {
         self.transcript.answered(value);
+        match &self.source {
+            Source::Live(_) => Ok(()),
+            Source::Recorded(recorded) => recorded.answered(&self.transcript),
+        }
     }
 
     /// Records what the guest is about to be told.
@@ -161,19 +187,20 @@ impl QuipuCtx {
     /// Appends the drafts, in one commit with what waits to be recorded, which comes first. It is not cut off at the
     /// deadline: what became of an append must be known.
     pub(crate) async fn append(&mut self, drafts: Vec<Draft>) -> quipu_log::Result<Vec<Receipt>> {
+        let Source::Live(memory) = &self.source else {
+            return Ok(Vec::new());
+        };
         let Some(told) = self.record.body() else {
-            return self.memory.append(drafts).await;
+            return memory.append(drafts).await;
         };
         let told = self.host_draft("quipu.run.told", told, None)?;
         // A guest's batch may fill a commit by itself.
         let mut receipts = if drafts.len() <= 1 {
-            self.memory
-                .append(std::iter::once(told).chain(drafts).collect())
-                .await?
+            memory.append(std::iter::once(told).chain(drafts).collect()).await?
         } else {
-            let mut receipts = self.memory.append(vec![told]).await?;
+            let mut receipts = memory.append(vec![told]).await?;
             self.record.appended();
-            receipts.extend(self.memory.append(drafts).await?);
+            receipts.extend(memory.append(drafts).await?);
             receipts
         };
         self.record.appended();

@@ -54,6 +54,11 @@ impl QuipuCtx {
         let mut question = question(query)?;
         question.now = self.now;
         let view = self.view_of(readers)?;
+        if let Some((recorded, call)) = self.recalled() {
+            let (answer, told) = recorded.hits(call)?;
+            self.tell(told)?;
+            return Ok(answer);
+        }
         let as_of = question.as_of;
         let found = self.ask(move |derived| derived.search(&view, &question)).await?;
         let mut bytes = 0;
@@ -82,12 +87,20 @@ impl QuipuCtx {
         let mut question = question(query)?;
         question.now = self.now;
         let view = self.view_of(readers)?;
+        if let Some((recorded, call)) = self.recalled() {
+            let (answer, told) = recorded.facts(call)?;
+            self.tell(told)?;
+            return Ok(answer);
+        }
         let as_of = question.as_of;
         let found = self.ask(move |derived| derived.facts(&view, &question)).await?;
         let as_of = as_of_all(readers, found.as_of).min(as_of.unwrap_or(u64::MAX));
         let told = found.facts.iter().map(|fact| (fact.confidence, fact.evidence.clone()));
-        let told = told.collect();
-        self.tell(Answer::Facts { facts: told, as_of })?;
+        self.tell(Answer::Facts {
+            facts: told.collect(),
+            notes: found.facts.iter().map(projections::FactNote::of).collect(),
+            as_of,
+        })?;
         let facts = found.facts.into_iter().map(fact).collect();
         Ok(FactAnswer { facts, as_of })
     }
@@ -108,6 +121,11 @@ impl QuipuCtx {
             Budget::Characters(most) => projections::Budget::Characters(most.min(limits::PAGE_BYTES as u32)),
             Budget::Tokens(most) => projections::Budget::Tokens(most.min(limits::PAGE_BYTES as u32)),
         };
+        if let Some((recorded, call)) = self.recalled() {
+            let (answer, told) = recorded.context(call)?;
+            self.tell(told)?;
+            return Ok(answer);
+        }
         let as_of = question.as_of;
         let context = self
             .ask(move |derived| derived.compose(&view, &question, budget))
@@ -117,6 +135,7 @@ impl QuipuCtx {
         self.tell(Answer::Context {
             events: context.events,
             evidence: context.evidence,
+            layout: Some(context.layout),
             as_of,
         })?;
         Ok(Context {
@@ -127,17 +146,23 @@ impl QuipuCtx {
     }
 
     pub(crate) async fn why(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {
-        self.trail(readers, id, |derived, view, id| derived.why(view, id)).await
+        let walk: Walk = |derived, view, id| derived.why(view, id);
+        self.trail(readers, id, walk, false).await
     }
 
     pub(crate) async fn impact(&mut self, readers: &[Reader], id: &str) -> Result<Trail, Refusal> {
-        self.trail(readers, id, |derived, view, id| derived.impact(view, id))
-            .await
+        let walk: Walk = |derived, view, id| derived.impact(view, id);
+        self.trail(readers, id, walk, true).await
     }
 
-    async fn trail(&mut self, readers: &[Reader], id: &str, walk: Walk) -> Result<Trail, Refusal> {
+    async fn trail(&mut self, readers: &[Reader], id: &str, walk: Walk, forward: bool) -> Result<Trail, Refusal> {
         let id = convert::event_id(id)?;
         let view = self.view_of(readers)?;
+        if let Some((recorded, call)) = self.recalled() {
+            let (answer, told) = recorded.trail(call, forward)?;
+            self.tell(told)?;
+            return Ok(answer);
+        }
         let trail = self.ask(move |derived| walk(derived, &view, id)).await?;
         let trail = trail.filter(|trail| trail.events.first().is_some_and(|event| is_shown(&event.envelope)));
         let Some(trail) = trail else {
@@ -211,7 +236,7 @@ impl QuipuCtx {
         &self,
         question: impl FnOnce(&projections::Projections) -> Result<T, projections::Error> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let last = self.memory.reader().head().saturating_sub(1);
+        let last = self.log().head().saturating_sub(1);
         let left = self.deadline.saturating_duration_since(Instant::now());
         let limit = left - TO_ANSWER.min(left / 4);
         self.derive(move |derived| derived.wait_for(last, limit)).await?;
@@ -223,15 +248,16 @@ impl QuipuCtx {
         work: impl FnOnce(&projections::Projections) -> Result<T, projections::Error> + Send + 'static,
     ) -> Result<T, Refusal> {
         self.in_time()?;
-        let memory: Memory = self.memory.clone();
+        let asked: Memory = self.memory()?.clone();
+        let memory = asked.clone();
         let answer = blocking(move || {
             let Derived(derived) = memory.derived();
             work(derived)
         });
         match tokio::time::timeout_at(self.deadline.into(), answer).await {
             Ok(Err(error)) if is_late(&error) => {
-                let Derived(derived) = self.memory.derived();
-                let (reached, head) = (derived.as_of().unwrap_or(0), self.memory.reader().head());
+                let Derived(derived) = asked.derived();
+                let (reached, head) = (derived.as_of().unwrap_or(0), asked.reader().head());
                 let message = format!(
                     "what is recalled is still being built, to seq {reached} of {head}: call again later; readers still \
                      answer"
@@ -260,7 +286,7 @@ fn as_of_all(readers: &[Reader], reached: u64) -> u64 {
     readers.iter().map(|reader| reader.head).fold(reached, u64::min)
 }
 
-fn fact(fact: projections::Fact) -> Fact {
+pub(crate) fn fact(fact: projections::Fact) -> Fact {
     Fact {
         text: fact.text,
         confidence: fact.confidence,
@@ -273,7 +299,7 @@ fn fact(fact: projections::Fact) -> Fact {
     }
 }
 
-fn link(link: projections::Link) -> Link {
+pub(crate) fn link(link: projections::Link) -> Link {
     let relation = match link.relation {
         projections::Relation::Supersedes => Relation::Supersedes,
         _ => Relation::Evidence,

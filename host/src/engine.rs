@@ -5,7 +5,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::{
     Error, ErrorKind, Result,
-    limiter::{INSTANCES_PER_STORE, MEMORIES_PER_STORE, TABLES_PER_STORE},
+    limiter::{INSTANCES_PER_STORE, MEMORIES_PER_STORE, TABLE_ELEMENTS, TABLES_PER_STORE},
 };
 
 /// Memories in the pool: as many runs of ordinary components may go on at once.
@@ -59,6 +59,7 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .max_core_instances_per_component(INSTANCES_PER_STORE)
         .max_memories_per_component(MEMORIES_PER_STORE)
         .max_tables_per_component(TABLES_PER_STORE)
+        .table_elements(TABLE_ELEMENTS)
         .max_memory_size(limits.memory_bytes)
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES);

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use quipu_format::{Actor, AgentGrant, AgentName, EventId, Kind, Scope, ScopePattern, SecretsPolicy};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -27,7 +27,7 @@ pub const DEFAULT_KINDS: [&str; 14] = [
 ///
 /// All of a guest's authority is here: it is handed one reader for each scope of [`reads`](Grant::reads), and may
 /// append to `home` and the scopes of `append`. There is no call that widens it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Grant {
@@ -39,7 +39,7 @@ pub struct Grant {
     pub read: Vec<Scope>,
     /// Scopes to read by their beginning, `customer:*`. Those that exist at the head which a run is pinned to are added to
     /// `read` when it begins, and recorded there; never those that begin with `quipu:`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<ScopePattern>,
     /// More scopes to append to. Reading them needs `read`.
     pub append: Vec<Scope>,
@@ -48,12 +48,13 @@ pub struct Grant {
     /// Whether entries of other actors may be superseded, which takes them out of recall (they stay readable).
     pub supersede_others: bool,
     /// What becomes of an append that holds a secret.
+    #[serde(default)]
     pub secrets: SecretsPolicy,
     /// The named agent that it is granted to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
     /// The operator's entry that approved that agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<EventId>,
 }
 

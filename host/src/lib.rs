@@ -106,6 +106,7 @@ mod grant;
 mod lifecycle;
 mod limiter;
 mod linker;
+mod loader;
 mod memory;
 #[cfg(feature = "recall")]
 mod projector;
@@ -116,11 +117,13 @@ mod record;
 mod refusal;
 #[cfg(feature = "recall")]
 mod registry;
+mod replay;
 mod review;
 mod run;
 mod runtime;
 #[cfg(feature = "guard")]
 mod secrets;
+mod source;
 mod standing;
 mod ticker;
 mod transcript;
@@ -142,6 +145,7 @@ pub use engine::config;
 pub use error::{Error, ErrorKind, Result};
 pub use grant::{DEFAULT_KINDS, Grant};
 pub use linker::{add_observer_to_linker, add_to_linker};
+pub use loader::Agent;
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
@@ -150,9 +154,12 @@ pub use reach::Reach;
 pub use refusal::Refusal;
 #[cfg(feature = "recall")]
 pub use registry::{Added, add_projection, projections_of, remove_projection};
+pub use replay::{
+    Difference, Differs, Identical, Member, NoReplay, NoReplayKind, RecordedRun, Replay, Replayer, Runs, Verdict,
+};
 pub use review::Review;
 pub use run::{Outcome, RunReport};
-pub use runtime::{Agent, Runtime};
+pub use runtime::Runtime;
 #[cfg(feature = "guard")]
 pub use secrets::SecretGuard;
 pub use standing::{Candidate, Standing};

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use wasmtime::component::Resource;
 
 use crate::{
-    AgentComponent, Error, ErrorKind, Outcome, QuipuCtx, QuipuCtxView, Reader, Result, RunReport, SecretsPolicy,
-    bindings::agent::quipu::memory::types::RunInfo, ctx::Stage, memory::blocking, record::Answer,
-    refusal::MESSAGE_CHARS, run::Stop,
+    AgentComponent, Error, ErrorKind, Memory, Outcome, QuipuCtx, QuipuCtxView, Reader, Result, RunReport,
+    SecretsPolicy, bindings::agent::quipu::memory::types::RunInfo, ctx::Stage, memory::blocking, record::Answer,
+    refusal::MESSAGE_CHARS, run::Stop, source::Source,
 };
 
 impl QuipuCtxView<'_> {
@@ -27,13 +27,16 @@ impl QuipuCtxView<'_> {
         if let Some(too_large) = ctx.too_large(input) {
             return Err(Error::new(ErrorKind::Input, format!("the input has {too_large}")));
         }
-        if ctx.grant.secrets == SecretsPolicy::Refuse {
-            let checked = ctx.memory.check_text("input", input).await;
-            checked.map_err(|message| Error::new(ErrorKind::Input, message))?;
+        if let Source::Live(memory) = &ctx.source {
+            if ctx.grant.secrets == SecretsPolicy::Refuse {
+                let checked = memory.check_text("input", input).await;
+                checked.map_err(|message| Error::new(ErrorKind::Input, message))?;
+            }
+            memory.keep(component).await?;
+            ctx.head = memory.refresh().await?;
+            let memory = memory.clone();
+            ctx.resolve_grant(memory).await?;
         }
-        ctx.memory.keep(component).await?;
-        ctx.head = ctx.memory.refresh().await?;
-        ctx.resolve_grant().await?;
         ctx.heads = ctx.grant.reads().map(|scope| (scope.clone(), ctx.head)).collect();
         self.table.set_max_capacity(ctx.limits.handles);
         let mut readers = Vec::new();
@@ -54,15 +57,24 @@ impl QuipuCtxView<'_> {
             ctx.open.insert(reader.rep());
             readers.push(reader);
         }
-        let start = ctx.record_start(component, input).await?;
-        ctx.now = start.ts;
+        let mut limit = Duration::from_millis(ctx.limits.deadline_ms);
+        match &ctx.source {
+            Source::Live(memory) => {
+                let memory = memory.clone();
+                ctx.now = ctx.record_start(&memory, component, input).await?.ts;
+            }
+            Source::Recorded(recorded) => {
+                ctx.now = recorded.began();
+                limit = recorded.patience();
+            }
+        }
         ctx.stage = Stage::Running;
-        ctx.deadline = Instant::now() + Duration::from_millis(ctx.limits.deadline_ms).min(LONGEST_RUN);
-        tracing::debug!(head = ctx.head, seq = start.seq, "run began");
+        ctx.deadline = Instant::now() + limit.min(LONGEST_RUN);
+        tracing::debug!(head = ctx.head, now = %ctx.now, "run began");
         let run = RunInfo {
             id: ctx.run.to_string(),
             actor: ctx.grant.actor.to_string(),
-            now: start.ts.to_string(),
+            now: ctx.now.to_string(),
         };
         Ok((run, readers))
     }
@@ -80,11 +92,13 @@ impl QuipuCtxView<'_> {
         let mut outcome = ctx.within_limits(outcome);
         if ctx.stage == Stage::Running {
             ctx.stage = Stage::Ended;
-            if outcome == Outcome::TimedOut {
+            // What is executed again is recorded already.
+            let is_live = ctx.recorded().is_none();
+            if is_live && outcome == Outcome::TimedOut {
                 // Past the limit of what may be told, the end entry still says it.
                 let _ = ctx.tell(Answer::Deadline);
             }
-            if let Err(error) = ctx.record_end(&outcome).await {
+            if is_live && let Err(error) = ctx.record_end(&outcome).await {
                 tracing::error!(%error, "the run's end is not recorded");
                 outcome = Outcome::Trapped(Stop::Unrecorded(error).to_string());
             }
@@ -104,23 +118,23 @@ impl QuipuCtxView<'_> {
 
 impl QuipuCtx {
     /// The scopes that exist at the run's head are what beginnings of scopes mean in it.
-    async fn resolve_grant(&mut self) -> Result<()> {
+    async fn resolve_grant(&mut self, memory: Memory) -> Result<()> {
         if self.grant.prefixes.is_empty() {
             return Ok(());
         }
-        let (memory, head) = (self.memory.clone(), self.head);
+        let head = self.head;
         let scopes = blocking(move || memory.scopes_at(head)).await?;
         self.grant.resolve(scopes.into_iter(), self.limits.handles)
     }
 
-    async fn record_start(&mut self, component: &AgentComponent, input: &str) -> Result<Receipt> {
+    async fn record_start(&mut self, memory: &Memory, component: &AgentComponent, input: &str) -> Result<Receipt> {
         let run = json!({
             "component": component.sha256().to_hex(),
             "world": component.world(),
             "head": self.head,
             "grant": self.grant,
             "limits": self.limits,
-            "secretGuard": self.memory.is_guarded(),
+            "secretGuard": memory.is_guarded(),
         });
         let mut told = json!({ "input": input });
         if let Some(wasi) = &self.wasi {
@@ -128,17 +142,13 @@ impl QuipuCtx {
         }
         let body = payload(&told)?;
         let start = self.host_draft("quipu.run", body, Some(json!({ "run": run })))?;
-        let receipts = self
-            .memory
-            .append(vec![start])
-            .await
-            .map_err(|error| match error.kind() {
-                quipu_log::ErrorKind::Invalid | quipu_log::ErrorKind::TooLarge => Error::new(
-                    ErrorKind::Grant,
-                    format!("the grant names too much to be recorded: {error}"),
-                ),
-                _ => error.into(),
-            })?;
+        let receipts = memory.append(vec![start]).await.map_err(|error| match error.kind() {
+            quipu_log::ErrorKind::Invalid | quipu_log::ErrorKind::TooLarge => Error::new(
+                ErrorKind::Grant,
+                format!("the grant names too much to be recorded: {error}"),
+            ),
+            _ => error.into(),
+        })?;
         receipts
             .into_iter()
             .next()
@@ -154,7 +164,8 @@ impl QuipuCtx {
                 tracing::error!(%error, "what the run was told last is not recorded");
                 let note = "what the run was told last could not be recorded";
                 let end = self.end_draft(outcome, Some(note))?;
-                self.memory.append(vec![end]).await.map(|_| ())
+                self.record.appended();
+                self.append(vec![end]).await.map(|_| ())
             }
             appended => appended.map(|_| ()),
         }
@@ -167,15 +178,23 @@ impl QuipuCtx {
             Outcome::TimedOut => ("error", "the run's deadline passed"),
         };
         // The transcript's hash is sealed: in clear it would let anyone check guesses of what was erased.
-        let mut said = json!({ member: text, "read": self.given, "transcript": self.transcript.hash() });
+        let mut said = json!({
+            member: text,
+            "marks": self.transcript.marks(),
+            "read": self.given,
+            "transcript": self.transcript.hash(),
+        });
         if let (Some(note), Some(said)) = (note, said.as_object_mut()) {
             said.insert("note".into(), note.into());
         }
-        // A long answer may leave no room for it. Without it the run counts as having read all that it might.
-        if said.to_string().len() > limits::BODY_BYTES - REST_OF_BODY_BYTES / 2
-            && let Some(said) = said.as_object_mut()
-        {
-            said.remove("read");
+        // A long answer may leave no room for them. Without `read` the run counts as having read all that it might; without
+        // `marks` a difference is found less closely.
+        for spare in ["marks", "read"] {
+            if said.to_string().len() > limits::BODY_BYTES - REST_OF_BODY_BYTES / 2
+                && let Some(said) = said.as_object_mut()
+            {
+                said.remove(spare);
+            }
         }
         let body = payload(&said)?;
         let end = json!({ "outcome": outcome.word(), "calls": self.transcript.calls(), "appends": self.appends });
@@ -224,7 +243,7 @@ mod tests {
     use wasmtime::component::ResourceTable;
 
     use super::*;
-    use crate::{Grant, Memory};
+    use crate::Grant;
 
     #[tokio::test]
     async fn a_run_whose_answers_fit_no_entry_still_has_an_end() {

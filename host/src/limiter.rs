@@ -15,6 +15,9 @@ pub(crate) const INSTANCES_PER_STORE: u32 = 64;
 pub(crate) const MEMORIES_PER_STORE: u32 = 8;
 pub(crate) const TABLES_PER_STORE: u32 = 16;
 
+/// Elements of one table: what a pool has room for, and held without a pool too, so that a run goes alike in both.
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+
 /// Bytes that the engine spends on an element of a table.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
@@ -43,7 +46,8 @@ impl ResourceLimiter for MemoryLimiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let bytes = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
-        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(bytes))
+        let most = maximum.unwrap_or(TABLE_ELEMENTS).min(TABLE_ELEMENTS);
+        Ok(desired <= most && self.grow(bytes))
     }
 
     fn instances(&self) -> usize {
@@ -81,6 +85,14 @@ mod tests {
         limiter.table_grow_failed(wasmtime::Error::msg("overflow")).unwrap();
         limiter.memory_grow_failed(wasmtime::Error::msg("overflow")).unwrap();
         assert!(!limiter.memory_growing(1000, 1001, None).unwrap());
+    }
+
+    #[test]
+    fn a_table_has_the_same_room_in_every_engine() {
+        let mut limiter = MemoryLimiter::new(usize::MAX);
+        assert!(limiter.table_growing(0, TABLE_ELEMENTS, None).unwrap());
+        assert!(!limiter.table_growing(0, TABLE_ELEMENTS + 1, None).unwrap());
+        assert!(!limiter.table_growing(0, TABLE_ELEMENTS + 1, Some(usize::MAX)).unwrap());
     }
 
     #[test]

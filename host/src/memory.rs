@@ -21,7 +21,10 @@ use crate::{AgentComponent, Result};
 
 /// A ledger with what is derived from it: what all runs over one ledger share. Cheap to clone.
 #[derive(Clone)]
-pub struct Memory(Arc<Parts>);
+pub struct Memory {
+    parts: Arc<Parts>,
+    keeps_components: bool,
+}
 
 struct Parts {
     ledger: Ledger,
@@ -44,12 +47,27 @@ impl Memory {
         let mut memory = Self::parts(ledger)?;
         #[cfg(feature = "guard")]
         (memory.guard = Some(guard));
-        Ok(Self(Arc::new(memory)))
+        Ok(Self::of(memory))
     }
 
     /// The same without a guard: secrets are appended like anything else. The first entry of each run says so.
     pub fn unguarded(ledger: Ledger) -> Result<Self> {
-        Ok(Self(Arc::new(Self::parts(ledger)?)))
+        Ok(Self::of(Self::parts(ledger)?))
+    }
+
+    fn of(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            keeps_components: true,
+        }
+    }
+
+    /// Whether the components of runs through this handle are kept in the ledger's folder, so that the runs can be
+    /// executed again. Unless it is said otherwise, they are.
+    #[must_use]
+    pub fn keep_components(mut self, keep: bool) -> Self {
+        self.keeps_components = keep;
+        self
     }
 
     /// Acknowledges drafts without appending them: measures a host call apart from durability.
@@ -57,7 +75,7 @@ impl Memory {
     pub fn discarding(ledger: Ledger) -> Result<Self> {
         let mut memory = Self::parts(ledger)?;
         memory.discarded = Some(AtomicU64::new(0));
-        Ok(Self(Arc::new(memory)))
+        Ok(Self::of(memory))
     }
 
     fn parts(ledger: Ledger) -> Result<Parts> {
@@ -75,7 +93,7 @@ impl Memory {
     /// Whether appends that have a secret in them are refused.
     pub(crate) fn is_guarded(&self) -> bool {
         #[cfg(feature = "guard")]
-        return self.0.guard.is_some();
+        return self.parts.guard.is_some();
         #[cfg(not(feature = "guard"))]
         return false;
     }
@@ -83,7 +101,7 @@ impl Memory {
     /// Refuses a text of a person's that has a secret in it.
     pub(crate) async fn check_text(&self, what: &'static str, text: &str) -> Result<(), String> {
         #[cfg(feature = "guard")]
-        if let Some(guard) = self.0.guard.clone() {
+        if let Some(guard) = self.parts.guard.clone() {
             if text.len() <= limits::GUARD_INLINE_BYTES {
                 return guard.check_text(what, text);
             }
@@ -97,7 +115,7 @@ impl Memory {
     /// Puts handles in place of secrets, in those drafts that `which` chooses.
     pub(crate) async fn handled(&self, drafts: Vec<Draft>, which: fn(&Draft) -> bool) -> Vec<Draft> {
         #[cfg(feature = "guard")]
-        if let Some(guard) = self.0.guard.clone().filter(|_| drafts.iter().any(which)) {
+        if let Some(guard) = self.parts.guard.clone().filter(|_| drafts.iter().any(which)) {
             let bytes = quipu_log::text_bytes(&drafts);
             let (mut drafts, reader) = (drafts, self.reader().clone());
             if bytes <= limits::GUARD_INLINE_BYTES {
@@ -116,11 +134,11 @@ impl Memory {
 
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
-        &self.0.ledger
+        &self.parts.ledger
     }
 
     pub(crate) fn reader(&self) -> &LedgerReader {
-        self.0.ledger.reader()
+        self.parts.ledger.reader()
     }
 
     /// The scopes that have an entry below a head.
@@ -143,12 +161,12 @@ impl Memory {
 
     /// Brings the reader up to what is durable, also by another process that writes the ledger; returns the head.
     pub(crate) async fn refresh(&self) -> quipu_log::Result<u64> {
-        self.0.ledger.refresh().await
+        self.parts.ledger.refresh().await
     }
 
     #[cfg(feature = "recall")]
     pub(crate) fn derived(&self) -> &Derived {
-        &self.0.derived
+        &self.parts.derived
     }
 
     /// Appends all or none, consecutively; returns when they are durable. What the host records of a run is never refused
@@ -156,20 +174,23 @@ impl Memory {
     pub(crate) async fn append(&self, drafts: Vec<Draft>) -> quipu_log::Result<Vec<Receipt>> {
         #[cfg(feature = "guard")]
         let drafts = self.handled(drafts, is_record).await;
-        match &self.0.discarded {
-            None => self.0.ledger.append_all(drafts).await,
+        match &self.parts.discarded {
+            None => self.parts.ledger.append_all(drafts).await,
             Some(count) => Ok(drafts.iter().map(|_| discard(count)).collect()),
         }
     }
 
     /// Keeps the component's bytes in the ledger's folder, by digest, so that its runs can be executed again.
     pub(crate) async fn keep(&self, component: &AgentComponent) -> Result<()> {
+        if !self.keeps_components {
+            return Ok(());
+        }
         // Held meanwhile: of many runs that begin at once, one writes the file and the others wait for it.
-        let mut kept = self.0.kept.lock().await;
+        let mut kept = self.parts.kept.lock().await;
         if kept.contains(&component.sha256()) {
             return Ok(());
         }
-        let (ledger, bytes) = (self.0.ledger.clone(), component.clone());
+        let (ledger, bytes) = (self.parts.ledger.clone(), component.clone());
         blocking(move || ledger.put_component(bytes.bytes())).await?;
         kept.insert(component.sha256());
         Ok(())

@@ -16,6 +16,7 @@ use crate::{
     memory::blocking,
     record::Answer,
     refusal::{DAMAGED, NOT_FOUND},
+    run::Stop,
 };
 
 impl read::Host for QuipuCtxView<'_> {}
@@ -24,14 +25,14 @@ impl read::HostReader for QuipuCtxView<'_> {
     async fn scope(&mut self, reader: Resource<Reader>) -> wasmtime::Result<String> {
         let at = self.table.get(&reader)?;
         self.ctx.called("read.reader.scope", (&at.scope,))?;
-        self.ctx.answered_plainly(&at.scope);
+        self.ctx.answered_plainly(&at.scope)?;
         Ok(at.scope.to_string())
     }
 
     async fn head(&mut self, reader: Resource<Reader>) -> wasmtime::Result<u64> {
         let at = self.table.get(&reader)?;
         self.ctx.called("read.reader.head", (&at.scope,))?;
-        self.ctx.answered_plainly(&at.head);
+        self.ctx.answered_plainly(&at.head)?;
         Ok(at.head)
     }
 
@@ -147,7 +148,7 @@ impl QuipuCtx {
     ) -> Result<(), Refusal> {
         while !range.is_empty() && !events.is_full() {
             self.in_time()?;
-            let (reader, scope, wanted) = (self.memory.reader().clone(), at.scope.clone(), events.wanted());
+            let (reader, scope, wanted) = (self.log().clone(), at.scope.clone(), events.wanted());
             let (start, end) = (range.start, range.end);
             let page = blocking(move || reader.page(&scope, start..end, direction, wanted)).await?;
             if page.missing > 0 {
@@ -160,6 +161,7 @@ impl QuipuCtx {
                     return Ok(());
                 }
                 pass(range, event.envelope.seq, direction);
+                self.is_as_it_was(&event)?;
                 events.push(event);
             }
             if is_last {
@@ -189,7 +191,7 @@ impl QuipuCtx {
             if seqs.is_empty() {
                 break;
             }
-            let reader = self.memory.reader().clone();
+            let reader = self.log().clone();
             let read = move || seqs.into_iter().map(|seq| Ok((seq, reader.event(seq)?))).collect();
             let read: quipu_log::Result<Vec<_>> = blocking(read).await;
             for (seq, event) in read? {
@@ -197,7 +199,10 @@ impl QuipuCtx {
                     break;
                 }
                 pass(range, seq, direction);
-                event.into_iter().for_each(|event| events.push(event));
+                if let Some(event) = event {
+                    self.is_as_it_was(&event)?;
+                    events.push(event);
+                }
             }
         }
         Ok(())
@@ -209,15 +214,25 @@ impl QuipuCtx {
 
     fn event(&self, at: &Reader, id: &str) -> Result<Event, Refusal> {
         let seq = self.seen(at, id)?;
-        let event = self.memory.reader().event(seq)?;
-        event.ok_or_else(|| Refusal::new(ErrorKind::NotFound, NOT_FOUND))
+        let event = self.log().event(seq)?;
+        let event = event.ok_or_else(|| Refusal::new(ErrorKind::NotFound, NOT_FOUND))?;
+        self.is_as_it_was(&event)?;
+        Ok(event)
+    }
+
+    /// Where a run is executed again, what it was shown must not have been erased since.
+    fn is_as_it_was(&self, event: &Event) -> Result<(), Stop> {
+        match self.recorded() {
+            Some(recorded) if is_shown(&event.envelope) => recorded.is_as_it_was(event),
+            _ => Ok(()),
+        }
     }
 
     /// The position of the event of that name, if the reader sees it. Its body is not opened: neither time nor damage
     /// of what the reader does not see may show.
     fn seen(&self, at: &Reader, id: &str) -> Result<u64, Refusal> {
         let not_found = || Refusal::new(ErrorKind::NotFound, NOT_FOUND);
-        let log = self.memory.reader();
+        let log = self.log();
         let seq = log.find(convert::event_id(id)?)?.ok_or_else(not_found)?;
         if seq >= at.head && !self.own.contains_key(&seq) {
             return Err(not_found());
@@ -232,13 +247,13 @@ impl QuipuCtx {
 
     async fn prove(&mut self, at: &Reader, id: &str) -> Result<String, Refusal> {
         let seq = self.seen(at, id)?;
-        let proof = self.memory.ledger().prove(seq).await?.to_string();
+        let proof = self.proof(seq).await?;
         self.tell(Answer::Proof(proof.clone()))?;
         Ok(proof)
     }
 
     async fn refresh(&mut self, at: &mut Reader) -> Result<u64, Refusal> {
-        at.head = self.memory.refresh().await?.max(at.head);
+        at.head = self.present().await?.max(at.head);
         self.heads.insert(at.scope.clone(), at.head);
         self.tell(Answer::Head(at.head))?;
         Ok(at.head)

@@ -1,6 +1,8 @@
 //! What a guest is told that is not a function of the log below its readers' heads, kept until it is appended.
 
 use quipu_format::{Body, EventId};
+#[cfg(feature = "recall")]
+use quipu_projections::{FactNote, Layout};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -8,12 +10,12 @@ use crate::{bindings::agent::quipu::memory::types, run::Stop};
 
 /// Bytes of answers that are held back, to be appended together with the guest's next draft. The longest answer is
 /// a context: at most 1,000 hits, two turns around each, and facts, which name at most 8,192 events and 256 more, below
-/// 400 KiB; a refusal's message has at most 1,000 characters, which is 6,000 bytes as JSON. So a `quipu.run.told` entry
-/// stays far below the size of a body.
+/// 400 KiB, and below 200 KiB of notes on 1,000 facts; a refusal's message has at most 1,000 characters, which is 6,000
+/// bytes as JSON. So a `quipu.run.told` entry stays far below the size of a body.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// An answer as `quipu.run.told` keeps it.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(not(feature = "recall"), expect(dead_code, reason = "nothing is recalled"))]
 pub(crate) enum Answer {
@@ -28,18 +30,23 @@ pub(crate) enum Answer {
     /// `search`: events and scores, the best first.
     #[serde(rename_all = "camelCase")]
     Hits { hits: Vec<(EventId, f64)>, as_of: u64 },
-    /// `facts`: the confidence of each and the events that state it, the surest first.
+    /// `facts`: the confidence of each and the events that state it, the surest first; and a note on each.
     #[serde(rename_all = "camelCase")]
     Facts {
         facts: Vec<(f64, Vec<EventId>)>,
+        #[cfg(feature = "recall")]
+        notes: Vec<FactNote>,
         as_of: u64,
     },
     /// `compose`: the events named in the text, in its order, and the others that state its facts. The text itself says
-    /// what they say, and must not outlive them here.
+    /// what they say, and must not outlive them here; the layout is what it takes to put it together again.
     #[serde(rename_all = "camelCase")]
     Context {
         events: Vec<EventId>,
         evidence: Vec<EventId>,
+        #[cfg(feature = "recall")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        layout: Option<Layout>,
         as_of: u64,
     },
     /// `why`, `impact`: events, the nearest first.
@@ -63,7 +70,7 @@ impl Answer {
 }
 
 /// The kind's name in the WIT.
-fn kind_name(kind: types::ErrorKind) -> &'static str {
+pub(crate) fn kind_name(kind: types::ErrorKind) -> &'static str {
     use types::ErrorKind as Kind;
     match kind {
         Kind::Denied => "denied",
@@ -76,6 +83,23 @@ fn kind_name(kind: types::ErrorKind) -> &'static str {
         Kind::Unavailable => "unavailable",
         Kind::Redacted => "redacted",
     }
+}
+
+/// The kind of that name in the WIT.
+pub(crate) fn kind_named(name: &str) -> Option<types::ErrorKind> {
+    use types::ErrorKind as Kind;
+    let all = [
+        Kind::Denied,
+        Kind::Invalid,
+        Kind::NotFound,
+        Kind::TooLarge,
+        Kind::Quota,
+        Kind::Secret,
+        Kind::Conflict,
+        Kind::Unavailable,
+        Kind::Redacted,
+    ];
+    all.into_iter().find(|kind| kind_name(*kind) == name)
 }
 
 /// Which call was answered, counted from 1, and how.

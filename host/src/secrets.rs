@@ -101,36 +101,50 @@ impl SecretGuard {
         }
     }
 
+    /// What a person or a guest said, as a member of a record of a run, with handles in place of secrets. None: it has none.
+    pub(crate) fn said(&self, member: &str, text: &str, ledger: &LedgerReader) -> Option<String> {
+        let handle = |rule: &str, secret: &str| ledger.secret_handle(rule, secret);
+        let alone = json!({ member: text }).to_string();
+        let handled = match self.guard.handled(&alone, &handle) {
+            Ok(None) => return None,
+            Ok(Some(handled)) => serde_json::from_str::<Map<String, Value>>(&handled)
+                .ok()
+                .and_then(|mut handled| match handled.remove(member)? {
+                    Value::String(handled) => Some(handled),
+                    _ => None,
+                }),
+            Err(_) => None,
+        };
+        // A record must not be missing because no handle can stand in it.
+        Some(handled.unwrap_or_else(|| WITHHELD.into()))
+    }
+
     /// Puts handles in place of secrets in what persons and guests say in a record of a run. What the host says there, seeds
     /// and hashes, is what the run is executed again from.
     fn handle_record(&self, draft: &mut Draft, ledger: &LedgerReader) {
         let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(draft.body.payload.get()) else {
             return;
         };
-        let handle = |rule: &str, secret: &str| ledger.secret_handle(rule, secret);
-        let mut changed = false;
+        let mut changed = Vec::new();
         for member in SAID {
-            let Some(said @ Value::String(_)) = record.get_mut(member) else {
+            let Some(Value::String(said)) = record.get_mut(member) else {
                 continue;
             };
-            let alone = json!({ member: *said }).to_string();
-            let handled = match self.guard.handled(&alone, &handle) {
-                Ok(None) => continue,
-                Ok(Some(handled)) => serde_json::from_str::<Map<String, Value>>(&handled)
-                    .ok()
-                    .and_then(|mut handled| handled.remove(member)),
-                Err(_) => None,
-            };
-            // A record must not be missing because no handle can stand in it.
-            *said = handled.unwrap_or_else(|| WITHHELD.into());
-            changed = true;
+            if let Some(handled) = self.said(member, said, ledger) {
+                *said = handled;
+                changed.push(Value::from(member));
+            }
         }
-        if changed && let Ok(body) = Body::new(draft.body.source.clone(), &Value::Object(record).to_string()) {
+        let is_changed = !changed.is_empty();
+        record.insert(HANDLED.into(), Value::Array(changed));
+        if is_changed && let Ok(body) = Body::new(draft.body.source.clone(), &Value::Object(record).to_string()) {
             draft.body = body;
         }
     }
 }
 
+/// Names the members of a record that are not as they were said.
+const HANDLED: &str = "handled";
 /// Members of the records of a run in which somebody else is quoted.
 const SAID: [&str; 3] = ["error", "input", "output"];
 /// Stands for a text in a record that has a secret for which no handle can stand.

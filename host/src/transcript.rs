@@ -1,4 +1,5 @@
 use quipu_format::{EventId, Hash, Scope};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bindings::agent::quipu::memory::{recall, types};
@@ -15,14 +16,77 @@ use crate::bindings::agent::quipu::memory::{recall, types};
 pub(crate) struct Transcript {
     sha: Sha256,
     calls: u64,
+    /// Over names and arguments alone: what the guest did, and nothing of what it was told.
+    asked: Sha256,
+    marks: Marks,
+}
+
+/// Where a guest that does something else than before first did it: after every so many calls, the beginning of the
+/// SHA-256 of names and arguments of all calls so far. They show where, and the transcript's hash that.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Marks {
+    /// How many calls there are to a mark; doubled, and every other mark dropped, where there would be too many.
+    pub(crate) every: u64,
+    /// Eight hexadecimal digits for each.
+    sums: String,
+}
+
+/// Marks that are kept of a run, before every other one is dropped.
+const MARKS: usize = 1_024;
+/// Hexadecimal digits of a mark.
+const MARK_DIGITS: usize = 8;
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self {
+            every: 1,
+            sums: String::new(),
+        }
+    }
+}
+
+impl Marks {
+    /// The mark after that many calls; `None`: there is none.
+    pub(crate) fn after(&self, calls: u64) -> Option<&str> {
+        if self.every == 0 || calls == 0 || !calls.is_multiple_of(self.every) {
+            return None;
+        }
+        let start = usize::try_from(calls / self.every - 1).ok()?.checked_mul(MARK_DIGITS)?;
+        self.sums.get(start..start.checked_add(MARK_DIGITS)?)
+    }
+
+    fn take(&mut self, calls: u64, asked: &Sha256) {
+        if !calls.is_multiple_of(self.every) {
+            return;
+        }
+        self.sums.push_str(&mark(asked));
+        if self.sums.len() == MARKS * MARK_DIGITS {
+            self.every *= 2;
+            let sums = std::mem::take(&mut self.sums);
+            let odd = sums
+                .as_bytes()
+                .chunks(2 * MARK_DIGITS)
+                .filter_map(|two| two.get(MARK_DIGITS..));
+            self.sums = odd.map(|one| String::from_utf8_lossy(one)).collect();
+        }
+    }
+}
+
+fn mark(asked: &Sha256) -> String {
+    let mut hex = Hash(asked.clone().finalize().into()).to_hex();
+    hex.truncate(MARK_DIGITS);
+    hex
 }
 
 impl Transcript {
     /// A call with its arguments.
     pub(crate) fn called(&mut self, function: &str, arguments: &impl Crossing) {
         self.calls += 1;
-        function.cross(&mut self.sha);
-        arguments.cross(&mut self.sha);
+        for sha in [&mut self.sha, &mut self.asked] {
+            function.cross(sha);
+            arguments.cross(sha);
+        }
+        self.marks.take(self.calls, &self.asked);
     }
 
     /// The answer to the last call.
@@ -33,6 +97,16 @@ impl Transcript {
     /// How many calls there were.
     pub(crate) fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// The marks so far.
+    pub(crate) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The mark that stands for all calls so far.
+    pub(crate) fn mark(&self) -> String {
+        mark(&self.asked)
     }
 
     /// The hash so far.
@@ -230,6 +304,27 @@ mod tests {
             b"\x02\0\0\0no",
         ];
         assert_eq!(ours, Hash::of(&by_hand));
+    }
+
+    #[test]
+    fn marks_are_bounded_and_show_where_arguments_first_differ() {
+        for (calls, every, kept) in [(3, 1, 3), (1_023, 1, 1_023), (1_024, 2, 512), (5_000, 8, 625)] {
+            let (mut one, mut other) = (Transcript::default(), Transcript::default());
+            for call in 0..calls {
+                one.called("read.reader.get", &(call as u64,));
+                other.called("read.reader.get", &(if call == 2 { 7 } else { call as u64 },));
+                // What is answered leaves no mark.
+                one.answered(&(call as u64));
+            }
+            let (one, other) = (one.marks(), other.marks());
+            assert_eq!((one.every, one.sums.len()), (every, kept * MARK_DIGITS), "{calls}");
+            assert_eq!(other.every, every);
+            for call in 1..=calls as u64 {
+                let (a, b) = (one.after(call), other.after(call));
+                assert_eq!(a.is_some(), call % every == 0 && call / every <= kept as u64, "{call}");
+                assert_eq!(a == b, a.is_none() || call < 3, "{call} of {calls}");
+            }
+        }
     }
 
     #[test]

@@ -104,10 +104,15 @@ impl Wasi {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
             .map_err(|e| Error::new(ErrorKind::Engine, format!("the system gives no random bytes: {e}")))?;
-        Ok(Self {
+        Ok(Self::seeded(seed))
+    }
+
+    /// With the seed of a recorded run.
+    pub(crate) fn seeded(seed: [u8; 32]) -> Self {
+        Self {
             seed,
             ..Self::default()
-        })
+        }
     }
 
     /// What the run's first entry says of it, in its sealed body: who knows the seed knows each random byte.

@@ -11,8 +11,8 @@ use std::{
 };
 
 use quipu_format::{
-    Body, Checkpoint, Content, Envelope, Event, EventId, Hash, KeyLock, KeyPath, Line, Scope, Timestamp, VerifierKey,
-    leaf_hash, limits,
+    Actor, Body, Checkpoint, Content, Envelope, Event, EventId, Hash, IdempotencyKey, KeyLock, KeyPath, Line, Scope,
+    Timestamp, VerifierKey, leaf_hash, limits,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -237,6 +237,11 @@ impl LedgerReader {
     /// What may stand in place of a secret in this ledger; see [`quipu_format::secret_handle`].
     pub fn secret_handle(&self, rule: &str, secret: &str) -> String {
         quipu_format::secret_handle(&self.state.secret(), rule, secret)
+    }
+
+    /// An idempotency key as an envelope shows it.
+    pub fn idempotency_key(&self, scope: &Scope, actor: &Actor, key: &str) -> IdempotencyKey {
+        IdempotencyKey::derive(&self.state.secret(), scope, actor, key)
     }
 
     /// First position whose time is `ts` or later; the head if there is none. By binary search.

@@ -6,7 +6,7 @@ use quipu_format::{Event, EventId, Source};
 use quipu_log::import::{event_time, original_actor};
 use serde_json::Value;
 
-use crate::{budget::Budget, facts::Fact, statements::normal};
+use crate::{budget::Budget, facts::Fact, recorded::Layout, statements::normal};
 
 /// Text ready for a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +21,49 @@ pub struct Context {
     pub evidence: Vec<EventId>,
     /// Everything that the view shows below it was taken into account.
     pub as_of: u64,
+    /// What it takes, besides these events, to put the text together again.
+    pub layout: Layout,
 }
 
 /// Something that is said in one line, and the event that it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
+pub(crate) struct Line {
     text: String,
     event: EventId,
+    pub(crate) form: Form,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// How sure it is, as it is written, and the text of a signal, which no event has.
+    Fact { confidence: String, signal: Option<String> },
+    /// How many bytes were kept of one that was cut.
+    Turn { kept: Option<usize> },
+}
+
+impl Line {
+    /// No turn begins so: it begins with a day.
+    pub(crate) fn fact(confidence: String, text: &str, event: EventId) -> Self {
+        Self {
+            text: format!("[fact {confidence}] {}", words(text)),
+            event,
+            form: Form::Fact {
+                confidence,
+                signal: None,
+            },
+        }
+    }
+
+    /// Its first so many bytes. `None`: it has none, or no character ends there.
+    pub(crate) fn cut(self, kept: usize) -> Option<Self> {
+        let beginning = self.text.get(..kept).filter(|beginning| !beginning.is_empty())?;
+        Some(Self {
+            text: format!("{beginning}\u{2026}"),
+            form: Form::Turn { kept: Some(kept) },
+            ..self
+        })
+    }
 }
 
 /// An event that answers, and the turns before and after it.
@@ -109,9 +145,11 @@ impl Page {
         let Some((&newest, others)) = fact.evidence.split_last() else {
             return;
         };
-        // No turn begins so: it begins with a day.
-        let text = format!("[fact {:.2}] {}", fact.confidence, words(&fact.text));
-        if let Some(line) = self.take(Line { text, event: newest }, leaving) {
+        let mut line = Line::fact(format!("{:.2}", fact.confidence), &fact.text, newest);
+        if let (Form::Fact { signal, .. }, Some(_)) = (&mut line.form, &fact.rule) {
+            *signal = Some(fact.text.clone());
+        }
+        if let Some(line) = self.take(line, leaving) {
             self.believed.insert(normal(&fact.text));
             self.events.extend(others);
             self.evidence.extend(others);
@@ -137,16 +175,14 @@ impl Page {
         if self.cost(&line) > self.left {
             let ending = Line {
                 text: "\u{2026}".into(),
-                event: line.event,
+                ..line.clone()
             };
             let Some(left) = self.left.checked_sub(self.cost(&ending)) else {
                 return;
             };
-            let kept = self.budget.beginning(&line.text, left);
-            if kept.is_empty() {
-                return;
-            }
-            line.text = format!("{kept}\u{2026}");
+            let kept = self.budget.beginning(&line.text, left).len();
+            let Some(beginning) = line.cut(kept) else { return };
+            line = beginning;
         }
         if let Some(line) = self.take(line, 0) {
             self.turns.insert(event.envelope.seq, line);
@@ -169,16 +205,17 @@ impl Page {
             events: lines.iter().map(|line| line.event).collect(),
             evidence: self.evidence,
             as_of,
+            layout: Layout::of(&lines),
         }
     }
 }
 
-fn written(line: &Line) -> String {
+pub(crate) fn written(line: &Line) -> String {
     format!("{} {}\n", line.text, line.event)
 }
 
 /// An event in one line: when, who, and what; where it has no text, its payload.
-fn turn(event: &Event) -> Line {
+pub(crate) fn turn(event: &Event) -> Line {
     let time = event_time(event).to_string();
     let source = event.body().and_then(|body| body.source.as_ref());
     // A run speaks for its own actor, whoever it says is speaking.
@@ -191,6 +228,7 @@ fn turn(event: &Event) -> Line {
     Line {
         text: format!("{day} {}: {}", one_line(who), words(&said(event))),
         event: event.envelope.id,
+        form: Form::Turn { kept: None },
     }
 }
 

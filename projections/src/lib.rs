@@ -56,6 +56,7 @@ mod packing;
 mod pages;
 mod places;
 mod rank;
+mod recorded;
 mod retract;
 mod runs;
 mod saying;
@@ -100,6 +101,7 @@ pub use crate::{
     error::{Error, ErrorKind},
     facts::{Fact, FactAnswer},
     noise::NoiseRules,
+    recorded::{FactNote, Layout, context_again, fact_again, links_again},
     retract::{QUARANTINE, Quarantine},
     runs::Shown,
     search::{Hit, Query, SearchAnswer},

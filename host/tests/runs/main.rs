@@ -12,3 +12,4 @@ mod reading;
 #[cfg(feature = "recall")]
 mod recalling;
 mod recording;
+mod replaying;

@@ -1,0 +1,161 @@
+//! Runs in a log: which entries are of which.
+
+use std::collections::BTreeMap;
+
+use quipu_format::{Actor, Envelope, Hash, RunId, Scope, Timestamp};
+use quipu_log::LedgerReader;
+
+use crate::Result;
+
+pub(crate) const RUN: &str = "quipu.run";
+pub(crate) const TOLD: &str = "quipu.run.told";
+pub(crate) const END: &str = "quipu.run.end";
+
+/// A run that a log has, and where its entries are.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RecordedRun {
+    /// Its name.
+    pub run: RunId,
+    /// Position of its first entry.
+    pub seq: u64,
+    /// When it began.
+    pub ts: Timestamp,
+    /// Whom the host stamped on its entries.
+    pub actor: Actor,
+    /// The scope that it worked in.
+    pub home: Scope,
+    /// SHA-256 of the component that it ran.
+    pub component: Option<Hash>,
+    /// Positions of entries that say what it was told.
+    pub(crate) told: Vec<u64>,
+    /// Positions of what it appended.
+    pub(crate) appended: Vec<u64>,
+    /// Position of its last entry. None: it was killed, or still goes on.
+    pub(crate) end: Option<u64>,
+    /// The first entry that could not be read between its beginning and its end: it may be one of its own.
+    pub(crate) damaged: Option<u64>,
+}
+
+impl RecordedRun {
+    fn begin(run: RunId, envelope: Envelope) -> Self {
+        Self {
+            run,
+            seq: envelope.seq,
+            component: envelope
+                .sys
+                .as_ref()
+                .and_then(|sys| Hash::from_hex(sys["run"]["component"].as_str()?)),
+            ts: envelope.ts,
+            actor: envelope.actor,
+            home: envelope.scope,
+            told: Vec::new(),
+            appended: Vec::new(),
+            end: None,
+            damaged: None,
+        }
+    }
+
+    /// One of its entries, behind its first. Whether that is its last.
+    fn add(&mut self, envelope: &Envelope) -> bool {
+        match envelope.kind.as_str() {
+            TOLD => self.told.push(envelope.seq),
+            END => {
+                self.end = Some(envelope.seq);
+                return true;
+            }
+            _ if envelope.kind.is_reserved() => {}
+            _ => self.appended.push(envelope.seq),
+        }
+        false
+    }
+}
+
+/// Finds a run by its name.
+pub(crate) fn find(log: &LedgerReader, run: RunId) -> Result<Option<RecordedRun>> {
+    // Its name has the time in it when it was made, shortly before it began; where a clock was wrong it is anywhere.
+    let early = Timestamp::from_ms(run.0.timestamp_ms().saturating_sub(CLOCKS_APART_MS));
+    let (likely, head) = (log.seq_at(early)?, log.head());
+    for seq in (likely..head).chain(0..likely) {
+        let Some(envelope) = readable(log, seq)? else { continue };
+        if envelope.run != Some(run) || envelope.kind.as_str() != RUN {
+            continue;
+        }
+        let mut found = RecordedRun::begin(run, envelope);
+        for seq in seq + 1..head {
+            match readable(log, seq)? {
+                Some(envelope) if envelope.run == Some(run) => {
+                    if found.add(&envelope) {
+                        break;
+                    }
+                }
+                Some(_) => {}
+                None => found.damaged = found.damaged.or(Some(seq)),
+            }
+        }
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
+
+const CLOCKS_APART_MS: u64 = 1_000;
+
+/// The envelope there. None: it is damaged.
+fn readable(log: &LedgerReader, seq: u64) -> Result<Option<Envelope>> {
+    match log.envelope(seq) {
+        Err(error) if error.kind() == quipu_log::ErrorKind::Corrupt => Ok(None),
+        envelope => Ok(envelope?),
+    }
+}
+
+/// All runs that a log has, in the order in which they ended; those without an end come last.
+pub struct Runs {
+    log: LedgerReader,
+    next: u64,
+    head: u64,
+    open: BTreeMap<RunId, RecordedRun>,
+}
+
+impl Runs {
+    pub(crate) fn new(log: LedgerReader) -> Self {
+        Self {
+            head: log.head(),
+            log,
+            next: 0,
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Entries that have been looked at, and how many there are.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.next, self.head)
+    }
+
+    fn step(&mut self) -> Result<Option<RecordedRun>> {
+        while self.next < self.head {
+            let seq = self.next;
+            self.next += 1;
+            let Some(envelope) = readable(&self.log, seq)? else {
+                for open in self.open.values_mut() {
+                    open.damaged = open.damaged.or(Some(seq));
+                }
+                continue;
+            };
+            let Some(run) = envelope.run else { continue };
+            if envelope.kind.as_str() == RUN {
+                self.open.insert(run, RecordedRun::begin(run, envelope));
+            } else if self.open.get_mut(&run).is_some_and(|open| open.add(&envelope)) {
+                return Ok(self.open.remove(&run));
+            }
+        }
+        Ok(self.open.pop_first().map(|(_, run)| run))
+    }
+}
+
+impl Iterator for Runs {
+    type Item = Result<RecordedRun>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
