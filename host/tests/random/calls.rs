@@ -8,7 +8,7 @@ use std::{
 };
 
 use quipu_format::{Actor, Body, Kind, Limits, Scope};
-use quipu_host::{Grant, Memory, Outcome, Runtime};
+use quipu_host::{Grant, Identical, Memory, Outcome, Replayer, Runtime, Verdict};
 use quipu_log::{CreateOptions, Draft, Ledger};
 use tempfile::TempDir;
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// Calls of one run: its input has to hold them.
 const CALLS: usize = 2_000;
+/// The same, of a run that is executed again.
+const REPLAYED_CALLS: usize = 400;
 /// Runs over one ledger, which grows meanwhile.
 const RUNS: u64 = 60;
 /// Appends that a run may make; some of its programs ask for more.
@@ -40,6 +42,35 @@ fn many() {
     search(told("QUIPU_FROM", 0), Until::told(), RUNS);
 }
 
+/// Runs of a random program each that are executed again: `QUIPU_RUNS` is how many.
+#[test]
+fn random_runs_are_the_same_when_they_are_executed_again() {
+    let (runs, from) = (told("QUIPU_RUNS", 60), told("QUIPU_FROM", 0));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (begin, mut replayed) = (Instant::now(), 0);
+    for seed in from.. {
+        let some = (runs - replayed).min(RUNS);
+        if some == 0 {
+            break;
+        }
+        let mut house = House::new(seed);
+        for run in 0..some {
+            let made = runtime.block_on(house.run(REPLAYED_CALLS));
+            made.unwrap_or_else(|why| panic!("seed {seed}, run {run}: {why}"));
+        }
+        runtime
+            .block_on(house.replay_all(some))
+            .unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        replayed += some;
+        let seconds = begin.elapsed().as_secs_f64();
+        eprintln!("seed {seed}: {replayed} runs of {REPLAYED_CALLS} calls in {seconds:.0} s, all the same again");
+    }
+}
+
 /// Each seed is one ledger. Returns the number of calls.
 fn search(from: u64, until: Until, runs: u64) -> u64 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -51,7 +82,7 @@ fn search(from: u64, until: Until, runs: u64) -> u64 {
     for seed in (from..).take_while(|seed| until.goes_on(seed - from)) {
         let mut house = House::new(seed);
         for run in 0..runs {
-            let made = runtime.block_on(house.run());
+            let made = runtime.block_on(house.run(CALLS));
             calls += made.unwrap_or_else(|why| panic!("seed {seed}, run {run}: {why}"));
         }
         house.check(runs);
@@ -103,7 +134,7 @@ impl House {
         }
     }
 
-    async fn run(&mut self) -> Result<u64, String> {
+    async fn run(&mut self, calls: usize) -> Result<u64, String> {
         self.others();
         let head = self.ledger.reader().head();
         let ids = self.ids(head);
@@ -112,7 +143,7 @@ impl House {
             ids: &ids,
             head,
         };
-        let program = author.program(CALLS);
+        let program = author.program(calls);
         let input = serde_json::to_string(&program).unwrap();
         let mut grant = Grant::new(Actor::new(ACTOR).unwrap(), Scope::new(READS[0]).unwrap());
         grant.read.push(Scope::new(READS[1]).unwrap());
@@ -141,6 +172,25 @@ impl House {
         }
         self.nothing_changed();
         Ok(program.len() as u64)
+    }
+
+    /// Executes every run again.
+    async fn replay_all(&mut self, runs: u64) -> Result<(), String> {
+        let replayer = Replayer::new(self.ledger.reader().clone()).map_err(|e| e.to_string())?;
+        let mut replayed = 0;
+        for run in replayer.runs() {
+            let run = run.map_err(|e| e.to_string())?;
+            let replay = replayer.replay(&run, None).await.map_err(|e| e.to_string())?;
+            if replay.verdict != Verdict::Identical(Identical::ToItsEnd) {
+                return Err(format!("run {replayed}: {replay:?}"));
+            }
+            replayed += 1;
+        }
+        self.nothing_changed();
+        match replayed == runs {
+            true => Ok(()),
+            false => Err(format!("{replayed} runs of {runs} were replayed")),
+        }
     }
 
     /// What others say meanwhile, in each scope.

@@ -1,5 +1,7 @@
 //! What the ledger knows of a run.
 
+use std::path::Path;
+
 use quipu_format::{Event, Hash};
 use quipu_host::{Outcome, RunReport};
 use serde_json::{Value, json};
@@ -114,6 +116,67 @@ async fn a_failure_and_a_trap_keep_what_was_appended_and_are_recorded() {
     }
     // And the next run goes as if nothing had been.
     answer(&house.run("echo", &grant(), "still here").await);
+}
+
+/// A core module with a stack of functions of these names, the outermost first, the last of which traps.
+fn trapping(names: &[&str]) -> Vec<u8> {
+    let mut functions = String::new();
+    for (nth, name) in names.iter().enumerate() {
+        let body = match names.get(nth + 1) {
+            Some(next) => format!("call $\"{next}\""),
+            None => "unreachable".into(),
+        };
+        functions.push_str(&format!("(func $\"{name}\" {body})\n"));
+    }
+    let module = format!(
+        "(module (memory (export \"memory\") 1)
+           (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+           (func $handle (export \"handle\") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+             call $\"{}\" (i32.const 16))
+           {functions})",
+        names[0]
+    );
+    let mut module = wat::parse_str(module).unwrap();
+    let mut resolve = wit_parser::Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let (package, _) = resolve.push_dir(&wit).unwrap();
+    let world = resolve.select_world(&[package], Some("agent")).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8, false)
+        .unwrap();
+    module
+}
+
+#[tokio::test]
+async fn a_trap_says_in_which_functions_and_no_name_steers_anything() {
+    let house = House::new();
+    let run = async |names: &[&str]| {
+        let agent = house.runtime.load(&trapping(names)).unwrap();
+        let report = house.runtime.run(&agent, &grant(), "").await.unwrap();
+        let Outcome::Trapped(said) = report.outcome else {
+            panic!()
+        };
+        assert_eq!(payload(&house.end(report.run).unwrap())["error"], json!(said));
+        said
+    };
+    let said = run(&["answer", "invoices", "parse"]).await;
+    let lines: Vec<_> = said.lines().collect();
+    assert!(lines[0].contains("unreachable"), "{said}");
+    assert_eq!(
+        lines[1..],
+        ["  in parse", "  in invoices", "  in answer", "  in handle"]
+    );
+
+    let long = "x".repeat(5_000);
+    let said = run(&["a\u{1b}[2Jb\u{9b}31m", &long, "call stack exhausted"]).await;
+    assert!(said.chars().all(|c| !c.is_control() || c == '\n'), "{said:?}");
+    assert!(said.len() < 500, "{said}");
+
+    let deep: Vec<String> = (0..40).map(|nth| format!("f{nth}")).collect();
+    let said = run(&deep.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert!(
+        said.lines().count() <= 14 && said.contains("in f39") && said.contains("or more around it"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::RunId;
+use quipu_format::{Body, Hash, Kind, RunId};
 use quipu_host::{
     AgentComponent, Differs, Identical, NoReplayKind, Outcome, Replay, Replayer, Runtime, SecretsPolicy, Verdict,
 };
-use serde_json::json;
+use quipu_log::Draft;
+use serde_json::{Value, json};
 
-use crate::guests::{House, actor, answer, grant, guest, kinds, limits, scope};
+use crate::guests::{House, actor, grant, guest, kinds, limits, payload, scope};
 
 impl House {
     async fn replay(&self, run: RunId) -> Replay {
@@ -98,4 +99,348 @@ async fn runs_of_all_sorts_are_the_same_again() {
             "{name}"
         );
     }
+}
+
+#[tokio::test]
+async fn another_component_is_found_by_its_first_call_that_differs() {
+    let house = House::new();
+    house.seed("home", "user:ann", r#"{"text":"said"}"#);
+    let component = |name: &str| AgentComponent::new(&guest(name)).unwrap();
+
+    let wrote = house.run("writer", &grant(), r#"{"appends":2}"#).await;
+    let Verdict::Different(difference) = house.replay_with(wrote.run, Some(&component("flooder"))).await.verdict else {
+        panic!("not different");
+    };
+    assert_eq!(
+        (difference.call, difference.function.as_deref()),
+        (Some(1), Some("append.append"))
+    );
+    let Differs::Draft { entry, nth: 0, members } = &difference.what else {
+        panic!("{difference:?}")
+    };
+    assert_eq!(*entry, wrote.appended[0].id);
+    assert_eq!(
+        members.iter().map(|member| member.name).collect::<Vec<_>>(),
+        ["payload"]
+    );
+    assert!(
+        members[0].recorded.contains("xxx") && members[0].given.contains("more"),
+        "{members:?}"
+    );
+
+    // A reader that is asked in other pages.
+    let house = House::new();
+    house.seed("home", "user:ann", r#"{"text":"said"}"#);
+    let read = house.run("reader", &grant(), r#"{"page":7}"#).await;
+    let Verdict::Different(difference) = house.replay_with(read.run, Some(&component("observer"))).await.verdict else {
+        panic!("not different");
+    };
+    assert_eq!(difference.call, Some(1), "{difference}");
+    assert!(
+        matches!(difference.what, Differs::Arguments { since: 1, .. }),
+        "{difference}"
+    );
+}
+
+#[tokio::test]
+async fn appends_that_are_too_many_or_too_few_are_named() {
+    let house = House::new();
+    let component = |name: &str| AgentComponent::new(&guest(name)).unwrap();
+    let one = house.run("trapper", &grant(), "error").await;
+    let none = house.run("hoarder", &grant(), "leak").await;
+    let few = house.replay_with(one.run, Some(&component("hoarder"))).await;
+    let Verdict::Different(difference) = few.verdict else {
+        panic!("{few:?}")
+    };
+    assert_eq!(
+        difference.what,
+        Differs::MissingDraft {
+            entry: one.appended[0].id
+        }
+    );
+    let many = house.replay_with(none.run, Some(&component("trapper"))).await;
+    let Verdict::Different(difference) = many.verdict else {
+        panic!("{many:?}")
+    };
+    assert_eq!(difference.call, Some(1));
+    let is_named = matches!(&difference.what, Differs::MoreCalls { .. } | Differs::ExtraDraft { .. });
+    assert!(is_named, "{difference}");
+}
+
+#[tokio::test]
+async fn a_run_that_the_machine_ended_is_compared_up_to_there() {
+    let house = House::within(limits(|l| l.deadline_ms = 200));
+    for input in ["", "host"] {
+        let report = house.run("spin", &grant(), input).await;
+        assert_eq!(report.outcome, Outcome::TimedOut);
+        let replay = house.replay(report.run).await;
+        assert_eq!(
+            replay.verdict,
+            Verdict::Identical(Identical::UpToTheDeadline),
+            "{replay:?}"
+        );
+        assert_eq!(replay.calls, report.calls);
+    }
+    // Another component, which makes another call first.
+    let report = house.run("spin", &grant(), "host").await;
+    let other = AgentComponent::new(&guest("echo")).unwrap();
+    let replay = house.replay_with(report.run, Some(&other)).await;
+    assert!(matches!(replay.verdict, Verdict::Different(_)), "{replay:?}");
+    // What it is told past its limit ends it, then and now.
+    let house = House::within(limits(|l| l.told_bytes = 2_000));
+    let report = house.run("liar", &grant(), "").await;
+    assert!(matches!(report.outcome, Outcome::Trapped(_)));
+    house.is_identical(report.run).await;
+}
+
+#[tokio::test]
+async fn a_killed_run_is_compared_up_to_what_is_recorded() {
+    let house = House::new();
+    let agent = house.runtime.load(&guest("flooder")).unwrap();
+    let grant = grant();
+    let killed = tokio::time::timeout(Duration::from_millis(150), house.runtime.run(&agent, &grant, "")).await;
+    assert!(killed.is_err());
+    let events = house.events();
+    let (run, appends) = (
+        events[1].envelope.run.unwrap(),
+        kinds(&events).iter().filter(|kind| **kind == "memory.write").count(),
+    );
+    assert!(appends > 0);
+    let replay = house.replay(run).await;
+    assert_eq!(replay.verdict, Verdict::Identical(Identical::UpToTheKill), "{replay:?}");
+    assert_eq!((replay.outcome.as_deref(), replay.appends), (None, appends as u64));
+    let other = AgentComponent::new(&guest("writer")).unwrap();
+    let replay = house.replay_with(run, Some(&other)).await;
+    assert!(matches!(replay.verdict, Verdict::Different(_)), "{replay:?}");
+}
+
+#[tokio::test]
+async fn a_component_that_is_not_kept_is_asked_for() {
+    let house = House::new();
+    let runtime = Runtime::over(house.runtime.memory().clone(), limits(|_| ()))
+        .unwrap()
+        .keep_components(false);
+    let component = AgentComponent::new(&guest("echo")).unwrap();
+    let agent = runtime.load_component(component.clone()).unwrap();
+    let report = runtime.run(&agent, &grant(), "x").await.unwrap();
+    let replay = house.replay(report.run).await;
+    let Verdict::Refused(why) = &replay.verdict else {
+        panic!("{replay:?}")
+    };
+    assert_eq!(why.reason, NoReplayKind::Component);
+    assert!(
+        why.why.contains(&component.sha256().to_hex()) && why.why.contains("--component"),
+        "{}",
+        why.why
+    );
+    let replay = house.replay_with(report.run, Some(&component)).await;
+    assert_eq!(replay.verdict, Verdict::Identical(Identical::ToItsEnd));
+    // One that is kept under its name, and is another.
+    house.is_identical(house.run("echo", &grant(), "y").await.run).await;
+    let file = house
+        .path()
+        .join("components")
+        .join(format!("{}.wasm", component.sha256().to_hex()));
+    fs::write(&file, guest("writer")).unwrap();
+    let replay = house.replay(report.run).await;
+    assert!(
+        matches!(&replay.verdict, Verdict::Refused(why) if why.reason == NoReplayKind::Component),
+        "{replay:?}"
+    );
+}
+
+/// Appends a copy of a run's record, changed.
+fn forge(house: &House, run: RunId, change: impl Fn(&mut Vec<(String, Value, Value)>)) -> RunId {
+    let mut record: Vec<_> = house
+        .events_of(run)
+        .iter()
+        .map(|event| {
+            let sys = event.envelope.sys.clone().unwrap_or_default();
+            (event.envelope.kind.to_string(), payload(event), sys)
+        })
+        .collect();
+    change(&mut record);
+    let forged = RunId(ulid::Ulid::from_parts(run.0.timestamp_ms(), run.0.random() ^ 1));
+    for (kind, payload, sys) in record {
+        let body = Body::new(None, &payload.to_string()).unwrap();
+        let mut draft = Draft::new(scope("home"), actor("agent:test"), Kind::new(&kind).unwrap(), body);
+        draft.run = Some(forged);
+        draft.sys = (!sys.is_null()).then_some(sys);
+        house.ledger.append_blocking(draft).unwrap();
+    }
+    forged
+}
+
+/// Changes what an entry of a record says.
+fn said(record: &mut [(String, Value, Value)], kind: &str, change: impl Fn(&mut Value)) {
+    let (_, payload, _) = record.iter_mut().find(|(of, ..)| of == kind).unwrap();
+    change(payload);
+}
+
+#[tokio::test]
+async fn a_record_that_was_changed_is_found() {
+    let house = House::new();
+    house.seed_statement("home", "user:ann", r#"{"text":"Ann likes tea","tags":["a"]}"#);
+    house.seed_statement("home", "user:bob", r#"{"text":"ann likes tea.","tags":["b","a"]}"#);
+    let run = house.run("recaller", &grant(), r#"{"search":"tea"}"#).await.run;
+    let end = "quipu.run.end";
+    house.is_identical(forge(&house, run, |_| ())).await;
+
+    let differs = [
+        (
+            forge(&house, run, |r| {
+                said(r, end, |end| end["output"] = json!("something else"))
+            }),
+            "output",
+        ),
+        (
+            forge(&house, run, |r| {
+                said(r, end, |end| end["transcript"] = json!(Hash::of(&[b"x"])))
+            }),
+            "answers",
+        ),
+        (
+            forge(&house, run, |r| {
+                said(r, end, |end| {
+                    end["transcript"] = json!(Hash::of(&[b"x"]));
+                    end.as_object_mut().unwrap().remove("marks");
+                });
+            }),
+            "transcript",
+        ),
+        // A score, and who said what: what recall showed is not what the hash is of.
+        (
+            forge(&house, run, |r| {
+                said(r, "quipu.run.told", |t| {
+                    t["told"][0]["hits"]["hits"][0][1] = json!(0.25)
+                })
+            }),
+            "answers",
+        ),
+        (
+            forge(&house, run, |r| {
+                said(r, "quipu.run.told", |t| t["told"][0] = json!({"call": 1, "head": 3}))
+            }),
+            "function",
+        ),
+        (
+            forge(&house, run, |r| {
+                said(r, "quipu.run.told", |t| {
+                    drop(t["told"].as_array_mut().unwrap().remove(0))
+                })
+            }),
+            "untold",
+        ),
+        (
+            forge(&house, run, |r| {
+                let refused = json!({"call": 1, "refused": {"kind": "unavailable", "message": "no"}});
+                said(r, "quipu.run.told", |t| t["told"][0] = refused.clone());
+            }),
+            // The guest reports what it is refused, and goes on.
+            "output",
+        ),
+        (
+            forge(&house, run, |r| r[0].1["input"] = json!(r#"{"search":"coffee"}"#)),
+            "arguments",
+        ),
+        (
+            forge(&house, run, |r| r.last_mut().unwrap().2["end"]["calls"] = json!(2)),
+            "more-calls",
+        ),
+        (
+            forge(&house, run, |r| r.last_mut().unwrap().2["end"]["calls"] = json!(9)),
+            "fewer-calls",
+        ),
+        (
+            forge(&house, run, |r| {
+                r.last_mut().unwrap().2["end"]["outcome"] = json!("failed")
+            }),
+            "outcome",
+        ),
+    ];
+    for (run, expected) in differs {
+        let replay = serde_json::to_value(house.replay(run).await).unwrap();
+        assert_eq!(
+            (&replay["verdict"], &replay["differs"]),
+            (&json!("different"), &json!(expected)),
+            "{replay}"
+        );
+    }
+
+    let refused = [
+        // As earlier releases wrote it.
+        forge(&house, run, |r| {
+            said(r, "quipu.run.told", |t| drop(facts(t).remove("notes")))
+        }),
+        forge(&house, run, |r| {
+            said(r, "quipu.run.told", |t| {
+                let context = t["told"].as_array_mut().unwrap().last_mut().unwrap()["context"]
+                    .as_object_mut()
+                    .unwrap();
+                context.remove("layout");
+            });
+        }),
+        forge(&house, run, |r| {
+            said(r, end, |end| {
+                end["note"] = json!("what the run was told last could not be recorded")
+            })
+        }),
+        forge(&house, run, |r| drop(r[0].1.as_object_mut().unwrap().remove("input"))),
+        forge(&house, run, |r| {
+            drop(r[0].2["run"].as_object_mut().unwrap().remove("head"))
+        }),
+        forge(&house, run, |r| {
+            said(r, "quipu.run.told", |t| {
+                t["told"][0] = json!({"call": 1, "invented": 3})
+            })
+        }),
+    ];
+    for run in refused {
+        let replay = house.replay(run).await;
+        assert!(
+            matches!(&replay.verdict, Verdict::Refused(why) if why.reason == NoReplayKind::Incomplete),
+            "{replay:?}"
+        );
+    }
+    let world = forge(&house, run, |r| r[0].2["run"]["world"] = json!("compactor"));
+    let replay = house.replay(world).await;
+    assert!(
+        matches!(&replay.verdict, Verdict::Refused(why) if why.reason == NoReplayKind::World),
+        "{replay:?}"
+    );
+}
+
+fn facts(told: &mut Value) -> &mut serde_json::Map<String, Value> {
+    let told = told["told"].as_array_mut().unwrap();
+    let facts = told.iter_mut().find(|told| told.get("facts").is_some()).unwrap();
+    facts["facts"].as_object_mut().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_guest_gives_as_a_secret_is_compared_with_its_handle() {
+    let house = House::new();
+    let mut handling = grant();
+    handling.secrets = SecretsPolicy::Handle;
+    let secret = format!("AKIA{}", "IOSFODNN7QWERTZU");
+    // The agent escapes what it is told to append, so that no secret stands in its input.
+    let escaped: String = secret.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+    let input = format!(r#"[{{"append":{{"kind":"memory.write","payload":"{{\"text\":\"{escaped}\"}}"}}}}]"#);
+    let report = house.run("caller", &handling, &input).await;
+    let stored = payload(&house.events_of(report.run)[1]).to_string();
+    if stored.contains("secret://") {
+        let replay = house.replay(report.run).await;
+        let is_withheld = matches!(&replay.verdict, Verdict::Refused(why) if why.reason == NoReplayKind::Incomplete);
+        assert!(
+            is_withheld || replay.verdict == Verdict::Identical(Identical::ToItsEnd),
+            "{replay:?}"
+        );
+    }
+    // An input with a secret in it is recorded with a handle: nobody knows what the agent was given.
+    let report = house.run("hoarder", &handling, &secret).await;
+    let replay = house.replay(report.run).await;
+    let Verdict::Refused(why) = &replay.verdict else {
+        panic!("{replay:?}")
+    };
+    assert_eq!(why.reason, NoReplayKind::Incomplete);
+    assert!(why.why.contains("handle"), "{}", why.why);
 }
