@@ -36,10 +36,14 @@ async fn what_was_recalled_is_recorded() {
     );
     assert_eq!(told[2]["trail"]["events"], json!([event.id]));
     assert_eq!(told[4]["trail"]["events"], json!([event.id]));
+    // What a fact says is in the events that state it, and not in the record.
+    let notes = json!([{"count": 1, "first": event.ts, "last": event.ts}]);
     assert_eq!(
         told[5],
-        json!({"call": 6, "facts": {"facts": [[0.8, [event.id]]], "asOf": search["as_of"]}})
+        json!({"call": 6, "facts": {"facts": [[0.8, [event.id]]], "notes": notes, "asOf": search["as_of"]}})
     );
+    let layout = json!({"version": 1, "facts": [["0.80", null]]});
+    assert_eq!(told[6]["context"]["layout"], layout);
     assert_eq!(told.len(), 7);
 }
 

@@ -120,6 +120,9 @@ async fn a_failure_and_a_trap_keep_what_was_appended_and_are_recorded() {
 
 /// A core module with a stack of functions of these names, the outermost first, the last of which traps.
 fn trapping(names: &[&str]) -> Vec<u8> {
+    // As the text format writes them.
+    let quoted = |name: &str| name.bytes().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
     let mut functions = String::new();
     for (nth, name) in names.iter().enumerate() {
         let body = match names.get(nth + 1) {
