@@ -132,14 +132,14 @@ fn what_was_erased_is_not_replayed_and_it_is_said_what() {
     let governed = Governed::new();
     let ledger = &governed.ledger;
     let early = ledger.append("customer", "erased before", &[]);
-    governed.kim(&["redact", &early]).good();
+    governed.kim(&["redact", &early, "--reason", "a test", "--alone"]).good();
     let read = ledger.append("customer", "erased later", &[]);
     let unread = ledger.append("customer", "never read", &[]);
     let reader = id(&run_guest(ledger, "echo", "x", &["--read", "customer"]).good());
     let other = id(&run_guest(ledger, "writer", "{}", &["--read", "customer"]).good());
     // What had been erased when it ran is as it was.
     replay(ledger, &reader, &[]).good();
-    governed.kim(&["redact", &read]).good();
+    governed.kim(&["redact", &read, "--reason", "a test", "--alone"]).good();
     let ran = replay(ledger, &reader, &[]).exits(3);
     assert!(ran.out.contains(&read) && ran.out.contains("erased"), "{}", ran.out);
     let told = replay(ledger, &reader, &["--json"]).exits(3).json();
@@ -148,10 +148,10 @@ fn what_was_erased_is_not_replayed_and_it_is_said_what() {
         (&json!("refused"), &json!("erased"))
     );
     // A run that read none of it is the same.
-    governed.kim(&["redact", &unread]).good();
+    governed.kim(&["redact", &unread, "--reason", "a test", "--alone"]).good();
     replay(ledger, &other, &[]).good();
     // Its own record.
-    governed.kim(&["forget-scope", "home"]).good();
+    governed.kim(&["forget-scope", "home", "--reason", "a test"]).good();
     let ran = replay(ledger, &other, &[]).exits(3);
     assert!(ran.out.contains("part of the run's record"), "{}", ran.out);
     ledger.verify().good();
@@ -162,14 +162,9 @@ fn a_run_that_was_killed_is_compared_up_to_there() {
     let ledger = Ledger::new();
     let grant = ["--actor", "agent:test", "--home", "home"];
     let mut command = ledger.command(["run"]);
-    let mut child = command
-        .arg(guest("reader"))
-        .arg(r#"{"await_growth":true}"#)
-        .args(grant)
-        .spawn()
-        .unwrap();
-    wait_until("it has begun", || {
-        ledger.path().join("log").is_dir() && ledger.log(&["--kind", "quipu.run"]).len() == 1
+    let mut child = command.arg(guest("flooder")).args(grant).spawn().unwrap();
+    wait_until("it has appended", || {
+        !ledger.log(&["--kind", "memory.write", "--limit", "1"]).is_empty()
     });
     child.kill().unwrap();
     child.wait().unwrap();

@@ -79,6 +79,11 @@
 //! what is recorded. Past one of them a call is refused, or the run ends and says why; other runs and the ledger are
 //! not touched by it. A guest that computes lets others have their turn every [`TICK`].
 //!
+//! # Replays
+//!
+//! A run is a function of its component, its input, its grant and limits, the log that its readers are pinned to, and what
+//! is recorded that it was told. A [`Replayer`] executes it again and says whether it does the same; it needs no writer.
+//!
 //! # Features
 //!
 //! `recall` (default): answers the interface `recall` from projections, in SQLite. Without it these functions answer

@@ -66,6 +66,11 @@ pub(crate) fn run() -> Result<()> {
 
     demo.title("Did anybody change anything?")?;
     demo.quipu(&["verify"])?.must_succeed()?;
+
+    demo.title("Which code wrote it: every run is executed again, and does the same")?;
+    let replayed = demo.quipu(&["replay", "--all"])?;
+    replayed.must_succeed()?;
+    replayed.must_say("0 different, 0 not replayed", "every run must be the same again")?;
     demo.explain(&format!(
         "\nThe ledger stays in {LEDGER}; the command is target/debug/quipu."
     ))

@@ -175,7 +175,13 @@ impl Recorded {
         match &self.recording.end {
             // What could not be recorded ended the run, and does so now.
             Some(end) if call == end.calls && end.outcome == "trapped" => answer,
-            _ if told.kind == Kind::Unavailable => Err(self.ends(NoReplayKind::Damaged, told.message.clone()).into()),
+            _ if told.kind == Kind::Unavailable => {
+                let what = format!(
+                    "what call {call}, {}, read then cannot be read now: run `quipu verify`",
+                    self.function
+                );
+                Err(self.ends(NoReplayKind::Damaged, what).into())
+            }
             _ => {
                 let message = beginning(&told.message);
                 let kind = kind_name(told.kind);
@@ -345,9 +351,10 @@ impl Recorded {
             Member::compare("source", &body.map(source).unwrap_or_default(), &source(&draft.body)),
             Member::compare("evidence", &ids(&envelope.evidence), &ids(&draft.evidence)),
             Member::compare("supersedes", &ids(&envelope.supersedes), &ids(&draft.supersedes)),
-            Member::compare("key", &key_of(envelope.key), &key_of(key)),
         ];
-        members.into_iter().flatten().collect()
+        // A draft without a key that was handed to another process got a random one.
+        let key = key.and_then(|key| Member::compare("key", &key_of(envelope.key), &key_of(Some(key))));
+        members.into_iter().flatten().chain(key).collect()
     }
 
     /// The guest has ended: what to say of all that it did.
