@@ -6,11 +6,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::SystemTime,
 };
 
-use driver::{Appender, Ledger, Ran, governed::Governed, guest, root, run, wait_until};
+use driver::{Appender, Ledger, Ran, governed::Governed, guest, run, wait_until};
 use serde_json::{Value, json};
 
 fn run_guest(ledger: &Ledger, name: &str, input: &str, more: &[&str]) -> Ran {
@@ -132,7 +131,9 @@ fn what_was_erased_is_not_replayed_and_it_is_said_what() {
     let governed = Governed::new();
     let ledger = &governed.ledger;
     let early = ledger.append("customer", "erased before", &[]);
-    governed.kim(&["redact", &early, "--reason", "a test", "--alone"]).good();
+    governed
+        .kim(&["redact", &early, "--reason", "a test", "--alone"])
+        .good();
     let read = ledger.append("customer", "erased later", &[]);
     let unread = ledger.append("customer", "never read", &[]);
     let reader = id(&run_guest(ledger, "echo", "x", &["--read", "customer"]).good());
@@ -148,7 +149,9 @@ fn what_was_erased_is_not_replayed_and_it_is_said_what() {
         (&json!("refused"), &json!("erased"))
     );
     // A run that read none of it is the same.
-    governed.kim(&["redact", &unread, "--reason", "a test", "--alone"]).good();
+    governed
+        .kim(&["redact", &unread, "--reason", "a test", "--alone"])
+        .good();
     replay(ledger, &other, &[]).good();
     // Its own record.
     governed.kim(&["forget-scope", "home", "--reason", "a test"]).good();
@@ -237,47 +240,6 @@ fn it_works_beside_a_writer_and_on_a_copy_without_one() {
     let mut command = driver::quipu();
     run(command.arg("--ledger").arg(&backup).args(["replay", "--all"])).good();
     assert_eq!(files(&backup), before);
-}
-
-#[test]
-fn a_guest_with_wasi_has_the_same_clock_and_random_bytes_again() {
-    let target = "wasm32-wasip2";
-    let libdir = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", target])
-        .output();
-    if !libdir.is_ok_and(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).is_dir()) {
-        println!("skipped, the target {target} is not installed: a replay of a component of an ordinary toolchain");
-        return;
-    }
-    let folder = root().join("target/guests-build");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--target",
-            target,
-            "--manifest-path",
-        ])
-        .arg(root().join("tests/guests/wasi/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&folder)
-        .env_remove("RUSTFLAGS")
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let guest = folder.join(target).join("release/quipu_wasi_guest.wasm");
-    let ledger = Ledger::new();
-    for (input, code) in [("", 0), ("exit", 1)] {
-        let mut command = ledger.command(["run"]);
-        command
-            .arg(&guest)
-            .args([input, "--wasi", "--actor", "agent:a", "--home", "a", "--json"]);
-        let ran = run(&mut command).exits(code);
-        replay(&ledger, &id(&ran), &[]).good();
-    }
-    ledger.run(["replay", "--all"]).good();
 }
 
 #[test]

@@ -126,6 +126,8 @@ fn random_bytes_differ_by_run_and_follow_from_the_seed_that_is_recorded() {
     assert_eq!(seeds.len(), 2, "{starts:?}");
     assert_ne!(seeds[0], seeds[1]);
     assert!(seeds.iter().all(|seed| seed.len() == 64));
+    // So each of them is the same when it is executed again.
+    ledger.run(["replay", "--all"]).good();
 }
 
 #[test]

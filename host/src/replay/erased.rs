@@ -16,8 +16,11 @@ use crate::{
 /// Erasures of scopes, read where something turns out to be erased.
 pub(crate) struct Erasures {
     log: LedgerReader,
-    known: Mutex<HashMap<Scope, Arc<Vec<(u64, Erasure)>>>>,
+    known: Mutex<HashMap<Scope, Known>>,
 }
+
+/// The erasures of a scope, in the order of the log, and where each stands.
+type Known = Arc<Vec<(u64, Erasure)>>;
 
 impl Erasures {
     pub(crate) fn new(log: LedgerReader) -> Self {
@@ -34,7 +37,7 @@ impl Erasures {
         Ok(before.any(|(_, erasure)| erasure.covers(envelope.nth)))
     }
 
-    fn of(&self, scope: &Scope) -> Result<Arc<Vec<(u64, Erasure)>>> {
+    fn of(&self, scope: &Scope) -> Result<Known> {
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(scope) {
             return Ok(known.clone());
         }

@@ -125,11 +125,12 @@ impl Recorded {
         if let Some(recorded) = told.and_then(answers).filter(|named| !named.contains(self.function)) {
             return Err(self.differs(call, Differs::Function { recorded }));
         }
-        if let Some(end) = &self.recording.end {
-            if call == end.calls && transcript.hash() == end.transcript {
-                // It ended within this call.
-                return Err(self.decide(Verdict::Identical(Identical::up_to(end))));
-            }
+        if let Some(end) = &self.recording.end
+            && call == end.calls
+            && transcript.hash() == end.transcript
+        {
+            // It ended within this call.
+            return Err(self.decide(Verdict::Identical(Identical::up_to(end))));
         }
         // What differs of a draft is shown first.
         if !self.is_append() {

@@ -453,3 +453,85 @@ async fn what_a_guest_gives_as_a_secret_is_compared_with_its_handle() {
     assert_eq!(why.reason, NoReplayKind::Incomplete);
     assert!(why.why.contains("handle"), "{}", why.why);
 }
+
+/// Answers 8 random bytes and the time, each half of a byte as a letter.
+const WITH_WASI: &str = r#"(module
+  (import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))
+  (import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+  (func (export "handle") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (local $i i32) (local $byte i32)
+    (i64.store (i32.const 2048) (call $random))
+    (call $now (i32.const 2056))
+    (loop $next
+      (local.set $byte (i32.load8_u offset=2048 (local.get $i)))
+      (i32.store8 offset=3000 (i32.shl (local.get $i) (i32.const 1))
+        (i32.add (i32.const 97) (i32.shr_u (local.get $byte) (i32.const 4))))
+      (i32.store8 offset=3001 (i32.shl (local.get $i) (i32.const 1))
+        (i32.add (i32.const 97) (i32.and (local.get $byte) (i32.const 15))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $i) (i32.const 20))))
+    (i32.store (i32.const 20) (i32.const 3000))
+    (i32.store (i32.const 24) (i32.const 40))
+    (i32.const 16)))"#;
+
+/// A core module for a world of quipu's, WASI's randomness and its clock.
+fn with_wasi() -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::default();
+    resolve
+        .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit"))
+        .unwrap();
+    let packages = [
+        "package wasi:random@0.2.0; interface random { get-random-u64: func() -> u64; }",
+        "package wasi:clocks@0.2.0; interface wall-clock {
+           record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }",
+        "package test:guest; world guest {
+           import wasi:random/random@0.2.0; import wasi:clocks/wall-clock@0.2.0;
+           use quipu:memory/types@0.1.0.{run-info}; use quipu:memory/read@0.1.0.{reader};
+           export handle: func(run: run-info, memory: list<reader>, input: string) -> result<string, string>; }",
+    ];
+    let package = packages.map(|wit| resolve.push_str("guest.wit", wit).unwrap())[2];
+    let world = resolve.select_world(&[package], Some("guest")).unwrap();
+    let mut module = wat::parse_str(WITH_WASI).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8, false)
+        .unwrap();
+    module
+}
+
+#[tokio::test]
+async fn with_wasi_the_clock_and_the_random_bytes_are_the_same_again() {
+    let house = House::new();
+    let runtime = Runtime::over(house.runtime.memory().clone(), limits(|_| ()))
+        .unwrap()
+        .with_wasi()
+        .unwrap();
+    let agent = runtime.load(&with_wasi()).unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let report = runtime.run(&agent, &grant(), "").await.unwrap();
+        let Outcome::Ok(answer) = &report.outcome else {
+            panic!("{:?}", report.outcome)
+        };
+        answers.push((report.run, answer.clone()));
+        house.is_identical(report.run).await;
+    }
+    assert_ne!(answers[0].1[..16], answers[1].1[..16], "random bytes of two runs");
+    // The seed decides. (The copy began at another time, so that the clock differs too.)
+    let forged = forge(&house, answers[0].0, |r| {
+        r[0].1["wasi"]["seed"] = json!("07".repeat(32))
+    });
+    let replay = serde_json::to_value(house.replay(forged).await).unwrap();
+    assert_eq!(replay["differs"], "output", "{replay}");
+    let (recorded, given) = (replay["recorded"].as_str().unwrap(), replay["given"].as_str().unwrap());
+    assert_ne!(recorded[..16], given[..16]);
+    // A record without a seed offers no WASI.
+    let forged = forge(&house, answers[0].0, |r| {
+        drop(r[0].1.as_object_mut().unwrap().remove("wasi"))
+    });
+    let replay = house.replay(forged).await;
+    assert!(
+        matches!(&replay.verdict, Verdict::Refused(why) if why.reason == NoReplayKind::Component),
+        "{replay:?}"
+    );
+}
