@@ -2,7 +2,9 @@
 //! does compared with what is recorded. Nothing is appended.
 
 mod difference;
+mod drafts;
 mod erased;
+mod judge;
 mod recorded;
 mod recording;
 mod runs;

@@ -7,20 +7,20 @@ use std::{
     time::Duration,
 };
 
-use quipu_format::{Body, Content, Event, EventId, Timestamp};
-use quipu_log::{Draft, LedgerReader, Receipt};
+use quipu_format::{Content, Event, EventId, Timestamp};
+use quipu_log::{Draft, LedgerReader};
 
 #[cfg(feature = "guard")]
 use crate::secrets::SecretGuard;
 use crate::{
-    Outcome, Refusal,
+    Refusal,
     bindings::agent::quipu::memory::types::ErrorKind as Kind,
     record::{Answer, kind_name, kind_named},
     replay::{
-        Difference, Differs, Identical, Member, NoReplay, NoReplayKind, Verdict,
-        difference::{apart, beginning},
+        Difference, Differs, Identical, NoReplay, NoReplayKind, Verdict,
+        difference::beginning,
         erased::{self, Erasures},
-        recording::{End, Recording},
+        recording::Recording,
     },
     run::Stop,
     transcript::Transcript,
@@ -32,14 +32,14 @@ const SLOWER: u32 = 4;
 const LEAST: Duration = Duration::from_secs(10);
 
 pub(crate) struct Recorded {
-    log: LedgerReader,
-    recording: Recording,
+    pub(super) log: LedgerReader,
+    pub(super) recording: Recording,
     erasures: Arc<Erasures>,
     /// How many of its entries were appended again.
-    appended: usize,
+    pub(super) appended: usize,
     /// The call at hand.
     function: &'static str,
-    decided: OnceLock<Verdict>,
+    pub(super) decided: OnceLock<Verdict>,
 }
 
 impl Recorded {
@@ -73,13 +73,13 @@ impl Recorded {
         limit.saturating_mul(SLOWER).max(LEAST)
     }
 
-    fn decide(&self, verdict: Verdict) -> Stop {
+    pub(super) fn decide(&self, verdict: Verdict) -> Stop {
         // The first one counts.
         let _ = self.decided.set(verdict);
         Stop::Compared
     }
 
-    fn differs(&self, call: u64, what: Differs) -> Stop {
+    pub(super) fn differs(&self, call: u64, what: Differs) -> Stop {
         self.decide(Verdict::Different(Difference::of_call(call, self.function, what)))
     }
 
@@ -89,7 +89,7 @@ impl Recorded {
     }
 
     /// A run without an end is compared as far as it is recorded: whether nothing is left of it from this call on.
-    fn is_past_the_record(&self, call: u64) -> bool {
+    pub(super) fn is_past_the_record(&self, call: u64) -> bool {
         self.recording.end.is_none()
             && self.appended == self.recording.run.appended.len()
             && self.recording.told.range(call..).next().is_none()
@@ -206,7 +206,7 @@ impl Recorded {
         }
     }
 
-    fn refusal(&self, call: u64) -> Option<Refusal> {
+    pub(super) fn refusal(&self, call: u64) -> Option<Refusal> {
         match self.recording.told.get(&call) {
             Some(Answer::Refused { kind, message }) => Some(Refusal::new(kind_named(kind)?, message.clone())),
             _ => None,
@@ -273,164 +273,6 @@ impl Recorded {
             return drafts;
         }
         drafts
-    }
-
-    /// Compares drafts with the entries that they were, and gives the receipts of those.
-    pub(crate) fn append(&mut self, call: u64, drafts: &[Draft]) -> Result<Vec<Receipt>, Refusal> {
-        if let Some(refusal) = self.refusal(call) {
-            return Err(refusal);
-        }
-        let repeated = match self.recording.told.get(&call) {
-            Some(Answer::Repeated(repeated)) => repeated.clone(),
-            _ => Vec::new(),
-        };
-        let mut receipts = Vec::with_capacity(drafts.len());
-        for (nth, draft) in drafts.iter().enumerate() {
-            let earlier = repeated.iter().find(|(of, _)| *of == nth).map(|(_, id)| *id);
-            let event = match earlier {
-                Some(id) => self.event(id)?,
-                None => self.next_entry(call, nth, draft)?,
-            };
-            if matches!(event.content, Content::Erased) {
-                return Err(self.decide(Verdict::Refused(erased::own(event.envelope.id))).into());
-            }
-            let members = self.members(&event, draft);
-            if !members.is_empty() {
-                let entry = event.envelope.id;
-                return Err(self.differs(call, Differs::Draft { entry, nth, members }).into());
-            }
-            self.appended += usize::from(earlier.is_none());
-            receipts.push(Receipt {
-                seq: event.envelope.seq,
-                id: event.envelope.id,
-                ts: event.envelope.ts,
-                hash: event.hash,
-                repeated: earlier.is_some(),
-            });
-        }
-        Ok(receipts)
-    }
-
-    fn next_entry(&self, call: u64, nth: usize, draft: &Draft) -> Result<Event, Refusal> {
-        let Some(seq) = self.recording.run.appended.get(self.appended) else {
-            if self.is_past_the_record(call) {
-                return Err(self.decide(Verdict::Identical(Identical::UpToTheKill)).into());
-            }
-            let payload = beginning(draft.body.payload.get());
-            return Err(self.differs(call, Differs::ExtraDraft { nth, payload }).into());
-        };
-        match self.log.event(*seq)? {
-            Some(event) => Ok(event),
-            None => Err(self
-                .ends(NoReplayKind::Damaged, format!("there is no entry {seq}"))
-                .into()),
-        }
-    }
-
-    /// The members in which a draft is not the entry that it was.
-    fn members(&self, event: &Event, draft: &Draft) -> Vec<Member> {
-        let envelope = &event.envelope;
-        let ids = |ids: &[EventId]| ids.iter().map(EventId::to_string).collect::<Vec<_>>().join(" ");
-        let key = draft
-            .key
-            .as_ref()
-            .map(|key| self.log.idempotency_key(&draft.scope, &draft.actor, key));
-        let key_of = |key: Option<_>| key.map_or(String::new(), |key| format!("{key:?}"));
-        let source = |body: &Body| match &body.source {
-            Some(source) => serde_json::to_string(source).unwrap_or_default(),
-            None => String::new(),
-        };
-        let body = event.body();
-        let members = [
-            Member::compare("kind", envelope.kind.as_str(), draft.kind.as_str()),
-            Member::compare("scope", envelope.scope.as_str(), draft.scope.as_str()),
-            Member::compare(
-                "payload",
-                body.map_or("", |body| body.payload.get()),
-                draft.body.payload.get(),
-            ),
-            Member::compare("source", &body.map(source).unwrap_or_default(), &source(&draft.body)),
-            Member::compare("evidence", &ids(&envelope.evidence), &ids(&draft.evidence)),
-            Member::compare("supersedes", &ids(&envelope.supersedes), &ids(&draft.supersedes)),
-        ];
-        // A draft without a key that was handed to another process got a random one.
-        let key = key.and_then(|key| Member::compare("key", &key_of(envelope.key), &key_of(Some(key))));
-        members.into_iter().flatten().chain(key).collect()
-    }
-
-    /// The guest has ended: what to say of all that it did.
-    pub(crate) fn judge(&self, outcome: &Outcome, transcript: &Transcript) -> Verdict {
-        let patience = self.patience();
-        if let Some(decided) = self.decided.get() {
-            return decided.clone();
-        }
-        let different = |what| Verdict::Different(Difference::of_run(what));
-        if *outcome == Outcome::TimedOut {
-            let what = format!(
-                "it was stopped after {} s and {} calls, where the recorded run came further or ended",
-                patience.as_secs(),
-                transcript.calls()
-            );
-            return Verdict::Refused(NoReplay::new(NoReplayKind::Late, what));
-        }
-        if let Some(&seq) = self.recording.run.appended.get(self.appended) {
-            return match self.log.envelope(seq) {
-                Ok(Some(envelope)) => different(Differs::MissingDraft { entry: envelope.id }),
-                _ => Verdict::Refused(NoReplay::new(
-                    NoReplayKind::Damaged,
-                    format!("entry {seq} cannot be read"),
-                )),
-            };
-        }
-        let Some(end) = &self.recording.end else {
-            return match self.recording.told.last_key_value() {
-                Some((&recorded, _)) if recorded > transcript.calls() => different(Differs::FewerCalls {
-                    recorded,
-                    given: transcript.calls(),
-                }),
-                _ => Verdict::Identical(Identical::UpToTheKill),
-            };
-        };
-        if transcript.calls() < end.calls {
-            return different(Differs::FewerCalls {
-                recorded: end.calls,
-                given: transcript.calls(),
-            });
-        }
-        let is_same = transcript.hash() == end.transcript;
-        if outcome.word() != end.outcome {
-            if end.is_by_chance() && is_same {
-                return Verdict::Identical(Identical::up_to(end));
-            }
-            let said = |word: &str, text: &str| beginning(&format!("{word}: {text}"));
-            return different(Differs::Outcome {
-                recorded: said(&end.outcome, &end.text),
-                given: said(outcome.word(), outcome.text()),
-            });
-        }
-        if let Outcome::Ok(given) | Outcome::Failed(given) = outcome
-            && !self.is_said(end, given)
-        {
-            let (recorded, given) = apart(&end.text, given);
-            return different(Differs::Output { recorded, given });
-        }
-        match (is_same, &end.marks) {
-            (true, _) => Verdict::Identical(Identical::ToItsEnd),
-            (false, Some(marks)) if marks.after(end.calls).is_some() => different(Differs::Answers),
-            (false, _) => different(Differs::Transcript),
-        }
-    }
-
-    /// Whether what was recorded as the guest's answer is this answer, with handles in place of secrets if it has some.
-    fn is_said(&self, end: &End, given: &str) -> bool {
-        if end.text == given {
-            return true;
-        }
-        #[cfg(feature = "guard")]
-        if let Some(member) = end.handled {
-            return SecretGuard::default().said(member, given, &self.log).as_deref() == Some(&end.text);
-        }
-        false
     }
 }
 

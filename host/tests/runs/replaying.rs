@@ -1,5 +1,7 @@
 //! Recorded runs that are executed again.
 
+// Long because each way in which a run can be another one is here, beside the records that show it.
+
 use std::{
     collections::BTreeMap,
     fs,
