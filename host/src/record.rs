@@ -17,7 +17,6 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// An answer as `quipu.run.told` keeps it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(not(feature = "recall"), expect(dead_code, reason = "nothing is recalled"))]
 pub(crate) enum Answer {
     /// Any call: it was refused.
     Refused { kind: &'static str, message: String },

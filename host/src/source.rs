@@ -30,6 +30,7 @@ impl QuipuCtx {
     }
 
     /// What asks the ledger itself is never reached where a run is executed again.
+    #[cfg(feature = "recall")]
     pub(crate) fn memory(&self) -> Result<&Memory, Stop> {
         match &self.source {
             Source::Live(memory) => Ok(memory),
