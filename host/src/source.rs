@@ -3,7 +3,7 @@
 
 use quipu_log::{Draft, LedgerReader, Receipt};
 
-use crate::{Memory, QuipuCtx, Refusal, replay::Recorded, run::Stop};
+use crate::{Memory, QuipuCtx, Refusal, replay::Recorded};
 
 pub(crate) enum Source {
     /// A ledger, to which the run appends.
@@ -31,10 +31,10 @@ impl QuipuCtx {
 
     /// What asks the ledger itself is never reached where a run is executed again.
     #[cfg(feature = "recall")]
-    pub(crate) fn memory(&self) -> Result<&Memory, Stop> {
+    pub(crate) fn memory(&self) -> Result<&Memory, crate::run::Stop> {
         match &self.source {
             Source::Live(memory) => Ok(memory),
-            Source::Recorded(_) => Err(Stop::OutOfTurn),
+            Source::Recorded(_) => Err(crate::run::Stop::OutOfTurn),
         }
     }
 

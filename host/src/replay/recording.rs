@@ -22,6 +22,7 @@ pub(crate) struct Recording {
     pub(crate) head: u64,
     pub(crate) grant: Grant,
     pub(crate) limits: Limits,
+    #[cfg_attr(not(feature = "guard"), expect(dead_code, reason = "no handle is made"))]
     pub(crate) has_guard: bool,
     pub(crate) input: String,
     /// Of a run that was offered WASI.
