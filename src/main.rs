@@ -33,6 +33,7 @@ mod key;
 mod keys;
 mod ledger;
 mod log;
+mod new;
 mod operator;
 mod passphrase;
 mod project;
@@ -136,6 +137,7 @@ enum Command {
     Disclose(disclose::Args),
     Check(check::Args),
     Audit(audit::Args),
+    New(new::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
@@ -212,6 +214,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),
         Command::Audit(args) => audit::execute(args, ledger),
+        Command::New(args) => new::execute(args),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),

@@ -6,7 +6,7 @@ use std::fs;
 
 use driver::{Ledger, quipu, run};
 
-const COMMANDS: [&str; 46] = [
+const COMMANDS: [&str; 47] = [
     "init",
     "import",
     "append",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 46] = [
     "disclose",
     "check",
     "audit",
+    "new",
     "recover",
     "seal",
     "stats",

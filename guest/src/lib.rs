@@ -62,6 +62,7 @@ mod error;
 mod event;
 mod events;
 mod memory;
+mod prompt;
 mod query;
 
 #[cfg(feature = "append")]
@@ -79,6 +80,7 @@ pub use error::{Error, Result};
 pub use event::Original;
 pub use events::Events;
 pub use memory::Memory;
+pub use prompt::PROMPT;
 pub use query::Query;
 
 /// Exports a function as the component's `handle`, in world `agent`.

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    fs::{self, File},
-    io::Write,
+    env, fs,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -84,14 +82,23 @@ fn is_older(component: &Path, core: &Path) -> Result<bool> {
     })
 }
 
-/// Makes a component of a core module with a component-type section. The file appears whole: a test may be reading
-/// the one before it.
+/// Makes a component of a core module with a component-type section.
 fn encode(core: &Path, component: &Path) -> Result<()> {
-    // `{:#}` prints the causes too.
-    let encode = |bytes: &[u8]| ComponentEncoder::default().validate(true).module(bytes)?.encode();
-    let bytes = encode(&fs::read(core)?).map_err(|e| format!("{e:#}"))?;
+    keep(&fs::read(core)?, component)
+}
+
+/// Writes a component, or what a core module with a component-type section becomes. The file appears whole: a test may be
+/// reading the one before it.
+pub(crate) fn keep(wasm: &[u8], component: &Path) -> Result<()> {
+    const CORE: &[u8] = b"\0asm\x01\0\0\0";
     let new = component.with_extension("new");
-    File::create(&new)?.write_all(&bytes)?;
+    if wasm.starts_with(CORE) {
+        // `{:#}` prints the causes too.
+        let encode = || ComponentEncoder::default().validate(true).module(wasm)?.encode();
+        fs::write(&new, encode().map_err(|e| format!("{e:#}"))?)?;
+    } else {
+        fs::write(&new, wasm)?;
+    }
     fs::rename(new, component)?;
     Ok(())
 }
