@@ -40,6 +40,7 @@ fn odd_messages() -> String {
         "nothing to see",
         "",
         "we\u{0}want zeros, we want\u{0}them",
+        "\u{0} we want\u{0} zeros at the ends\u{0} we prefer none \u{0}",
         "Please always keep invoices invoices invoices in one folder",
         "Please always keep invoices in another folder and drawer",
         "From now on invoices go to a drawer",
@@ -63,7 +64,7 @@ fn odd_messages() -> String {
         102,
         "user:odd/kim",
         "message",
-        &json!({"text": 5, "deep": {"text": "we want depth"}}),
+        &json!({"number": 5, "deep": {"text": "we want depth"}}),
     ));
     lines.push(line(
         103,
@@ -189,7 +190,8 @@ fn the_same_agent_in_four_languages_gives_the_same_drafts_and_answers() {
         let wasm = guest(&format!("agent-{language}"));
         let mut said = Vec::new();
         for question in std::iter::once(&"").chain(&QUESTIONS) {
-            for scope in SCOPES {
+            let scopes = if question.is_empty() { &SCOPES[..] } else { &SCOPES[2..] };
+            for scope in scopes {
                 let ran = ask(&ledger, &wasm, scope, question, &[]).good().json();
                 // Only the first run over the messages finds what is new.
                 assert_eq!(
@@ -252,7 +254,7 @@ fn a_refused_call_ends_each_with_the_same_words() {
         assert_eq!(ran["outcome"], "failed", "{language}: {ran}");
         let message = ran["text"].as_str().unwrap();
         assert!(
-            message.starts_with("denied: ") && message.contains("memory.write"),
+            message.starts_with("denied: this run may not append that kind"),
             "{language}: {message}"
         );
     }

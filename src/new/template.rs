@@ -109,7 +109,8 @@ fn named(text: &str, folder: &str, name: &str) -> String {
     text.replace("../../../wit", "wit")
         .replace("../../../guest", "quipu-guest")
         .replace(&format!("agent-{folder}"), name)
-        .replace(&format!("agent_{folder}"), &name.replace('-', "_"))
+        // As cargo names its library. `agent_c…` is a part of other names.
+        .replace("agent_rust", &name.replace('-', "_"))
 }
 
 /// A manifest in which what its workspace says is said by itself.
@@ -191,7 +192,7 @@ mod tests {
                 let text = String::from_utf8_lossy(content);
                 assert!(!text.contains("../../"), "{language:?} {path}");
                 assert!(
-                    !text.contains("agent-rust") && !text.contains("agent_c."),
+                    !text.contains("agent-rust") && !text.contains("agent_rust"),
                     "{language:?} {path}"
                 );
             }
