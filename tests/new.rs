@@ -2,7 +2,12 @@
 
 mod driver;
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use driver::{
     Ledger,
@@ -11,33 +16,43 @@ use driver::{
 };
 use serde_json::{Value, json};
 
-/// A project in a folder of its own.
+/// A project, in a folder that is the same each time: what cargo builds of it is then built once.
 struct Project {
-    _folder: tempfile::TempDir,
     path: PathBuf,
     wasm: PathBuf,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
+/// Projects in Rust put what they build in one place.
+static RUST: Mutex<()> = Mutex::new(());
+
 impl Project {
-    fn new(language: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    fn new(language: &str, of: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("projects")
+            .join(of)
+            .join(language);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir_all(&folder).unwrap();
         let made = run(quipu()
             .args(["new", "agent", "my-helper", "--lang", language])
-            .current_dir(folder.path()))
+            .current_dir(&folder))
         .good();
-        assert!(made.out.contains("quipu run"), "{}", made.out);
-        let path = folder.path().join("my-helper");
         let wasm = match language {
             "rust" => "target/wasm32-unknown-unknown/release/my_helper.wasm",
             _ => "my-helper.wasm",
         };
-        assert!(made.out.contains(wasm), "{}", made.out);
-        let wasm = path.join(wasm);
-        Self {
-            _folder: folder,
-            path,
-            wasm,
-        }
+        assert!(made.out.contains(&format!("quipu run {wasm}")), "{}", made.out);
+        let path = folder.join("my-helper");
+        // What cargo has built of the guests' dependencies need not be built again; see `build`.
+        let wasm = match language {
+            "rust" => guests_build().join(wasm.trim_start_matches("target/")),
+            _ => path.join(wasm),
+        };
+        let _alone = (language == "rust").then(|| RUST.lock().unwrap_or_else(PoisonError::into_inner));
+        Self { path, wasm, _alone }
     }
 
     /// Builds it as its README says, with the tools that are installed for the examples.
@@ -50,7 +65,10 @@ impl Project {
             _ => Command::new("make"),
         };
         match language {
-            "rust" => command.args(["build", "--release", "--quiet"]).env_remove("RUSTFLAGS"),
+            "rust" => command
+                .args(["build", "--release", "--quiet", "--target-dir"])
+                .arg(guests_build())
+                .env_remove("RUSTFLAGS"),
             "js" => command.args(["run", script]),
             "python" => command.arg("build.py").args(debug.then_some("--debug")),
             _ => command
@@ -88,6 +106,11 @@ impl Project {
     }
 }
 
+/// Where `cargo xtask guests` has cargo build.
+fn guests_build() -> PathBuf {
+    root().join("target/guests-build")
+}
+
 /// Whether a project in this language can be built here; a line says why not.
 fn can_build(language: &str) -> bool {
     if !built().contains(&language) {
@@ -109,7 +132,7 @@ fn a_project_builds_and_runs(language: &str) {
     if !can_build(language) {
         return;
     }
-    let project = Project::new(language);
+    let project = Project::new(language, "run");
     project.build(language, false);
     let ledger = Ledger::new();
     let message = [
@@ -165,8 +188,7 @@ fn a_project_in_c_builds_and_runs() {
 #[test]
 fn rust_c_and_javascript_have_the_same_bytes_wherever_they_are_built() {
     for language in ["rust", "c", "js"].into_iter().filter(|language| can_build(language)) {
-        let [one, other] =
-            [Project::new(language), Project::new(language)].map(|project| project.built_bytes(language));
+        let [one, other] = ["one", "other"].map(|of| Project::new(language, of).built_bytes(language));
         assert!(one == other, "{language}: {} and {} bytes", one.len(), other.len());
     }
 }
@@ -191,7 +213,7 @@ fn a_debug_build_says_what_went_wrong_under_a_wasi_with_nothing_behind_it() {
         if !can_build(language) {
             continue;
         }
-        let project = Project::new(language);
+        let project = Project::new(language, "debug");
         let source = fs::read_to_string(project.path.join(file)).unwrap();
         assert!(source.contains(before));
         fs::write(project.path.join(file), source.replacen(before, after, 1)).unwrap();
