@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 const SCOPES: [&str; 4] = [
-    "customer:acme-inc",
-    "customer:globex",
     "customer:initech",
+    "customer:globex",
+    "customer:acme-inc",
     "customer:odd",
 ];
 const QUESTIONS: [&str; 5] = [
