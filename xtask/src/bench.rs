@@ -8,7 +8,7 @@ const ROCKSDB: &str = "--rocksdb";
 /// Passes groups and options through to `quipu-bench`, apart from `--rocksdb`, which says how that is built.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // The groups `run` and `peers` run one of them.
-    guests::build()?;
+    guests::build_rust()?;
     let mut bench = cargo::cargo();
     bench.args([
         "run",

@@ -29,6 +29,15 @@ pub(crate) const BUILD: &str = "target/guests-build";
 /// Builds all guests and returns their components by name. Does nothing for what has not changed.
 pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
     c_bindings::renew()?;
+    build_all_or_rust(true)
+}
+
+/// Those in Rust alone, for whoever needs no other and should not wait for their tools.
+pub(crate) fn build_rust() -> Result<()> {
+    build_all_or_rust(false).map(drop)
+}
+
+fn build_all_or_rust(all: bool) -> Result<BTreeMap<String, PathBuf>> {
     let toolchain = Toolchain::find_or_install()?;
     let folder = cargo::root().join("target/guests");
     fs::create_dir_all(&folder)?;
@@ -58,8 +67,10 @@ pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
             components.insert(name, component);
         }
     }
-    encoded += languages::build(&folder, &mut components)?;
-    remove_others(&folder, &components)?;
+    if all {
+        encoded += languages::build(&folder, &mut components)?;
+        remove_others(&folder, &components)?;
+    }
     let count = components.len();
     eprintln!(
         "guests: {count} in target/guests, {encoded} of them new ({})",

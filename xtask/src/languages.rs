@@ -106,7 +106,9 @@ fn build_one(language: &Language, source: &Path, tools: &Path, component: &Path)
         if fs::read(&to).ok().as_ref() != Some(&content) {
             fs::write(to, &content)?;
         }
-        inputs.extend(content);
+        if path.extension().is_none_or(|ending| ending != "md") {
+            inputs.extend(content);
+        }
     }
     for path in files(&cargo::root().join("wit"))? {
         inputs.extend(fs::read(path)?);

@@ -4,7 +4,7 @@ use crate::{Result, cargo, guests};
 
 /// `[--seconds N | --seeds N] [--from SEED]`: they are tests of quipu-host that go on for as long as they are told to.
 pub(super) fn run(test: &str, options: &[String]) -> Result<()> {
-    guests::build()?;
+    guests::build_rust()?;
     let mut command = cargo::cargo();
     command.args(["test", "--quiet", "--package", "quipu-host", "--test", "random", "--"]);
     command.args([&format!("{test}::many"), "--exact", "--ignored", "--nocapture"]);
