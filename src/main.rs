@@ -35,6 +35,7 @@ mod key;
 mod keys;
 mod ledger;
 mod log;
+mod new;
 mod operator;
 mod passphrase;
 mod project;
@@ -143,6 +144,7 @@ enum Command {
     Disclose(disclose::Args),
     Check(check::Args),
     Audit(audit::Args),
+    New(new::Args),
     Recover(recover::Args),
     Seal(seal::Args),
     Stats(stats::Args),
@@ -227,6 +229,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Disclose(args) => disclose::execute(args, ledger),
         Command::Check(args) => check::execute(args),
         Command::Audit(args) => audit::execute(args, ledger),
+        Command::New(args) => new::execute(args),
         Command::Recover(args) => recover::execute(args, ledger),
         Command::Seal(args) => seal::execute(args, ledger),
         Command::Stats(args) => stats::execute(args, ledger),

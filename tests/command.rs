@@ -6,7 +6,7 @@ use std::{fs, process::Command};
 
 use driver::{Ledger, has, quipu, run};
 
-const COMMANDS: [&str; 49] = [
+const COMMANDS: [&str; 50] = [
     "init",
     "import",
     "append",
@@ -36,6 +36,7 @@ const COMMANDS: [&str; 49] = [
     "disclose",
     "check",
     "audit",
+    "new",
     "recover",
     "seal",
     "stats",

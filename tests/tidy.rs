@@ -194,6 +194,15 @@ fn the_agent_of_the_readme_is_the_one_that_is_compiled() {
 }
 
 #[test]
+fn the_prompt_of_the_documents_is_the_one_of_the_sdk() {
+    let prompt = text("guest/src/prompt.txt");
+    assert!(
+        text("docs/PLUGINS.md").contains(&format!("```text\n{prompt}```")),
+        "docs/PLUGINS.md does not show guest/src/prompt.txt"
+    );
+}
+
+#[test]
 fn no_file_names_a_development_machine() {
     // In two parts, so that this file is not one of them.
     let machine = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"], ["/tmp/", "bash_jobs"]].map(|parts| parts.concat());

@@ -66,6 +66,7 @@ mod events;
 mod memory;
 #[cfg(all(feature = "mock", not(target_family = "wasm")))]
 pub mod mock;
+mod prompt;
 mod query;
 
 #[cfg(feature = "append")]
@@ -83,6 +84,7 @@ pub use error::{Error, Result};
 pub use event::Original;
 pub use events::Events;
 pub use memory::Memory;
+pub use prompt::PROMPT;
 pub use query::Query;
 
 /// Exports a function as the component's `handle`, in world `agent`.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod governed;
+pub(crate) mod languages;
 pub(crate) mod named;
 
 use std::{

@@ -8,7 +8,7 @@ const ROCKSDB: &str = "--rocksdb";
 /// Passes groups and options through to `quipu-bench`, apart from `--rocksdb`, which says how that is built.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // The groups `run`, `peers` and `edge` run some of them.
-    guests::build()?;
+    guests::build_rust()?;
     // The group `edge` starts the example server, which is built beside.
     let mut server = cargo::cargo();
     server.args(["build", "--release", "--bin", "edge"]);

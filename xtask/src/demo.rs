@@ -21,7 +21,7 @@ const CLAIMED: &str = "operator:root";
 
 /// Runs all steps; an error says which one did not do what it must.
 pub(crate) fn run() -> Result<()> {
-    guests::build()?;
+    guests::build_rust()?;
     let demo = Demo::new()?;
     let ledger = cargo::root().join(LEDGER);
     if ledger.exists() {

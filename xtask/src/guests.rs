@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    fs::{self, File},
-    io::Write,
+    env, fs,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -31,6 +29,15 @@ pub(crate) const BUILD: &str = "target/guests-build";
 /// Builds all guests and returns their components by name. Does nothing for what has not changed.
 pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
     c_bindings::renew()?;
+    build_all_or_rust(true)
+}
+
+/// Those in Rust alone, for whoever needs no other and should not wait for their tools.
+pub(crate) fn build_rust() -> Result<()> {
+    build_all_or_rust(false).map(drop)
+}
+
+fn build_all_or_rust(all: bool) -> Result<BTreeMap<String, PathBuf>> {
     let toolchain = Toolchain::find_or_install()?;
     let folder = cargo::root().join("target/guests");
     fs::create_dir_all(&folder)?;
@@ -60,8 +67,10 @@ pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
             components.insert(name, component);
         }
     }
-    encoded += languages::build(&folder, &mut components)?;
-    remove_others(&folder, &components)?;
+    if all {
+        encoded += languages::build(&folder, &mut components)?;
+        remove_others(&folder, &components)?;
+    }
     let count = components.len();
     eprintln!(
         "guests: {count} in target/guests, {encoded} of them new ({})",
@@ -84,14 +93,23 @@ fn is_older(component: &Path, core: &Path) -> Result<bool> {
     })
 }
 
-/// Makes a component of a core module with a component-type section. The file appears whole: a test may be reading
-/// the one before it.
+/// Makes a component of a core module with a component-type section.
 fn encode(core: &Path, component: &Path) -> Result<()> {
-    // `{:#}` prints the causes too.
-    let encode = |bytes: &[u8]| ComponentEncoder::default().validate(true).module(bytes)?.encode();
-    let bytes = encode(&fs::read(core)?).map_err(|e| format!("{e:#}"))?;
+    keep(&fs::read(core)?, component)
+}
+
+/// Writes a component, or what a core module with a component-type section becomes. The file appears whole: a test may be
+/// reading the one before it.
+pub(crate) fn keep(wasm: &[u8], component: &Path) -> Result<()> {
+    const CORE: &[u8] = b"\0asm\x01\0\0\0";
     let new = component.with_extension("new");
-    File::create(&new)?.write_all(&bytes)?;
+    if wasm.starts_with(CORE) {
+        // `{:#}` prints the causes too.
+        let encode = || ComponentEncoder::default().validate(true).module(wasm)?.encode();
+        fs::write(&new, encode().map_err(|e| format!("{e:#}"))?)?;
+    } else {
+        fs::write(&new, wasm)?;
+    }
     fs::rename(new, component)?;
     Ok(())
 }

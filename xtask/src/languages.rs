@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     Result,
     cargo::{self, run_captured},
-    tools,
+    guests, tools,
 };
 
 /// How long one may take to be built. The first of C compiles a libc.
@@ -80,6 +80,18 @@ pub(crate) fn build(folder: &Path, components: &mut BTreeMap<String, PathBuf>) -
     Ok(built)
 }
 
+/// Why those are missing that could not be built last time.
+pub(crate) fn missing() -> Vec<String> {
+    let said = |language: &Language| {
+        let missing = cargo::root()
+            .join("target/tools")
+            .join(language.folder)
+            .with_extension("missing");
+        fs::read_to_string(missing).ok()
+    };
+    LANGUAGES.iter().filter_map(said).collect()
+}
+
 /// Builds one unless all that goes into it is as it was. Returns whether it did.
 fn build_one(language: &Language, source: &Path, tools: &Path, component: &Path) -> Result<bool> {
     let mut inputs = Vec::new();
@@ -94,7 +106,9 @@ fn build_one(language: &Language, source: &Path, tools: &Path, component: &Path)
         if fs::read(&to).ok().as_ref() != Some(&content) {
             fs::write(to, &content)?;
         }
-        inputs.extend(content);
+        if path.extension().is_none_or(|ending| ending != "md") {
+            inputs.extend(content);
+        }
     }
     for path in files(&cargo::root().join("wit"))? {
         inputs.extend(fs::read(path)?);
@@ -114,10 +128,7 @@ fn build_one(language: &Language, source: &Path, tools: &Path, component: &Path)
         let why = if done.timed_out { "it takes too long\n" } else { "" };
         return Err(format!("it cannot be built\n{why}{}", done.said).into());
     }
-    // The file appears whole: a test may be reading the one before it.
-    let new = component.with_extension("new");
-    fs::copy(&result, &new)?;
-    fs::rename(new, component)?;
+    guests::keep(&fs::read(&result)?, component)?;
     fs::write(record, inputs)?;
     Ok(true)
 }

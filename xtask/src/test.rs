@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{Result, cargo, guests, strangers, wasm};
+use crate::{Result, cargo, guests, languages, strangers, wasm};
 
 /// What some tests need that is not of this repository: programs that are strangers to our code, and data. Those tests
 /// are skipped where it is missing.
@@ -99,6 +99,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             "not checked, the stranger in {} is missing: tiles, checkpoints and proofs",
             missing.name
         )?;
+    }
+    for why in languages::missing() {
+        writeln!(out, "not checked: {why}")?;
     }
     writeln!(
         out,

@@ -33,10 +33,13 @@ static void put_number(string *to, uint64_t number) {
   put_byte(to, '0' + number % 10);
 }
 
+// Whether a byte is one of those; strchr would find a zero, too.
+static bool is_any(uint8_t c, const char *of) { return c && strchr(of, c); }
+
 // Without spaces, tabs and carriage returns at its ends.
 static string trimmed(string s) {
-  while (s.len && strchr(" \t\r", *s.ptr)) s.ptr++, s.len--;
-  while (s.len && strchr(" \t\r", s.ptr[s.len - 1])) s.len--;
+  while (s.len && is_any(*s.ptr, " \t\r")) s.ptr++, s.len--;
+  while (s.len && is_any(s.ptr[s.len - 1], " \t\r")) s.len--;
   return s;
 }
 
@@ -81,7 +84,7 @@ static bool next_word(string *rest, string *word) {
 static bool next_sentence(string *rest, string *sentence) {
   size_t len = 0;
   if (!rest->ptr) return false;
-  while (len < rest->len && rest->ptr[len] != '\n' && !(len && rest->ptr[len] == ' ' && strchr(".!?", rest->ptr[len - 1]))) len++;
+  while (len < rest->len && rest->ptr[len] != '\n' && !(len && rest->ptr[len] == ' ' && is_any(rest->ptr[len - 1], ".!?"))) len++;
   *sentence = trimmed((string){rest->ptr, len});
   *rest = len < rest->len ? (string){rest->ptr + len + 1, rest->len - len - 1} : (string){0};
   return true;
@@ -164,7 +167,7 @@ static string json_member(string json, const char *name) {
 static bool json_text(string json, const char *name, string *out) {
   string member = json_member(json, name);
   size_t at = 0;
-  while (at < member.len && strchr(" \t\r\n", member.ptr[at])) at++;
+  while (at < member.len && is_any(member.ptr[at], " \t\r\n")) at++;
   if (at == member.len || member.ptr[at] != '"') return false;
   *out = json_string(member, &at);
   return true;

@@ -15,7 +15,7 @@ const OPTIMISED: [&str; 5] = [
 /// `[--calls N | --seconds N | --seeds N] [--from SEED]`: they are tests of quipu-host that go on for as long as they are told
 /// to.
 pub(super) fn run(test: &str, options: &[String]) -> Result<()> {
-    guests::build()?;
+    guests::build_rust()?;
     let mut command = cargo::cargo();
     for name in OPTIMISED {
         command.args(["--config", &format!("profile.dev.package.{name}.opt-level=3")]);

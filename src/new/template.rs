@@ -1,0 +1,209 @@
+//! What a project begins with: the example agents themselves, so that what is built and tested here is what people get.
+
+use std::borrow::Cow;
+
+/// A language that an agent can be written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Language {
+    /// Rust, with the SDK
+    Rust,
+    /// JavaScript, by componentize-qjs
+    Js,
+    /// Python, by componentize-py
+    Python,
+    /// C, by any clang for WebAssembly, for example Zig's
+    C,
+}
+
+type File = (&'static str, &'static [u8]);
+
+/// Files below a folder, by their paths in it.
+macro_rules! folder {
+    ($folder:literal: $($path:literal),* $(,)?) => {
+        &[$(($path, include_bytes!(concat!("../../", $folder, "/", $path)))),*]
+    };
+}
+
+const RUST: &[File] = folder!("examples/agents/rust":
+    ".cargo/config.toml", ".gitignore", "Cargo.lock", "Cargo.toml", "README.md", "src/lib.rs");
+const JS: &[File] = folder!("examples/agents/js":
+    ".gitignore", "README.md", "agent.js", "jsconfig.json", "package-lock.json", "package.json", "quipu.d.ts");
+const PYTHON: &[File] = folder!("examples/agents/python":
+    ".gitignore", "README.md", "app.py", "build.py", "requirements.txt");
+const C: &[File] = folder!("examples/agents/c":
+    ".gitignore", "Makefile", "README.md", "agent.c", "bindings/agent.c", "bindings/agent.h", "bindings/agent_component_type.o",
+    "requirements.txt", "text.h");
+const WIT: &[File] = folder!("wit":
+    "append.wit", "fold.wit", "read.wit", "recall.wit", "types.wit", "worlds.wit");
+/// The SDK without its manifest, which leans on a workspace.
+const SDK: &[File] = folder!("guest":
+    "src/bindings.rs", "src/draft.rs", "src/error.rs", "src/event.rs", "src/events.rs", "src/lib.rs", "src/memory.rs",
+    "src/mock.rs", "src/mock/calls.rs", "src/mock/recalled.rs", "src/mock/tests.rs",
+    "src/prompt.rs", "src/prompt.txt", "src/query.rs");
+const SDK_MANIFEST: &str = include_str!("../../guest/Cargo.toml");
+const WORKSPACE: &str = include_str!("../../Cargo.toml");
+
+impl Language {
+    /// What it is called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Js => "JavaScript",
+            Self::Python => "Python",
+            Self::C => "C",
+        }
+    }
+
+    /// What a person types in the folder to build.
+    pub(super) fn build(self) -> &'static [&'static str] {
+        match self {
+            Self::Rust => &["cargo build --release"],
+            Self::Js => &["npm install", "npm run build"],
+            Self::Python => &["python3 build.py"],
+            Self::C => &["make"],
+        }
+    }
+
+    /// What is built then, in the folder.
+    pub(super) fn component(self, name: &str) -> String {
+        match self {
+            Self::Rust => format!("target/wasm32-unknown-unknown/release/{}.wasm", name.replace('-', "_")),
+            Self::Js | Self::Python | Self::C => format!("{name}.wasm"),
+        }
+    }
+
+    fn folder(self) -> (&'static str, &'static [File]) {
+        match self {
+            Self::Rust => ("rust", RUST),
+            Self::Js => ("js", JS),
+            Self::Python => ("python", PYTHON),
+            Self::C => ("c", C),
+        }
+    }
+}
+
+/// All files of a project, by their paths in its folder.
+pub(super) fn files(language: Language, name: &str) -> Vec<(String, Cow<'static, [u8]>)> {
+    let (folder, own) = language.folder();
+    let mut files: Vec<(String, Cow<'static, [u8]>)> = Vec::new();
+    for (path, content) in own {
+        // What is no text has no names in it.
+        let content = match std::str::from_utf8(content) {
+            Ok(text) => Cow::Owned(named(text, folder, name).into_bytes()),
+            Err(_) => Cow::Borrowed(*content),
+        };
+        files.push(((*path).to_owned(), content));
+    }
+    let kept =
+        |folder: &'static str| move |(path, content): &File| (format!("{folder}/{path}"), Cow::Borrowed(*content));
+    files.extend(WIT.iter().map(kept("wit")));
+    if language == Language::Rust {
+        files.extend(SDK.iter().map(kept("quipu-guest")));
+        let manifest = standing_alone(SDK_MANIFEST, WORKSPACE).into_bytes();
+        files.push(("quipu-guest/Cargo.toml".to_owned(), manifest.into()));
+    }
+    files
+}
+
+/// An example's file as a project's: its own name, and what it leans on beside it.
+fn named(text: &str, folder: &str, name: &str) -> String {
+    text.replace("../../../wit", "wit")
+        .replace("../../../guest", "quipu-guest")
+        .replace(&format!("agent-{folder}"), name)
+        // As cargo names its library. `agent_c…` is a part of other names.
+        .replace("agent_rust", &name.replace('-', "_"))
+}
+
+/// A manifest in which what its workspace says is said by itself.
+fn standing_alone(manifest: &str, workspace: &str) -> String {
+    let said = |key: &str| {
+        let begins = format!("{key} = ");
+        workspace.lines().find(|line| line.starts_with(&begins))
+    };
+    let own = manifest
+        .lines()
+        .filter_map(|line| match line.strip_suffix(".workspace = true") {
+            Some(key) => said(key),
+            None => Some(line).filter(|line| !["[lints]", "workspace = true"].contains(line)),
+        });
+    own.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    fn text(files: &[(String, Cow<'static, [u8]>)], path: &str) -> String {
+        let (_, content) = files.iter().find(|(there, _)| there == path).unwrap();
+        String::from_utf8(content.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn each_file_of_what_a_project_begins_with_is_in_it() {
+        let below = |folder: &str| {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut found = BTreeSet::new();
+            let mut waiting = vec![root.clone()];
+            while let Some(folder) = waiting.pop() {
+                for entry in fs::read_dir(folder).unwrap() {
+                    let path = entry.unwrap().path();
+                    let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                    match path.is_dir() {
+                        // What builds leave behind, and crates of their own.
+                        true if [
+                            "target",
+                            "node_modules",
+                            ".venv",
+                            "__pycache__",
+                            "compactor",
+                            "projection",
+                        ]
+                        .contains(&name.as_str()) => {}
+                        true => waiting.push(path),
+                        false if name.ends_with(".wasm") || name == "Cargo.toml" && folder_is_sdk(&root) => {}
+                        false => drop(found.insert(name)),
+                    }
+                }
+            }
+            found
+        };
+        fn folder_is_sdk(root: &Path) -> bool {
+            root.ends_with("guest")
+        }
+        for (folder, files) in [
+            ("examples/agents/rust", RUST),
+            ("examples/agents/js", JS),
+            ("examples/agents/python", PYTHON),
+            ("examples/agents/c", C),
+            ("wit", WIT),
+            ("guest", SDK),
+        ] {
+            let named: BTreeSet<_> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
+            assert_eq!(named, below(folder), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_project_has_its_own_name_and_leans_on_nothing_outside_of_it() {
+        for language in [Language::Rust, Language::Js, Language::Python, Language::C] {
+            let files = files(language, "my-helper");
+            for (path, content) in &files {
+                let text = String::from_utf8_lossy(content);
+                assert!(!text.contains("../../"), "{language:?} {path}");
+                assert!(
+                    !text.contains("agent-rust") && !text.contains("agent_rust"),
+                    "{language:?} {path}"
+                );
+            }
+            assert!(text(&files, "README.md").contains("my-helper"), "{language:?}");
+            assert!(files.iter().any(|(path, _)| path == "wit/worlds.wit"), "{language:?}");
+        }
+        let manifest = text(&files(Language::Rust, "my-helper"), "quipu-guest/Cargo.toml");
+        assert!(
+            !manifest.contains("workspace") && manifest.contains("\nserde = {"),
+            "{manifest}"
+        );
+    }
+}
