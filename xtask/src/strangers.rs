@@ -27,9 +27,19 @@ type Install = fn(&Path, &Path) -> Result<()>;
 
 /// Installs all that are not here.
 pub(crate) fn install() -> Vec<Missing> {
-    let strangers: [(&str, Install); 4] = [("go", go), ("rust", rust), ("python", python), ("node", node)];
+    let strangers: [(&str, Install); 5] = [
+        ("go", go),
+        ("rust", rust),
+        ("python", python),
+        ("node", node),
+        ("second-host", second_host),
+    ];
     let install = |(name, install): (&'static str, Install)| {
-        let source = cargo::root().join("tests/strangers").join(name);
+        let tests = cargo::root().join("tests");
+        let source = match name {
+            "second-host" => tests.join(name),
+            _ => tests.join("strangers").join(name),
+        };
         let folder = cargo::root().join("target/strangers").join(name);
         let done = fs::create_dir_all(&folder)
             .map_err(Into::into)
@@ -104,11 +114,21 @@ fn python(source: &Path, folder: &Path) -> Result<()> {
 
 /// @sigstore/verify.
 fn node(source: &Path, folder: &Path) -> Result<()> {
+    npm("@sigstore/verify", source, folder)
+}
+
+/// jco, and a Node that is new enough for it: with them the host in tests/second-host runs.
+fn second_host(source: &Path, folder: &Path) -> Result<()> {
+    npm("jco and Node", source, folder)
+}
+
+/// What the `package-lock.json` in a folder names.
+fn npm(what: &str, source: &Path, folder: &Path) -> Result<()> {
     let lock = source.join("package-lock.json");
     if is_as_in(&lock, folder) {
         return Ok(());
     }
-    eprintln!("test: installing @sigstore/verify with npm");
+    eprintln!("test: installing {what} with npm");
     for name in ["package.json", "package-lock.json"] {
         fs::copy(source.join(name), folder.join(name))?;
     }
