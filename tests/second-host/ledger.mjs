@@ -10,7 +10,7 @@ const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const HASH = /^[A-Za-z0-9_-]{43}$/;
 const text = (pattern) => (value) => typeof value === 'string' && pattern.test(value);
 const count = (end) => (value) => Number.isSafeInteger(value) && value >= 0 && value < end;
-const eventId = (value) => typeof value === 'string' && value.startsWith('evt_') && ULID.test(value.slice(4));
+export const eventId = (value) => typeof value === 'string' && value.startsWith('evt_') && ULID.test(value.slice(4));
 const ids = (value) => Array.isArray(value) && value.length > 0 && value.length <= 256 && value.every(eventId);
 const instant = (value) => {
   if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value)) return false;

@@ -1,6 +1,8 @@
-// quipu:memory for a run that is recorded in a ledger: it answers as the run was answered, and compares what is appended with
-// what was. Written from docs/FORMAT.md ("Executing a run again") and wit/. It appends nothing.
+// quipu:memory over a ledger that is read only. For a run that is recorded: it answers as the run was answered, and compares what is
+// appended with what was. For a new one: it answers what reads, and refuses the rest. Written from docs/FORMAT.md ("Executing a
+// run again") and wit/.
 import { hashText, hmac, members, need, sorted } from './bytes.mjs';
+import { eventId } from './ledger.mjs';
 import { contextAgain, factAgain, linksAgain } from './recalled.mjs';
 import { Transcript } from './transcript.mjs';
 
@@ -61,6 +63,13 @@ export class Recording {
   }
 }
 
+/** A new run over the ledger as it is. */
+export function fresh(ledger, erasures, grant) {
+  const head = ledger.entries.length;
+  const first = { seq: head, ts: ledger.entries.at(-1).ts };
+  return { ledger, erasures, id: '01ARZ3NDEKTSV4RRFFQ69G5FAV', first, head, grant, told: new Map(), appended: [], isNew: true, isPast: () => false };
+}
+
 export class Memory {
   #recording;
   #ledger;
@@ -100,10 +109,10 @@ export class Memory {
         return memory.#call('read.reader.get', [this.name, id], () => memory.#event(memory.#seen(this, id)));
       }
       prove(id) {
-        return memory.#call('read.reader.prove', [this.name, id], ({ proof }) => proof);
+        return memory.#call('read.reader.prove', [this.name, id], ({ proof }) => proof ?? memory.#refuse('unavailable', 'this host signs nothing'));
       }
       refresh() {
-        return memory.#call('read.reader.refresh', [this.name], ({ head }) => BigInt((this.at = head)));
+        return memory.#call('read.reader.refresh', [this.name], ({ head }) => BigInt((this.at = head ?? memory.#refreshed(this))));
       }
     };
     const { grant } = recording;
@@ -152,14 +161,24 @@ export class Memory {
     }
   }
 
+  /** Refuses a new run something; that a recorded one was is in its record. */
+  #refuse(kind, message) {
+    if (this.#recording.isNew) throw new Refusal({ kind, message });
+    throw new Different(`call ${this.calls}: no refusal is recorded: ${message}`);
+  }
+
+  #refreshed(at) {
+    return this.#recording.isNew ? at.at : this.#refuse('unavailable', 'it is not recorded where it moved');
+  }
+
   #isShown(entry, at) {
     return entry.scope === at.name && !entry.kind.startsWith('quipu.') && (entry.seq < at.at || this.#own.has(entry.seq));
   }
 
   #seen(at, id) {
+    if (!eventId(id)) this.#refuse('invalid', 'no event id');
     const entry = this.#ledger.byId.get(id);
-    differs(entry && this.#isShown(entry, at), `call ${this.calls}: ${JSON.stringify(id)} is not to be seen, and no refusal is recorded`);
-    return entry;
+    return entry && this.#isShown(entry, at) ? entry : this.#refuse('not-found', 'no such event is to be seen through this handle');
   }
 
   /** An event as a guest sees it. */
@@ -185,7 +204,7 @@ export class Memory {
   }
 
   #page(at, start, limit) {
-    differs(limit > 0, `call ${this.calls}: a page of nothing, and no refusal is recorded`);
+    if (limit === 0) this.#refuse('invalid', 'a page of no events');
     const entries = this.#ledger.entries.slice(start, at.at).filter(({ scope }) => scope === at.name);
     const own = this.#ownBehind(at).filter(({ seq }) => seq >= start);
     const [events, passed] = this.#gather([...entries, ...own], limit);
@@ -197,7 +216,7 @@ export class Memory {
   }
 
   #pageBack(at, end, limit) {
-    differs(limit > 0, `call ${this.calls}: a page of nothing, and no refusal is recorded`);
+    if (limit === 0) this.#refuse('invalid', 'a page of no events');
     const top = Math.min(end, at.at);
     const entries = this.#ledger.entries.slice(0, top).filter(({ scope }) => scope === at.name).reverse();
     const own = this.#ownBehind(at).filter(({ seq }) => seq < end).reverse();
@@ -229,6 +248,7 @@ export class Memory {
 
   #append() {
     const all = (drafts, { repeated = [] }) => {
+      if (this.#recording.isNew) this.#refuse('unavailable', 'this host appends nothing');
       const before = new Map(repeated);
       return drafts.map((draft, n) => {
         const entry = before.has(n) ? this.#ledger.byId.get(before.get(n)) : this.#recording.appended[this.#appended];
@@ -264,6 +284,10 @@ export class Memory {
 
   #recall() {
     const names = (readers) => readers.map(({ name }) => name);
+    const recall = (name, values, answer) => this.#call(name, values, (told) => {
+      if (this.#recording.isNew) this.#refuse('unavailable', 'this host derives nothing');
+      return answer(told);
+    });
     const events = (ids) => ids.map((id) => {
       const entry = this.#ledger.byId.get(id);
       need(entry, `there is no event ${id}, which recall is recorded to have shown`);
@@ -273,16 +297,16 @@ export class Memory {
       events: events(told.trail.events), links: linksAgain(events(told.trail.events), isForward), complete: told.trail.complete, asOf: BigInt(told.trail.asOf),
     };
     return {
-      search: (readers, query) => this.#call('recall.search', [names(readers), query], ({ hits }) => hits && {
+      search: (readers, query) => recall('recall.search', [names(readers), query], ({ hits }) => hits && {
         hits: hits.hits.map(([id, score]) => ({ event: events([id])[0], score })), asOf: BigInt(hits.asOf),
       }),
-      why: (readers, id) => this.#call('recall.why', [names(readers), id], (told) => trail(told, false)),
-      impact: (readers, id) => this.#call('recall.impact', [names(readers), id], (told) => trail(told, true)),
-      facts: (readers, query) => this.#call('recall.facts', [names(readers), query], ({ facts }) => {
+      why: (readers, id) => recall('recall.why', [names(readers), id], (told) => trail(told, false)),
+      impact: (readers, id) => recall('recall.impact', [names(readers), id], (told) => trail(told, true)),
+      facts: (readers, query) => recall('recall.facts', [names(readers), query], ({ facts }) => {
         if (facts && !facts.notes) throw new NoReplay('of the facts that it was shown too little is recorded to show them again');
         return facts && { facts: facts.facts.map((fact, n) => noneIsMissing(factAgain(fact, facts.notes[n], events(fact[1])))), asOf: BigInt(facts.asOf) };
       }),
-      compose: (readers, query, budget) => this.#call('recall.compose', [names(readers), query, budget], ({ context }) => {
+      compose: (readers, query, budget) => recall('recall.compose', [names(readers), query, budget], ({ context }) => {
         if (context && !context.layout) throw new NoReplay('of the text that it was given too little is recorded to make it again');
         return context && { text: noneIsMissing(contextAgain(context.layout, events(context.events))), events: context.events, asOf: BigInt(context.asOf) };
       }),

@@ -34,13 +34,17 @@ export function factAgain([confidence, evidence], note, events) {
   return { text, confidence, tags, count: note.count, firstSeen: note.first, lastSeen: note.last, expires: note.expires, evidence };
 }
 
+const TAGS = 256;
+const TAG_BYTES = 128;
+
 function tagsOf(events) {
   const all = new Set();
   for (const { payload } of events) {
     const { tags } = JSON.parse(payload ?? '{}');
-    for (const tag of Array.isArray(tags) ? tags : []) if (typeof tag === 'string') all.add(tag);
+    const labels = (Array.isArray(tags) ? tags : []).filter((tag) => typeof tag === 'string' && Buffer.byteLength(tag) <= TAG_BYTES);
+    labels.slice(0, TAGS).forEach((tag) => all.add(tag));
   }
-  return [...all].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return [...all].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).slice(0, TAGS);
 }
 
 /** The text of a context, of the events that its lines name. `undefined`: another release laid it out. */
@@ -55,14 +59,14 @@ export function contextAgain({ version, facts = [], cut }, events) {
   return lines.join('');
 }
 
-// Rust's idea of white space and of control characters.
+const isInstant = (ts) => typeof ts === 'string' && /^\d{4}-\d\d-\d\dT/i.test(ts) && !Number.isNaN(Date.parse(ts));
+
 const words = (text) => text.split(/[\p{White_Space}\p{Cc}]+/u).filter((word) => word !== '').join(' ');
 
 function turn(event) {
-  const extra = JSON.parse(event.source?.extra ?? '{}');
-  const { original } = extra;
-  const speaker = event.run === undefined && typeof extra.speaker === 'string' ? extra.speaker : undefined;
-  const who = speaker ?? (typeof original?.actor === 'string' ? original.actor : undefined) ?? event.actor;
-  const ts = typeof original?.ts === 'string' ? original.ts : event.ts;
-  return `${ts.slice(0, 10)} ${who.replace(/\p{Cc}/gu, ' ')}: ${words(saidBy(event) ?? event.payload ?? '')}`;
+  // A run speaks for its own actor and at its own time, whatever it says.
+  const { speaker, original } = event.run === undefined ? JSON.parse(event.source?.extra ?? '{}') : {};
+  const [who] = [speaker, original?.actor, event.actor].filter((name) => typeof name === 'string');
+  const [time] = [original?.ts, event.ts].filter(isInstant).map((ts) => new Date(ts).toISOString());
+  return `${time.slice(0, 10)} ${who.replace(/\p{Cc}/gu, ' ')}: ${words(saidBy(event) ?? event.payload ?? '')}`;
 }

@@ -1,76 +1,18 @@
-// Executes recorded runs again on V8: node replay.mjs LEDGER [RUN…] [--component FILE]. One line of JSON for each run, and exit code 1
-// where one differs. jco makes JavaScript of the component; it is looked for below the folder that QUIPU_SECOND_HOST names, where
-// `npm ci` has installed what package-lock.json says.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+// Executes recorded runs again on V8: node replay.mjs LEDGER [RUN…] [--component FILE]. One line of JSON for each run. Exit code 1: one
+// differs, or cannot be executed; 2: the ledger does not verify.
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pathToFileURL } from 'node:url';
-import v8 from 'node:v8';
-import vm from 'node:vm';
 
-import { need, sha256, utf8 } from './bytes.mjs';
+import { sha256 } from './bytes.mjs';
+import { execute, transpiled } from './engine.mjs';
 import { Ledger } from './ledger.mjs';
 import { Different, Memory, NoReplay, Past, Recording } from './memory.mjs';
 import { verify } from './verify.mjs';
 
-/** How much longer a run may take than it was allowed, and what it may take at least. */
-const SLOWER = 4;
-const LEAST_MS = 10_000;
-const WASM_PAGE_BYTES = 65_536;
-const MOST_BYTES = 4 * 1024 ** 3;
-
-async function transpiled(bytes) {
-  const installed = createRequire(join(process.env.QUIPU_SECOND_HOST ?? import.meta.dirname, 'package.json'));
-  const jco = await import(pathToFileURL(installed.resolve('@bytecodealliance/jco-transpile')));
-  const { files } = await jco.transpileBytes(bytes, { name: 'guest', instantiation: 'sync', emitTypescriptDeclarations: false });
-  const folder = mkdtempSync(join(tmpdir(), 'quipu-'));
-  try {
-    const script = join(folder, 'guest.mjs');
-    // As the component model says, and jco does not do: a byte order mark is a character, and what is no UTF-8 is a trap.
-    const strict = "new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })";
-    writeFileSync(script, utf8(files['guest.js']).replace('new TextDecoder()', strict));
-    const { instantiate } = await import(pathToFileURL(script));
-    return { instantiate, core: (name) => new WebAssembly.Module(files[name]) };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-/** Runs something that may never end. */
-function within(milliseconds, action) {
-  const script = new vm.Script('action()');
-  return script.runInContext(vm.createContext({ action }), { timeout: milliseconds });
-}
-
-/** How the guest ended: as `quipu.run.end` has it. */
-function execute(component, memory, recording) {
-  limitMemory(recording.limits.memoryBytes);
-  const imports = Object.fromEntries(Object.entries(memory.imports).map(([name, functions]) => [`quipu:memory/${name}`, functions]));
-  try {
-    const { handle } = component.instantiate(component.core, imports);
-    const patience = Math.max(LEAST_MS, SLOWER * recording.limits.deadlineMs);
-    return { outcome: 'ok', text: within(patience, () => handle(memory.run, memory.readers, recording.input)) };
-  } catch (error) {
-    if (memory.stopped) throw memory.stopped;
-    if (error?.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return { outcome: 'deadline' };
-    // The error of the guest's own result is thrown as it is; all other errors are traps.
-    if (typeof error === 'string') return { outcome: 'failed', text: error };
-    return { outcome: 'trapped', text: String(error) };
-  } finally {
-    limitMemory(MOST_BYTES);
-  }
-}
-
-/** How large a memory may grow from now on: jco's own, too. */
-function limitMemory(bytes) {
-  v8.setFlagsFromString(`--wasm-max-mem-pages=${Math.floor(bytes / WASM_PAGE_BYTES)}`);
-}
-
 async function replay(ledger, id, erasures, file) {
   const recording = new Recording(ledger, id, erasures);
-  need(['agent', 'observer'].includes(recording.world), `a component of world ${recording.world} is not run by this host`);
+  if (!['agent', 'observer'].includes(recording.world)) throw new NoReplay(`this host runs no component of world ${recording.world}`);
   const kept = join(ledger.folder, 'components', `${recording.component}.wasm`);
   let bytes;
   try {
@@ -84,7 +26,7 @@ async function replay(ledger, id, erasures, file) {
   const compared = () => ({ calls: memory.calls, drafts: memory.appended });
   let ended;
   try {
-    ended = execute(await transpiled(bytes), memory, recording);
+    ended = execute(await transpiled(bytes), memory, recording.input, recording.limits);
   } catch (error) {
     if (!(error instanceof Past)) throw error;
     return { verdict: 'identical', upTo: end?.outcome ?? 'the kill', ...compared() };
@@ -108,7 +50,10 @@ async function replay(ledger, id, erasures, file) {
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { component: { type: 'string' } } });
 const ledger = new Ledger(positionals[0]);
 const { fault, erasures } = verify(ledger);
-need(!fault, `the ledger does not verify: ${fault}`);
+if (fault) {
+  console.error(`error: the ledger does not verify: ${fault}`);
+  process.exit(2);
+}
 const runs = positionals.length > 1 ? positionals.slice(1) : ledger.entries.filter(({ kind }) => kind === 'quipu.run').map(({ run }) => run);
 for (const run of runs) {
   let said;
