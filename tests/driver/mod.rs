@@ -3,6 +3,7 @@
 
 pub(crate) mod governed;
 pub(crate) mod named;
+pub(crate) mod second_host;
 
 use std::{
     env, fs,

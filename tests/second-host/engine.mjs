@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import v8 from 'node:v8';
 import vm from 'node:vm';
@@ -17,7 +17,7 @@ const WASM_PAGE_BYTES = 65_536;
 const MOST_BYTES = 4 * 1024 ** 3;
 
 export async function transpiled(bytes) {
-  const installed = createRequire(join(process.env.QUIPU_SECOND_HOST ?? import.meta.dirname, 'package.json'));
+  const installed = createRequire(resolve(process.env.QUIPU_SECOND_HOST ?? import.meta.dirname, 'package.json'));
   const jco = await import(pathToFileURL(installed.resolve('@bytecodealliance/jco-transpile')));
   const { files } = await jco.transpileBytes(bytes, { name: 'guest', instantiation: 'sync', emitTypescriptDeclarations: false });
   const folder = mkdtempSync(join(tmpdir(), 'quipu-'));
