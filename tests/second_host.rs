@@ -3,9 +3,10 @@
 
 mod driver;
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use driver::{Ledger, Ran, governed::Governed, guest, root, run, second_host::node};
+use quipu_format::{Checkpoint, Signer, checksum, leaf_hash, tree::Frontier};
 use serde_json::{Value, json};
 
 /// A ledger with a run, a rotated key, a redacted entry and a scope that was forgotten and used again.
@@ -120,28 +121,88 @@ fn the_second_host_sees_each_byte_that_was_changed() {
     both(&it).unwrap().map(Ran::good);
 }
 
+/// Changes one line of the log as somebody does who has the ledger's files: with its checksum, and where `signs` with the root
+/// and the ledger's signature too.
+fn forge(ledger: &Ledger, nth: usize, (from, to): (&str, &str), signs: bool) {
+    let folder = ledger.path();
+    let log = folder.join("log/00000000000000000000.log");
+    let text = fs::read_to_string(&log).unwrap();
+    let mut lines: Vec<String> = text.trim_end().split('\n').map(str::to_owned).collect();
+    assert!(lines[nth].contains(from), "{}", lines[nth]);
+    let forged = lines[nth].replacen(from, to, 1);
+    let fields = &forged[..forged.len() - 8];
+    lines[nth] = format!("{fields}{}", String::from_utf8_lossy(&checksum(fields.as_bytes())));
+    fs::write(&log, lines.join("\n") + "\n").unwrap();
+    // These are made anew from the log where they are not there.
+    fs::remove_dir_all(folder.join("tree")).unwrap();
+    fs::create_dir(folder.join("tree")).unwrap();
+    if signs {
+        let envelopes = lines.iter().map(|line| line.split('\t').next().unwrap());
+        let mut tree = Frontier::new();
+        envelopes.for_each(|envelope| tree.push(leaf_hash(envelope.as_bytes())));
+        let signer = Signer::parse(fs::read_to_string(folder.join("signer")).unwrap().trim_end()).unwrap();
+        let mut checkpoint =
+            Checkpoint::open(&fs::read(folder.join("checkpoint")).unwrap(), &signer.verifier_key()).unwrap();
+        assert_eq!(checkpoint.size, tree.size());
+        checkpoint.root = tree.root();
+        fs::write(folder.join("checkpoint"), checkpoint.sign(&signer)).unwrap();
+    }
+}
+
 #[test]
 fn the_second_host_sees_a_line_that_was_forged_with_its_checksum() {
-    let it = ledger();
-    let log = it.ledger.path().join("log/00000000000000000000.log");
-    let good = fs::read_to_string(&log).unwrap();
-    let lines: Vec<&str> = good.trim_end().split('\n').collect();
-    for (nth, from, to) in [
-        (2, "operator:kim", "operator:tim"),
-        (3, "\"kind\":\"", "\"kind\":\"x"),
-        (3, "\t", "\tAAAA"),
+    for change in [
+        ("operator:kim", "operator:tim"),
+        ("\"kind\":\"", "\"kind\":\"x"),
+        ("\t", "\tAAAA"),
     ] {
-        assert!(lines[nth].contains(from), "{}", lines[nth]);
-        let forged = lines[nth].replacen(from, to, 1);
-        let fields = &forged[..forged.len() - 8];
-        let sum = quipu_format::checksum(fields.as_bytes());
-        let mut all: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        all[nth] = format!("{fields}{}", String::from_utf8_lossy(&sum));
-        fs::write(&log, all.join("\n") + "\n").unwrap();
+        let it = ledger();
+        forge(&it.ledger, 3, change, false);
         let Some([ours, theirs]) = both(&it) else { return };
-        assert_ne!(ours.code, 0, "{forged}");
+        assert_ne!(ours.code, 0, "{change:?}");
         theirs.exits(1);
     }
+}
+
+#[test]
+fn the_second_host_sees_a_chain_that_was_broken_and_signed_for() {
+    let it = Governed::new();
+    it.ledger.append("home", "one", &[]);
+    it.ledger.append("home", "another", &[]);
+    it.ledger.append("elsewhere", "a third", &[]);
+    forge(&it.ledger, 2, ("operator:kim", "operator:tim"), true);
+    // Nobody has built on that one, so that it is true as far as anybody can tell; what it says is not what was sealed.
+    forge(&it.ledger, 4, ("operator:kim", "operator:tim"), true);
+    let Some([ours, theirs]) = both(&it) else { return };
+    assert_ne!(ours.code, 0);
+    let theirs = theirs.exits(1).json();
+    assert!(
+        theirs["fault"]
+            .as_str()
+            .unwrap()
+            .contains("chain of its scope is broken"),
+        "{theirs}"
+    );
+}
+
+#[test]
+fn the_second_host_does_not_take_an_erasure_that_no_operator_signed() {
+    let it = Governed::new();
+    let event = it.ledger.append("home", "to be redacted", &[]);
+    it.kim(&["redact", "--alone", "--reason", "asked for", &event]).good();
+    let signature = it.ledger.log(&["--scope", "home"]).pop().unwrap()["sys"]["act"]["signature"].clone();
+    let signature = signature.as_str().unwrap();
+    let other = signature.replacen(&signature[20..21], if &signature[20..21] == "A" { "B" } else { "A" }, 1);
+    forge(&it.ledger, 3, (signature, &other), true);
+    let Some([ours, theirs]) = both(&it) else { return };
+    assert_eq!(ours.code, 1, "{}", ours.err);
+    let (ours, theirs) = (ours.json(), theirs.exits(1).json());
+    assert_eq!(numbers(&ours), numbers(&theirs));
+    assert_eq!(theirs["erasedWithAuthority"], 0);
+    assert_eq!(
+        theirs["findings"][0]["verdict"], "erasure without authority",
+        "{theirs}"
+    );
 }
 
 #[test]
@@ -175,6 +236,7 @@ impl Memory {
                 "speaker": "Ann", "zeta": 1.50, "alpha": [2e3, {"b": 1, "a": "\u{1faa2}"}]}}),
             json!({"kind": "message", "payload": {"text": "  Kim:\u{feff} said\t\u{ab}häuser\u{bb}\n"}, "source": {"channel": "mail"}}),
             json!({"kind": "memory.write", "payload": {"no": "text"}}),
+            json!({"kind": "memory.write", "payload": {"text": "  Invoices\tgo  to\nBern ", "tags": ["z"]}}),
         ];
         let many = (0..30).map(
             |n| json!({"kind": "memory.write", "payload": {"text": format!("Acme has {n} cars"), "tags": [n % 3]}}),
@@ -188,7 +250,17 @@ impl Memory {
         ledger.append("other", "Acme, elsewhere", &[]);
         let events = ledger.log(&["--scope", "home"]);
         let events = events.iter().map(|event| event["id"].as_str().unwrap().to_owned());
-        let events = events.collect();
+        let mut events: Vec<String> = events.collect();
+        // What it replaces stands before what it rests on.
+        let links = [
+            "--supersedes",
+            &events[3],
+            "--evidence",
+            &events[6],
+            "--evidence",
+            &events[5],
+        ];
+        events.push(ledger.append("home", "It rests on two", &links));
         Self { ledger, events }
     }
 
@@ -212,7 +284,7 @@ impl Memory {
 #[test]
 fn runs_on_v8_make_the_same_calls_and_drafts_as_on_wasmtime() {
     let memory = Memory::new();
-    let [first, second] = [&memory.events[0], &memory.events[1]];
+    let [first, second, last] = [&memory.events[0], &memory.events[1], memory.events.last().unwrap()];
     let said = json!({"kind": "memory.write", "payload": " {\"text\":\"x\" , \"k\":1.0}", "pad": 3, "evidence": [first, second],
         "source": ["telegram", "c", "", "{\"z\":1.0, \"a\":[1e3]}"], "key": "key"});
     let calls = json!([
@@ -224,7 +296,8 @@ fn runs_on_v8_make_the_same_calls_and_drafts_as_on_wasmtime() {
         {"read": [0, 9_007_199_254_740_000_u64, 10]}, {"why": [[0, 1], 0]}, {"impact": [[0], first]}, {"search": [[0, 1], {"text": "Acme", "limit": 5}]},
         {"search": [[], {"text": "Acme", "limit": 5}]}, {"read": [0, null, 0]}, {"append": said}, {"append": {"kind": "memory.write", "payload": "{}", "key": "key"}},
         {"read-back": [0, null, 1]}, {"facts": [[0, 1], {"text": "", "limit": 50}]}, {"compose": [[0, 1], {"text": "Acme plan", "limit": 9}, 700]},
-        {"compose": [[0], {"text": "häuser", "limit": 9}, 233]}, {"read": [0, 38, 1]}
+        {"compose": [[0], {"text": "häuser", "limit": 9}, 233]},
+        {"facts": [[0], {"text": "Invoices", "limit": 1}]}, {"compose": [[0], {"text": "Invoices", "limit": 9}, 300]}, {"why": [[0], last]}, {"impact": [[0], last]}, {"read": [0, 38, 1]}
     ]);
     let runs = [
         ("echo", "said by a run".to_owned(), 0),
