@@ -122,14 +122,22 @@ fn runs_on_v8_make_the_same_calls_and_drafts_as_on_wasmtime() {
     }
     let Some(said) = memory.replays(&[]) else { return };
     assert_eq!(said.len(), runs.len());
-    for (said, (guest, ..)) in said.iter().zip(&runs) {
+    let log = memory.ledger.run(["log", "--json", "--actor", "agent:test"]).good().out;
+    let ends = log.lines().filter(|event| event.contains("\"kind\":\"quipu.run.end\""));
+    let ends: Vec<Value> = ends.map(|end| serde_json::from_str(end).unwrap()).collect();
+    assert_eq!(ends.len(), runs.len());
+    for ((said, end), (guest, ..)) in said.iter().zip(ends).zip(&runs) {
         assert_eq!(said["verdict"], "identical", "{guest}: {said}");
-        // The transcript is of all that was called and answered.
-        assert!(said["transcript"].is_string(), "{guest}: {said}");
+        // It is of all that was called and answered.
+        assert_eq!(said["transcript"], end["payload"]["transcript"], "{guest}");
+        assert_eq!(
+            (&said["run"], said["transcript"].is_string()),
+            (&end["run"], true),
+            "{guest}"
+        );
     }
     let drafts: u64 = said.iter().map(|said| said["drafts"].as_u64().unwrap()).sum();
     // Not parsed: the payload of one is nested deeper than the tests' parser goes.
-    let log = memory.ledger.run(["log", "--json", "--actor", "agent:test"]).good().out;
     let drafted = log.lines().filter(|event| !event.contains("\"kind\":\"quipu."));
     assert_eq!(drafts, drafted.count() as u64);
 }
