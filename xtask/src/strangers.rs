@@ -1,4 +1,4 @@
-//! Verifiers that we did not write, installed below target/strangers where that is possible: each in the versions that a
+//! Verifiers that we did not write, and what the second host runs on, installed below target/strangers where that is possible: each in the versions that a
 //! lock file pins by hash. What is there already is left alone.
 
 use std::{
@@ -117,7 +117,8 @@ fn node(source: &Path, folder: &Path) -> Result<()> {
     npm("@sigstore/verify", source, folder)
 }
 
-/// jco, and a Node that is new enough for it: with them the host in tests/second-host runs.
+/// jco's transpiler, and a Node that is new enough for it: with them the host in tests/second-host runs. What of jco needs WASI of
+/// Node is held at a version whose packages are there for each platform; `npm ci` refuses others.
 fn second_host(source: &Path, folder: &Path) -> Result<()> {
     npm("jco and Node", source, folder)
 }
