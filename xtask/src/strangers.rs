@@ -1,5 +1,5 @@
-//! Verifiers that we did not write, and what the second host runs on, installed below target/strangers where that is possible: each in the versions that a
-//! lock file pins by hash. What is there already is left alone.
+//! Verifiers that we did not write, and what the second host runs on, installed below target/strangers where that is possible:
+//! each in the versions that a lock file pins by hash. What is there already is left alone.
 
 use std::{
     fs,
