@@ -208,7 +208,10 @@ fn no_file_names_a_development_machine() {
     let machine = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"], ["/tmp/", "bash_jobs"]].map(|parts| parts.concat());
     let is_text = |path: &PathBuf| {
         let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-        ["rs", "toml", "md", "wit", "py", "js", "c", "go", "sh", "jsonl"].contains(&ending.as_str())
+        [
+            "rs", "toml", "md", "wit", "py", "js", "mjs", "json", "c", "go", "sh", "jsonl",
+        ]
+        .contains(&ending.as_str())
     };
     let mut wrong = Vec::new();
     for path in files(&["."]).into_iter().filter(is_text) {

@@ -4,6 +4,7 @@
 pub(crate) mod governed;
 pub(crate) mod languages;
 pub(crate) mod named;
+pub(crate) mod second_host;
 
 use std::{
     env, fs,

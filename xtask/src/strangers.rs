@@ -1,5 +1,5 @@
-//! Verifiers that we did not write, installed below target/strangers where that is possible: each in the versions that a
-//! lock file pins by hash. What is there already is left alone.
+//! Verifiers that we did not write, and what the second host runs on, installed below target/strangers where that is possible:
+//! each in the versions that a lock file pins by hash. What is there already is left alone.
 
 use std::{fs, path::Path, process::Command};
 
@@ -19,9 +19,19 @@ type Install = fn(&Path, &Path) -> Result<()>;
 
 /// Installs all that are not here.
 pub(crate) fn install() -> Vec<Missing> {
-    let strangers: [(&str, Install); 4] = [("go", go), ("rust", rust), ("python", python), ("node", node)];
+    let strangers: [(&str, Install); 5] = [
+        ("go", go),
+        ("rust", rust),
+        ("python", python),
+        ("node", node),
+        ("second-host", second_host),
+    ];
     let install = |(name, install): (&'static str, Install)| {
-        let source = cargo::root().join("tests/strangers").join(name);
+        let tests = cargo::root().join("tests");
+        let source = match name {
+            "second-host" => tests.join(name),
+            _ => tests.join("strangers").join(name),
+        };
         let folder = cargo::root().join("target/strangers").join(name);
         let done = fs::create_dir_all(&folder)
             .map_err(Into::into)
@@ -77,4 +87,10 @@ fn python(source: &Path, folder: &Path) -> Result<()> {
 /// @sigstore/verify.
 fn node(source: &Path, folder: &Path) -> Result<()> {
     tools::npm("@sigstore/verify", source, folder)
+}
+
+/// jco's transpiler, and a Node that is new enough for it: with them the host in tests/second-host runs. What of jco needs WASI of
+/// Node is held at a version whose packages are there for each platform; `npm ci` refuses others.
+fn second_host(source: &Path, folder: &Path) -> Result<()> {
+    tools::npm("jco and Node", source, folder)
 }
