@@ -31,8 +31,22 @@ const JS: &[File] = folder!("examples/agents/js":
 const PYTHON: &[File] = folder!("examples/agents/python":
     ".gitignore", "README.md", "app.py", "build.py", "requirements.txt");
 const C: &[File] = folder!("examples/agents/c":
-    ".gitignore", "Makefile", "README.md", "agent.c", "bindings/agent.c", "bindings/agent.h", "bindings/agent_component_type.o",
-    "requirements.txt", "text.h");
+    ".gitignore", "Makefile", "README.md", "agent.c", "requirements.txt", "text.h");
+/// Made by the build script, so that whoever builds an agent needs a compiler only.
+const C_BINDINGS: &[File] = &[
+    (
+        "bindings/agent.c",
+        include_bytes!(concat!(env!("OUT_DIR"), "/c-bindings/agent.c")),
+    ),
+    (
+        "bindings/agent.h",
+        include_bytes!(concat!(env!("OUT_DIR"), "/c-bindings/agent.h")),
+    ),
+    (
+        "bindings/agent_component_type.o",
+        include_bytes!(concat!(env!("OUT_DIR"), "/c-bindings/agent_component_type.o")),
+    ),
+];
 const WIT: &[File] = folder!("wit":
     "append.wit", "fold.wit", "read.wit", "recall.wit", "types.wit", "worlds.wit");
 /// The SDK without its manifest, which leans on a workspace.
@@ -86,7 +100,8 @@ impl Language {
 pub(super) fn files(language: Language, name: &str) -> Vec<(String, Cow<'static, [u8]>)> {
     let (folder, own) = language.folder();
     let mut files: Vec<(String, Cow<'static, [u8]>)> = Vec::new();
-    for (path, content) in own {
+    let made = if language == Language::C { C_BINDINGS } else { &[] };
+    for (path, content) in own.iter().chain(made) {
         // What is no text has no names in it.
         let content = match std::str::from_utf8(content) {
             Ok(text) => Cow::Owned(named(text, folder, name).into_bytes()),
@@ -159,6 +174,8 @@ mod tests {
                             "__pycache__",
                             "compactor",
                             "projection",
+                            "bindings",
+                            "wit",
                         ]
                         .contains(&name.as_str()) => {}
                         true => waiting.push(path),

@@ -28,7 +28,10 @@ pub(crate) const BUILD: &str = "target/guests-build";
 
 /// Builds all guests and returns their components by name. Does nothing for what has not changed.
 pub(crate) fn build() -> Result<BTreeMap<String, PathBuf>> {
-    c_bindings::renew()?;
+    c_bindings::write(
+        &cargo::root().join("wit"),
+        &cargo::root().join("examples/agents/c/bindings"),
+    )?;
     build_all_or_rust(true)
 }
 

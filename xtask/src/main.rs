@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `sbom`. Each is one file.
 
 mod bench;
+#[path = "../../src/new/c_bindings.rs"]
 mod c_bindings;
 mod cargo;
 mod demo;
