@@ -118,7 +118,7 @@ fn an_application_that_knows_quipu_host_alone_adds_memory_to_its_wasmtime() {
     let built = build.current_dir(root()).status().expect("cargo starts");
     assert!(built.success(), "it does not build");
     let ledger = Ledger::new();
-    let mut stranger = Command::new(root().join("target/debug/quipu-stranger-embedding"));
+    let mut stranger = Command::new(root().join(folder).join("debug/quipu-stranger-embedding"));
     stranger.arg(ledger.path()).arg(guest("clerk")).arg("invoices as CSV");
     assert_eq!(run(&mut stranger).good().out, "acme: \n");
     assert_eq!(run(&mut stranger).good().out, "acme: invoices as CSV\n");

@@ -1,5 +1,5 @@
 // quipu:memory over a ledger that is read only. For a run that is recorded: it answers as the run was answered, and compares what is
-// appended with what was. For a new one: it answers what reads, and refuses the rest. Written from docs/FORMAT.md ("Executing a
+// appended with what was. For a new one: it answers what reads, and refuses the rest. What it goes by is in docs/FORMAT.md ("Executing a
 // run again") and wit/.
 import { hashText, hmac, members, need, sorted } from './bytes.mjs';
 import { eventId } from './ledger.mjs';

@@ -42,11 +42,17 @@ pub(crate) fn install() -> Vec<Missing> {
     strangers.into_iter().filter_map(install).collect()
 }
 
-/// The application that embeds quipu and knows `quipu-host` alone. What the workspace has built is used, so it is built
-/// beside that; a test runs it.
+/// The application that embeds quipu and knows `quipu-host` alone. Its dependencies have other features than the workspace's, so all
+/// is built for it; a test runs it.
 pub(crate) fn build_embedding() -> Result<()> {
     let mut build = cargo::cargo();
-    build.args(["build", "--locked", "--target-dir", "target", "--manifest-path"]);
+    build.args([
+        "build",
+        "--locked",
+        "--target-dir",
+        "target/strangers/embedding",
+        "--manifest-path",
+    ]);
     build.arg("tests/strangers/embedding/Cargo.toml");
     cargo::run(build)
 }
