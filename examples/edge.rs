@@ -7,7 +7,7 @@
 //! Whoever may speak for a tenant is for the server in front of this one to know: here the path says it. Interrupted or
 //! terminated, it begins no more runs, waits ten seconds for those that go on, and closes the ledger.
 
-use std::{error::Error, io::Write, sync::Arc, time::Duration};
+use std::{error::Error, future::IntoFuture, io::Write, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 
 /// What all requests share.
@@ -31,6 +32,8 @@ struct Edge {
 
 /// How long runs that go on may take to end when the server stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long their answers may then take.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -54,12 +57,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/{tenant}", post(ask))
         .layer(DefaultBodyLimit::max(edge.runtime.limits().input_bytes))
         .with_state(edge.clone());
-    axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;
+    let (stop, stopping) = oneshot::channel();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async { _ = stopping.await });
+    let server = tokio::spawn(server.into_future());
 
+    stopped().await;
+    _ = stop.send(());
     let ended = edge.runtime.shutdown(PATIENCE).await;
     if ended > 0 {
         eprintln!("{ended} runs had not ended after {PATIENCE:?}, and were ended");
     }
+    // Answers are on their way; nobody waits for a client that does not go on with its request.
+    _ = tokio::time::timeout(LAST_ANSWERS, server).await;
     Ok(ledger.close()?)
 }
 

@@ -1,3 +1,5 @@
+#[cfg(test)]
+mod left;
 mod template;
 
 use std::{fs, io::Write, path::Path};
@@ -9,7 +11,7 @@ use crate::{
     render::{DIM, GOOD},
     terminal,
 };
-use template::{Language, files};
+use template::{Language, crates, files};
 
 /// Start a project of your own
 #[derive(clap::Args)]
@@ -54,7 +56,7 @@ const TAKEN: &str = "abstract alloc as async await become box break const contin
 
 pub(crate) fn execute(args: Args) -> Outcome {
     let What::Agent(Agent { name, lang }) = args.what;
-    check(&name).map_err(Failure::cannot)?;
+    check(&name, lang).map_err(Failure::cannot)?;
     let folder = Path::new(&name);
     let cannot =
         |path: &Path, error: std::io::Error| Failure::cannot(format!("cannot write {}: {error}", path.display()));
@@ -86,7 +88,7 @@ pub(crate) fn execute(args: Args) -> Outcome {
     }
     writeln!(
         out,
-        "  quipu run {} \"What do they want?\" --actor agent:{name} --home customer:acme-inc",
+        "  quipu run --ephemeral {} \"What do they want?\"",
         lang.component(&name)
     )?;
     writeln!(out, "{DIM}README.md has the rest{DIM:#}")?;
@@ -94,7 +96,7 @@ pub(crate) fn execute(args: Args) -> Outcome {
     good()
 }
 
-fn check(name: &str) -> Result<(), String> {
+fn check(name: &str, lang: Language) -> Result<(), String> {
     let is_part = |part: &str| {
         !part.is_empty()
             && part
@@ -108,7 +110,9 @@ fn check(name: &str) -> Result<(), String> {
              between them, for example `invoice-helper`"
         ));
     }
-    match TAKEN.split(' ').any(|taken| taken == name) {
+    // Cargo takes no second package of that name, and what is built under one of theirs may be taken for it.
+    let is_crate = lang == Language::Rust && crates().any(|known| known.replace('_', "-") == name);
+    match is_crate || TAKEN.split(' ').any(|taken| taken == name) {
         true => Err(format!(
             "`{name}` means something else to a compiler: choose another name, for example `{name}-agent`"
         )),
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn names_are_those_that_every_build_takes() {
         for good in ["a", "helper", "invoice-helper", "h2-o", &"n".repeat(NAME_BYTES)] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(check(good, Language::Rust), Ok(()), "{good}");
         }
         let long = "n".repeat(NAME_BYTES + 1);
         for bad in [
@@ -144,7 +148,11 @@ mod tests {
             "quipu-guest",
             &long,
         ] {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(check(bad, Language::C).is_err(), "{bad}");
+        }
+        for known in ["serde", "serde-json", "itoa", "wit-bindgen", "agent-rust"] {
+            assert!(check(known, Language::Rust).is_err(), "{known}");
+            assert_eq!(check(known, Language::Js), Ok(()), "{known}");
         }
     }
 }

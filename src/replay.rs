@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
 use quipu_format::{Actor, RunId, Scope, Timestamp, limits};
 use quipu_host::{AgentComponent, Identical, RecordedRun, Replay, Replayer, Verdict as Compared};
@@ -83,12 +83,11 @@ fn found(replayer: &Replayer, run: RunId) -> Result<RecordedRun, Failure> {
 /// Has all components compiled, while the process may still start the compiler.
 fn ready(replayer: &Replayer) -> Result<(), Failure> {
     let mut progress = terminal::Progress::new("compiling");
-    let (mut runs, mut seen) = (replayer.runs(), BTreeSet::new());
+    let mut runs = replayer.runs();
     while let Some(run) = runs.next() {
         let run = run?;
-        if run.component.is_some_and(|component| seen.insert(component.to_hex())) {
-            replayer.ready(&run)?;
-        }
+        // What goes wrong with one run is said where it is replayed.
+        let _ = replayer.ready(&run);
         let (done, total) = runs.progress();
         progress.show(done, total);
     }
@@ -107,7 +106,8 @@ fn all(args: &Args, replayer: &Replayer, executor: &tokio::runtime::Runtime, out
     let mut progress = terminal::Progress::new("replaying");
     while let Some(run) = runs.next() {
         let run = run?;
-        let replay = executor.block_on(replayer.replay(&run, None))?;
+        let replay = executor.block_on(replayer.replay(&run, None));
+        let replay = replay.unwrap_or_else(|error| Replay::failed(&run, &error));
         match replay.verdict {
             Compared::Identical(_) => counts.identical += 1,
             Compared::Different(_) => counts.different += 1,

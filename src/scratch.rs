@@ -13,14 +13,14 @@ use quipu_log::{CreateOptions, Ledger};
 use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
-    sandbox,
+    sandbox, terminal,
 };
 
 /// Beginning of the folder's name.
 const PREFIX: &str = "quipu-scratch-";
 
 /// A new ledger in a folder of its own. Another process removes the folder when this value is dropped, or when this process
-/// ends, however it does: a run gives up the right to.
+/// ends, also by a kill: a run gives up the right to. Who kills both leaves the folder there.
 pub(crate) struct Scratch {
     ledger: LedgerDir,
     remover: Child,
@@ -29,7 +29,10 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Result<Self, Failure> {
         let cannot = |error: io::Error| Failure::cannot(format!("cannot make a folder for a ledger: {error}"));
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(cannot)?;
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(base().map_err(cannot)?);
+        let folder = folder.map_err(cannot)?;
         let remover = Command::new(sandbox::own_program())
             .arg("remove-scratch")
             .arg(folder.path())
@@ -57,14 +60,22 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         drop(self.remover.stdin.take());
-        // It has removed what it could, and has nobody to tell of the rest.
-        let _ = self.remover.wait();
+        let is_removed = self.remover.wait().is_ok_and(|ended| ended.success());
+        if !is_removed {
+            let folder = self.ledger.path.parent().unwrap_or(&self.ledger.path);
+            terminal::warn(&format!("{} could not be removed: remove it by hand", folder.display()));
+        }
     }
+}
+
+/// Where folders for one run are made, whatever this process calls it.
+fn base() -> io::Result<PathBuf> {
+    env::temp_dir().canonicalize()
 }
 
 /// What the other process does: once its input ends, which it does with the process that began it, it removes the folder.
 pub(crate) fn remove(folder: &PathBuf) -> Outcome {
-    let is_ours = folder.parent() == Some(&env::temp_dir())
+    let is_ours = base().is_ok_and(|base| folder.parent() == Some(&base))
         && folder
             .file_name()
             .and_then(|name| name.to_str())

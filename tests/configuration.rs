@@ -101,8 +101,13 @@ fn no_member_is_left_out_and_each_error_names_its_line() {
 #[test]
 fn every_variable_is_there_and_no_other() {
     let mut read = BTreeSet::new();
-    for file in fs::read_dir(root().join("src")).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+    let mut waiting = vec![root().join("src")];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
         for (prefix, suffix) in [("env = \"", '"'), ("(\"XDG_", '"')] {
             for part in text.split(prefix).skip(1) {
                 let name = part.split(suffix).next().unwrap();

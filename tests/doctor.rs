@@ -135,7 +135,9 @@ fn sealed_keys_without_their_passphrase_are_no_fault() {
     let ledger = Ledger::none_within(&std::env::temp_dir());
     let file = ledger.file("passphrase", "correct horse").display().to_string();
     ledger.run(["init", "--passphrase-file", &file]).good();
-    let found = doctor(&ledger).json_lines();
+    let ran = doctor(&ledger);
+    let found = ran.json_lines();
+    assert!(ran.code < 2, "{}", ran.err);
     let of_it = of(&found, "keys");
     assert_eq!(of_it["health"], "doubtful");
     assert!(

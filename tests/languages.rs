@@ -14,13 +14,16 @@ const SCOPES: [&str; 4] = [
     "customer:acme-inc",
     "customer:odd",
 ];
-const QUESTIONS: [&str; 5] = [
+const QUESTIONS: [&str; 6] = [
     "How does acme-inc want its invoices?",
     "When should we call?",
     "Where do alerts go, and when is maintenance?",
     "naïve “ſ” 😀",
     "What is the colour of the sky?",
+    "zanzibar",
 ];
+/// In what an agent of the same name wrote that is no statement. `QUESTIONS` has it too.
+const ODD_OWN: &str = "zanzibar";
 
 /// Messages that are hard on texts: what one language folds, trims or splits and another does not.
 fn odd_messages() -> String {
@@ -88,12 +91,59 @@ fn odd_messages() -> String {
     lines.join("\n") + "\n"
 }
 
+/// Events that say of themselves, in whatever form, that they were imported: anyone who may append may say so.
+fn odd_originals() -> String {
+    let originals = [
+        r#""str""#,
+        "null",
+        "7",
+        r#"["user:odd/kim"]"#,
+        "{}",
+        r#"{"actor":5}"#,
+        r#"{"actor":null}"#,
+        r#"{"actor":""}"#,
+        r#"{"actor":["staff:b"]}"#,
+        r#" { "ts":5 , "actor" : "staff:b" } "#,
+        r#"{"actor":"staff:b","ts":5,"id":[]}"#,
+        r#"{"actor":"user:b","ts":5}"#,
+        r#"{"\u0061ctor":"user:\u0062"}"#,
+        r#"{"deep":{"actor":"staff:b"},"number":12345678901234567890123}"#,
+    ];
+    let line = |(n, original): (usize, &&str)| {
+        let said = |kind: &str, what: &str| {
+            format!(
+                r#"{{"kind":"{kind}","payload":{what},"source":{{"channel":"web","messageId":"{n}","original":{original}}}}}"#
+            )
+        };
+        let text = format!(r#"{{"text":"We prefer original number{n}"}}"#);
+        [
+            said("message", &text),
+            said("observation", &text),
+            said("message", r#"{"text":null}"#),
+        ]
+        .join("\n")
+            + "\n"
+    };
+    originals.iter().enumerate().map(line).collect()
+}
+
 /// A ledger with all that is asked about.
 fn conversations() -> Ledger {
     let ledger = Ledger::new();
     ledger.import(&root().join("examples/data/support.jsonl"), &[]).good();
     let odd = ledger.file("odd.jsonl", odd_messages());
     ledger.import(&odd, &["--secrets", "off"]).good();
+    let originals = ledger.file("originals.jsonl", odd_originals());
+    for actor in ["user:odd/lee", "tool:bridge"] {
+        let args = ["--scope", "customer:odd", "--actor", actor];
+        run(ledger.command(["append", "--jsonl"]).arg(&originals).args(args)).good();
+    }
+    let own = ["", r#","text":7"#, r#","text":null"#, r#","text":["a"]"#].map(|text| {
+        let payload = format!(r#"{{"about":"{ODD_OWN}","tags":["{ODD_OWN}"]{text}}}"#);
+        json!({"append": {"kind": "memory.write", "payload": payload}})
+    });
+    let caller = ask(&ledger, &guest("caller"), "customer:odd", &json!(own).to_string(), &[]);
+    assert_eq!(caller.good().json()["appended"].as_array().unwrap().len(), own.len());
     ledger
 }
 
@@ -137,11 +187,8 @@ fn drafts(ledger: &Ledger) -> (Vec<Draft>, Vec<String>) {
     let shown = ledger
         .run(["log", "--json", "--actor", "agent:support", "--kind", "memory.write"])
         .good();
-    let shown: Vec<Shown<'_>> = shown
-        .out
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let shown = shown.out.lines().filter(|line| !line.contains(ODD_OWN));
+    let shown: Vec<Shown<'_>> = shown.map(|line| serde_json::from_str(line).unwrap()).collect();
     let own: Vec<String> = shown.iter().map(|event| event.id.clone()).collect();
     let mut lines = Vec::new();
     let mut segments: Vec<_> = fs::read_dir(ledger.path().join("log"))
@@ -246,8 +293,21 @@ fn the_same_agent_in_four_languages_gives_the_same_drafts_and_answers() {
 #[test]
 fn a_refused_call_ends_each_with_the_same_words() {
     let conversations = conversations();
+    let found = conversations
+        .run(["search", ODD_OWN, "--scope", "customer:odd", "--json"])
+        .good();
+    assert!(found.out.contains("\"text\":7"), "{}", found.out);
+    let mut too_long = Vec::new();
     for language in built() {
         let wasm = guest(&format!("agent-{language}"));
+        let ran = ask(&conversations, &wasm, SCOPES[0], &"what ".repeat(1_000), &[])
+            .exits(1)
+            .json();
+        assert_eq!(ran["outcome"], "failed", "{language}: {ran}");
+        let message = ran["text"].as_str().unwrap();
+        assert!(message.starts_with("too-large: "), "{language}: {message}");
+        too_long.push(message.to_owned());
+        assert_eq!(message, too_long[0], "{language}");
         let ran = ask(&conversations, &wasm, SCOPES[0], "", &["--kind", "observation"])
             .exits(1)
             .json();
@@ -257,6 +317,33 @@ fn a_refused_call_ends_each_with_the_same_words() {
             message.starts_with("denied: this run may not append that kind"),
             "{language}: {message}"
         );
+    }
+}
+
+/// Each of them is compared with all before it.
+#[test]
+fn hundreds_of_statements_are_neither_too_many_nor_too_much() {
+    let mut random = 1_u64;
+    let mut word = || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        format!("{:x}", random >> 34)
+    };
+    let lines = (0..800).map(|n| {
+        let text = format!("From now on {} {} {} {}.", word(), word(), word(), word());
+        json!({"id": n.to_string(), "ts": "2026-02-20T02:11:43.123Z", "actor": "user:odd/kim", "kind": "message", "scope": "many",
+            "payload": {"text": text}})
+        .to_string()
+            + "\n"
+    });
+    let ledger = Ledger::none_within(&env::temp_dir());
+    let lines = ledger.file("many.jsonl", lines.collect::<String>());
+    for language in built() {
+        let wasm = guest(&format!("agent-{language}"));
+        let grant = ["", "--ephemeral", "--home", "many", "--import"];
+        let ran = run(quipu().arg("run").arg(wasm).args(grant).arg(&lines)).good();
+        assert!(ran.out.contains("800 statements in many"), "{language}: {}", ran.out);
     }
 }
 

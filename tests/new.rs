@@ -44,7 +44,11 @@ impl Project {
             "rust" => "target/wasm32-unknown-unknown/release/my_helper.wasm",
             _ => "my-helper.wasm",
         };
-        assert!(made.out.contains(&format!("quipu run {wasm}")), "{}", made.out);
+        assert!(
+            made.out.contains(&format!("quipu run --ephemeral {wasm}")),
+            "{}",
+            made.out
+        );
         let path = folder.join("my-helper");
         // What cargo has built of the guests' dependencies need not be built again; see `build`.
         let wasm = match language {

@@ -1,5 +1,6 @@
-//! A second host, in JavaScript and on another engine, that was written from docs/FORMAT.md, executes recorded runs again with the
-//! same drafts, answers and calls.
+//! A second host, ours too, in JavaScript with none of our Rust code and on another engine, executes recorded runs again with the
+//! same drafts, answers and calls. Unlike its reading and verifying, this was written after reading our host as well as
+//! docs/FORMAT.md; what the page lacked is in it now.
 
 mod driver;
 

@@ -116,7 +116,8 @@ fn another_component_differs_and_it_is_said_where() {
 fn a_component_that_is_not_kept_is_asked_for_and_given() {
     let ledger = Ledger::new();
     let echo = id(&run_guest(&ledger, "echo", "x", &["--no-keep-components"]).good());
-    assert!(!ledger.path().join("components").join("x").exists());
+    let kept = fs::read_dir(ledger.path().join("components"));
+    assert_eq!(kept.map_or(0, Iterator::count), 0);
     let ran = replay(&ledger, &echo, &[]).exits(3);
     assert!(
         ran.out.starts_with("not replayed") && ran.out.contains("--component"),
@@ -212,6 +213,22 @@ fn all_runs_are_listed_with_what_became_of_each() {
     assert_eq!(told, expected.map(|(run, verdict)| (run.as_str(), verdict)));
     // A component of the same name and another content is none.
     assert!(ledger.run(["replay", "--all"]).exits(3).out.contains("not replayed"));
+}
+
+#[test]
+fn a_run_that_cannot_be_replayed_ends_no_others() {
+    let governed = Governed::new();
+    let ledger = &governed.ledger;
+    let run_in = |home| {
+        let args = ["x", "--actor", "agent:test", "--json", "--home", home];
+        id(&run(ledger.command(["run"]).arg(guest("echo")).args(args)).good())
+    };
+    let (erased, kept) = (run_in("early"), run_in("late"));
+    governed.kim(&["forget-scope", "early", "--reason", "a test"]).good();
+    let lines = ledger.run(["replay", "--all", "--json"]).exits(3).json_lines();
+    let told: Vec<_> = lines.iter().map(|line| (&line["run"], &line["verdict"])).collect();
+    let expected = [(json!(erased), json!("refused")), (json!(kept), json!("identical"))];
+    assert_eq!(told, expected.each_ref().map(|(run, verdict)| (run, verdict)));
 }
 
 #[test]

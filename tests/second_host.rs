@@ -1,5 +1,5 @@
-//! A second host, in JavaScript and on another engine, that was written from docs/FORMAT.md: it verifies a ledger to the same
-//! verdicts. What it executes: `on_v8.rs`.
+//! A second host, ours too, in JavaScript with none of our Rust code: it verifies a ledger to the same verdicts. What reads and
+//! verifies was written from docs/FORMAT.md alone; what the page lacked is in it now. What it executes: `on_v8.rs`.
 
 mod driver;
 
@@ -41,7 +41,7 @@ fn numbers(said: &Value) -> Vec<&Value> {
     .into()
 }
 
-const VERIFIES: &str = "a ledger, verified by a host that is not ours";
+const VERIFIES: &str = "a ledger, verified by a second host that has none of our Rust code";
 
 /// What `quipu verify` and the second host say.
 fn both(it: &Governed) -> Option<[Ran; 2]> {

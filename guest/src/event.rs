@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{Error, ErrorKind, Event, Result, Source};
 
@@ -32,18 +35,24 @@ impl Event {
     pub fn original(&self) -> Option<Original> {
         #[derive(Deserialize)]
         struct Extra {
-            original: Original,
+            original: BTreeMap<String, Value>,
         }
-        self.source
-            .as_ref()?
-            .extra_as::<Extra>()
-            .ok()
-            .map(|extra| extra.original)
+        let mut members = self.source.as_ref()?.extra_as::<Extra>().ok()?.original;
+        // Each alone: whoever appends may write anything there.
+        let mut text = |name| match members.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        Some(Original {
+            id: text("id"),
+            ts: text("ts"),
+            actor: text("actor"),
+        })
     }
 }
 
 /// What an imported event was before: the host stamped it anew, and its importer vouches for this.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Original {
     /// Its name there.
@@ -161,6 +170,30 @@ pub(crate) mod tests {
         let original = event.original().unwrap();
         assert_eq!(original.actor.as_deref(), Some("user:acme-inc/jana"));
         assert_eq!(original.ts, None);
+    }
+
+    #[test]
+    fn each_member_of_an_original_is_read_alone() {
+        let actor_of = |original: Value| {
+            let mut event = event(1, Some("{}"));
+            let extra = serde_json::json!({ "original": original });
+            event.source = Some(Source::new("web").with_extra(&extra).unwrap());
+            event.original().map(|original| original.actor)
+        };
+        let staff = Some("staff:b".to_owned());
+        assert_eq!(
+            actor_of(serde_json::json!({"actor": "staff:b", "ts": 5})),
+            Some(staff.clone())
+        );
+        assert_eq!(actor_of(serde_json::json!({"actor": 5, "ts": "t"})), Some(None));
+        assert_eq!(actor_of(serde_json::json!({"actor": ""})), Some(Some(String::new())));
+        for none in [
+            Value::Null,
+            serde_json::json!("str"),
+            serde_json::json!(["id", "ts", "staff:b"]),
+        ] {
+            assert_eq!(actor_of(none), None);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! quipu-guest = { path = "…/guest", features = ["mock"] }
+//! quipu-guest = { path = "quipu-guest", features = ["mock"] }
 //! ```
 //!
 //! ```
@@ -22,10 +22,11 @@
 //! # }
 //! ```
 //!
-//! What it refuses, a host refuses, with the same kind of error: kinds and scopes that are not granted, evidence that is not
-//! seen, keys that were used for something else, payloads that are no objects. It is a stand-in all the same. Its search
-//! counts shared words, its facts are statements that say the same, and neither limits nor the secret guard are there: try the
-//! component with `quipu run --ephemeral` too.
+//! It refuses as a host does, with the same kind of error: kinds and scopes that are not granted, evidence that is not seen,
+//! what is no event's name, keys that were used for something else or for what was erased, payloads that are no objects,
+//! questions without a limit. It is a stand-in all the same, and more is refused by a host: what is too large, what looks like
+//! a secret, what exceeds an allowance. Its search counts shared words, its facts are statements that say the same, and
+//! nothing expires: try the component with `quipu run --ephemeral` too.
 
 mod calls;
 mod recalled;
@@ -52,6 +53,24 @@ pub mod recall {
 
 use crate::{Event, EventId, Memory, RunInfo, Seq, bindings::types::Receipt};
 
+/// Kinds that a host grants where nothing is said.
+const KINDS: [&str; 14] = [
+    "memory.write",
+    "memory.retract",
+    "memory.summary",
+    "thought.reflection",
+    "thought.hypothesis",
+    "thought.question",
+    "observation",
+    "tool.call",
+    "tool.result",
+    "decision",
+    "action",
+    "message",
+    "task",
+    "memo",
+];
+
 thread_local! {
     /// Of the run that goes on in this thread.
     static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
@@ -69,11 +88,11 @@ struct State {
     /// Scopes that are handed over, the home scope first, and the head of each handle.
     reads: Vec<(String, Seq)>,
     appends: Vec<String>,
-    /// None: every kind that is not the host's.
-    kinds: Option<Vec<String>>,
+    kinds: Vec<String>,
     supersede_others: bool,
     events: Vec<Event>,
-    keys: BTreeMap<(String, String), (String, Receipt)>,
+    /// By actor, scope and key.
+    keys: BTreeMap<(String, String, String), (String, Receipt)>,
 }
 
 impl Mock {
@@ -86,7 +105,7 @@ impl Mock {
             runs: 0,
             reads: vec![(home.clone(), 0)],
             appends: vec![home],
-            kinds: None,
+            kinds: KINDS.map(Into::into).to_vec(),
             supersede_others: false,
             events: Vec::new(),
             keys: BTreeMap::new(),
@@ -103,7 +122,10 @@ impl Mock {
     /// It may read this scope as well.
     #[must_use]
     pub fn reads(mut self, scope: impl Into<String>) -> Self {
-        self.0.reads.push((scope.into(), 0));
+        let scope = scope.into();
+        if !self.0.reads.iter().any(|(known, _)| *known == scope) {
+            self.0.reads.push((scope, 0));
+        }
         self
     }
 
@@ -114,10 +136,10 @@ impl Mock {
         self
     }
 
-    /// It may append these kinds alone.
+    /// It may append these kinds alone. Without this it may append those that a host grants where nothing is said.
     #[must_use]
     pub fn kinds(mut self, kinds: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.0.kinds = Some(kinds.into_iter().map(Into::into).collect());
+        self.0.kinds = kinds.into_iter().map(Into::into).collect();
         self
     }
 
@@ -147,7 +169,7 @@ impl Mock {
     }
 
     /// Puts an event into whatever scope it names. Its `seq` is that of its place, and so are `id` and `ts` where they are
-    /// empty; a payload of None is erased.
+    /// empty; a payload of None is erased. An id of its own has the form that the interface says.
     pub fn put(&mut self, event: Event) -> EventId {
         self.0.put(event).id.clone()
     }
@@ -252,17 +274,26 @@ impl State {
         &self.events[at]
     }
 
-    /// What a handle sees: what was there at its head, and what the run itself appended.
+    /// What a handle sees: what was there at its head, and what the run itself appended. The host's own entries are not seen.
     fn seen(&self, handle: u32) -> impl Iterator<Item = &Event> {
         let (scope, head) = &self.reads[handle as usize];
-        self.events
-            .iter()
-            .filter(move |event| event.scope == *scope && (event.seq < *head || event.run.as_ref() == Some(&self.run)))
+        let is_seen = move |event: &&Event| event.seq < *head || self.is_own(event);
+        let of_scope = self.events.iter().filter(move |event| event.scope == *scope);
+        of_scope
+            .filter(|event| !event.kind.starts_with("quipu."))
+            .filter(is_seen)
     }
 
-    /// An event that some handle sees.
+    /// Whether the run appended it.
+    fn is_own(&self, event: &Event) -> bool {
+        event.run.as_ref() == Some(&self.run)
+    }
+
+    /// An event that some handle sees, or that the run appended where it may not read.
+    #[cfg(feature = "append")]
     fn find(&self, id: &str) -> Option<&Event> {
-        (0..self.reads.len() as u32).find_map(|handle| self.seen(handle).find(|event| event.id == id))
+        let seen = (0..self.reads.len() as u32).find_map(|handle| self.seen(handle).find(|event| event.id == id));
+        seen.or_else(|| self.events.iter().find(|event| event.id == id && self.is_own(event)))
     }
 }
 

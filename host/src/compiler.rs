@@ -1,3 +1,5 @@
+// Long because both ends of one conversation are here: who asks, and the process that is asked.
+
 //! Compiling components: in this process, or in one of its own that has little to lose.
 
 use std::{
@@ -244,7 +246,7 @@ struct Answer {
 
 /// Asks it, and takes its answer. When this returns, the process and what it started have ended.
 fn answer(child: &mut Child, limits: &CompileLimits, component: &[u8], end: Instant) -> io::Result<Answer> {
-    let answer = thread::scope(|threads| {
+    thread::scope(|threads| {
         let mut answer = || {
             let missing = || io::Error::other("it has no standard streams");
             let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -285,8 +287,7 @@ fn answer(child: &mut Child, limits: &CompileLimits, component: &[u8], end: Inst
             let _ = stop(child);
         }
         answer
-    });
-    answer
+    })
 }
 
 /// Ends a process and those that it started.

@@ -254,7 +254,12 @@ impl QuipuCtx {
             let Derived(derived) = memory.derived();
             work(derived)
         });
-        match tokio::time::timeout_at(self.deadline.into(), answer).await {
+        let answer = tokio::time::timeout_at(self.deadline.into(), answer);
+        let answer = tokio::select! {
+            answer = answer => answer,
+            () = self.halt.halted() => return Err(Stop::Halted.into()),
+        };
+        match answer {
             Ok(Err(error)) if is_late(&error) => {
                 let Derived(derived) = asked.derived();
                 let (reached, head) = (derived.as_of().unwrap_or(0), asked.reader().head());

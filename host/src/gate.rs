@@ -16,9 +16,15 @@ use crate::{Error, ErrorKind, Result, metrics};
 pub const WAITING_RUNS: usize = 10_000;
 
 /// A switch that ends runs in order: each is stopped at its next call, or within a [`TICK`](crate::TICK), and its end is
-/// recorded. Clones are the same switch.
+/// recorded; what a call has begun to append is finished first. Clones are the same switch.
 #[derive(Debug, Clone, Default)]
-pub struct Halt(Arc<AtomicBool>);
+pub struct Halt(Arc<Switch>);
+
+#[derive(Debug, Default)]
+struct Switch {
+    is_on: AtomicBool,
+    turned_on: Notify,
+}
 
 impl Halt {
     /// One that is off.
@@ -28,12 +34,25 @@ impl Halt {
 
     /// Ends the runs that have it, and lets none begin.
     pub fn halt(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_on.store(true, Ordering::SeqCst);
+        self.0.turned_on.notify_waiters();
     }
 
     /// Whether it is on.
     pub fn is_halted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_on.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it is on.
+    #[cfg(feature = "recall")]
+    pub(crate) async fn halted(&self) {
+        let turned_on = self.0.turned_on.notified();
+        tokio::pin!(turned_on);
+        // Before the look: what is turned on between the two must not go unheard.
+        turned_on.as_mut().enable();
+        if !self.is_halted() {
+            turned_on.await;
+        }
     }
 }
 
@@ -44,6 +63,8 @@ pub(crate) struct Gate {
     waiting: AtomicUsize,
     waiting_limit: usize,
     running: AtomicUsize,
+    /// Nobody is let in any more.
+    is_closed: AtomicBool,
     /// Told whenever a run has ended.
     ended: Notify,
     halt: Halt,
@@ -65,6 +86,7 @@ impl Gate {
             waiting: AtomicUsize::new(0),
             waiting_limit: WAITING_RUNS,
             running: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
             ended: Notify::new(),
             halt: Halt::new(),
         }
@@ -93,21 +115,28 @@ impl Gate {
                 self.memories.acquire_many(memories).await.map_err(|_| closed())?
             }
         };
-        metrics::running(self.running.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(Pass {
+        // Counted first, and only then asked: either the one who closes sees this run, or this run sees that it is closed.
+        self.running.fetch_add(1, Ordering::SeqCst);
+        metrics::run_began();
+        let pass = Pass {
             gate: self,
             _memories: permits,
-        })
+        };
+        match self.is_closed.load(Ordering::SeqCst) {
+            false => Ok(pass),
+            true => Err(closed()),
+        }
     }
 
     /// Lets nobody in any more, and waits until all have left: those who have not after `within` are ended, and it says how
     /// many that were.
     pub(crate) async fn close(&self, within: Duration) -> usize {
+        self.is_closed.store(true, Ordering::SeqCst);
         self.memories.close();
         if tokio::time::timeout(within, self.emptied()).await.is_ok() {
             return 0;
         }
-        let ended = self.running.load(Ordering::Relaxed);
+        let ended = self.running.load(Ordering::SeqCst);
         self.halt.halt();
         self.emptied().await;
         ended
@@ -119,7 +148,7 @@ impl Gate {
             tokio::pin!(ended);
             // Before the look: a run that ends between the two must not go unheard.
             ended.as_mut().enable();
-            if self.running.load(Ordering::Acquire) == 0 {
+            if self.running.load(Ordering::SeqCst) == 0 {
                 return;
             }
             ended.await;
@@ -131,7 +160,7 @@ impl<'a> Place<'a> {
     fn take(gate: &'a Gate) -> Result<Self> {
         let place = Self(gate);
         let before = gate.waiting.fetch_add(1, Ordering::Relaxed);
-        metrics::waiting(before + 1);
+        metrics::wait_began();
         if before < gate.waiting_limit {
             return Ok(place);
         }
@@ -145,13 +174,15 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        metrics::waiting(self.0.waiting.fetch_sub(1, Ordering::Relaxed) - 1);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        metrics::wait_ended();
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        metrics::running(self.gate.running.fetch_sub(1, Ordering::Release) - 1);
+        self.gate.running.fetch_sub(1, Ordering::SeqCst);
+        metrics::run_left();
         self.gate.ended.notify_waiters();
     }
 }

@@ -52,7 +52,7 @@ pub struct Grant {
     pub secrets: SecretsPolicy,
     /// Whether it is offered a WASI 0.2 with nothing behind it, by a runtime that has one
     /// ([`Runtime::with_wasi`](crate::Runtime::with_wasi)).
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wasi: bool,
     /// The named agent that it is granted to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,6 +210,19 @@ mod tests {
         assert_eq!(read("*", 4).unwrap(), ["home", "a:2", "a:1", "b:1"]);
         assert_eq!(read("q*", 2).unwrap(), ["home", "a:2"]);
         assert_eq!(read("*", 3).unwrap_err().kind(), ErrorKind::Grant);
+    }
+
+    #[test]
+    fn a_grant_of_an_earlier_release_is_read() {
+        let mut written = serde_json::to_value(grant()).unwrap();
+        assert!(written.get("wasi").is_none(), "{written}");
+        assert_eq!(serde_json::from_value::<Grant>(written.clone()).unwrap(), grant());
+        written.as_object_mut().unwrap().remove("secrets");
+        assert_eq!(serde_json::from_value::<Grant>(written).unwrap(), grant());
+        let mut with_wasi = grant();
+        with_wasi.wasi = true;
+        let written = serde_json::to_value(&with_wasi).unwrap();
+        assert_eq!(serde_json::from_value::<Grant>(written).unwrap(), with_wasi);
     }
 
     #[test]

@@ -24,6 +24,12 @@ impl QuipuCtxView<'_> {
         if ctx.stage != Stage::New {
             return Err(Error::new(ErrorKind::Misuse, Stop::OutOfTurn.to_string()));
         }
+        if ctx.halt.is_halted() {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the host ends its runs, and begins no more",
+            ));
+        }
         if let Some(too_large) = ctx.too_large(input) {
             return Err(Error::new(ErrorKind::Input, format!("the input has {too_large}")));
         }

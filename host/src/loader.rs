@@ -83,10 +83,6 @@ impl Loader {
         Ok(self)
     }
 
-    pub(crate) fn has_wasi(&self) -> bool {
-        self.has_wasi
-    }
-
     /// A store for one run.
     pub(crate) fn store(&self, quipu: QuipuCtx) -> Store<RunState> {
         let table = ResourceTable::new();
@@ -176,6 +172,8 @@ impl Loader {
 
     fn keep_loaded(&self, digest: Hash, agent: Agent) {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have compiled the same meanwhile.
+        loaded.retain(|(of, _)| *of != digest);
         if loaded.len() == self.most {
             loaded.remove(0);
         }

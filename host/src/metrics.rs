@@ -3,7 +3,7 @@
 //! | metric | kind | meaning |
 //! |---|---|---|
 //! | `quipu_runs_running`, `quipu_runs_waiting` | gauge | runs that go on, and that wait for room |
-//! | `quipu_runs_total{outcome}` | counter | runs that ended: `ok`, `failed`, `trapped`, `deadline`; `killed` where the future was dropped, `unbegun` where the ledger or the grant let none begin |
+//! | `quipu_runs_total{outcome}` | counter | runs that ended: `ok`, `failed`, `trapped`, `deadline`; `killed` where the future was dropped, `unbegun` where ledger or grant let none begin that had got in |
 //! | `quipu_runs_refused_total{reason}` | counter | runs that did not get in: `busy`, `closed` |
 //! | `quipu_run_wait_seconds`, `quipu_run_seconds` | histogram | waiting for room, and from there to the recorded end |
 //! | `quipu_run_calls`, `quipu_run_appends` | histogram | host calls and appended entries of a run |
@@ -12,18 +12,28 @@ use std::time::{Duration, Instant};
 
 use crate::{ErrorKind, RunReport};
 
-/// Runs that go on.
-pub(crate) fn running(runs: usize) {
+/// A run goes on from now.
+pub(crate) fn run_began() {
     #[cfg(feature = "metrics")]
-    ::metrics::gauge!("quipu_runs_running").set(runs as f64);
-    let _ = runs;
+    ::metrics::gauge!("quipu_runs_running").increment(1.0);
 }
 
-/// Runs that wait for room.
-pub(crate) fn waiting(runs: usize) {
+/// It does no more.
+pub(crate) fn run_left() {
     #[cfg(feature = "metrics")]
-    ::metrics::gauge!("quipu_runs_waiting").set(runs as f64);
-    let _ = runs;
+    ::metrics::gauge!("quipu_runs_running").decrement(1.0);
+}
+
+/// A run waits for room from now.
+pub(crate) fn wait_began() {
+    #[cfg(feature = "metrics")]
+    ::metrics::gauge!("quipu_runs_waiting").increment(1.0);
+}
+
+/// It does no more.
+pub(crate) fn wait_ended() {
+    #[cfg(feature = "metrics")]
+    ::metrics::gauge!("quipu_runs_waiting").decrement(1.0);
 }
 
 /// A run has got in.

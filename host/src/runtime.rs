@@ -108,6 +108,18 @@ impl Runtime {
     /// Among others [`ErrorKind::Busy`] where too many runs wait already, and [`ErrorKind::Closed`] after
     /// [`shutdown`](Self::shutdown).
     pub async fn run(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
+        let begun = Instant::now();
+        let pass = self.gate.enter(agent.memories()).await;
+        let _pass = pass.inspect_err(|error| metrics::refused(error.kind()))?;
+        metrics::waited(begun.elapsed());
+        let watched = metrics::Watched::begin();
+        let report = self.begin(agent, grant, input).await;
+        watched.ended(report.as_ref().ok());
+        report
+    }
+
+    /// A run that has got in.
+    async fn begin(&self, agent: &Agent, grant: &Grant, input: &str) -> Result<RunReport> {
         let imports = agent.component().foreign_imports();
         if !imports.is_empty() && !grant.wasi {
             let message = format!(
@@ -116,10 +128,6 @@ impl Runtime {
             );
             return Err(Error::new(ErrorKind::Grant, message));
         }
-        let begun = Instant::now();
-        let pass = self.gate.enter(agent.memories()).await;
-        let _pass = pass.inspect_err(|error| metrics::refused(error.kind()))?;
-        metrics::waited(begun.elapsed());
         let mut quipu = QuipuCtx::new(&self.memory, grant, &self.limits)?.halted_by(self.gate.halt());
         if grant.wasi {
             quipu.wasi = Some(Wasi::new()?);
@@ -129,14 +137,12 @@ impl Runtime {
             let mut store = self.loader.store(quipu);
             agent.pre().run(&mut store, input).await
         };
-        let watched = metrics::Watched::begin();
-        let report = run.instrument(span).await;
-        watched.ended(report.as_ref().ok());
-        report
+        run.instrument(span).await
     }
 
     /// Begins no more runs, and waits until those that go on have ended. Those that have not after `within` are ended at their
-    /// next call or [`TICK`](crate::TICK), which is recorded; the number of these is returned. Whatever was acknowledged is
+    /// next call or [`TICK`](crate::TICK), which is recorded; the number of these is returned. A future of a run that is held and
+    /// not polled keeps this one waiting. Whatever was acknowledged is
     /// durable already; close the ledger afterwards, which signs its last checkpoint.
     pub async fn shutdown(&self, within: Duration) -> usize {
         self.gate.close(within).await

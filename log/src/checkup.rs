@@ -1,5 +1,6 @@
 //! What keeps, or might keep, a ledger from being written and read on this machine, and what to do about it. Changes
-//! nothing and takes no lock.
+//! nothing. Whether somebody writes is found by trying the lock, which is given back at once: a writer that would not wait a moment
+//! may be refused in between.
 
 use quipu_format::{Timestamp, limits};
 use serde::Serialize;

@@ -129,25 +129,39 @@ fn tags_of(events: &[Event]) -> Vec<String> {
     all.into_iter().take(limits::TAGS).collect()
 }
 
-/// The text of a context, of the events that its lines name, in its order. `None`: they do not fit the layout, or
-/// another release laid it out.
-pub fn context_again(layout: &Layout, events: &[Event]) -> Option<String> {
+/// The text of a context, of the events that its lines name, in its order, which are opened one by one. `None`: they do not
+/// fit the layout, another release laid it out, or it would have more than `most` bytes.
+///
+/// # Errors
+/// The first of an event.
+pub fn context_again<E>(
+    layout: &Layout,
+    events: impl ExactSizeIterator<Item = Result<Event, E>>,
+    most: usize,
+) -> Result<Option<String>, E> {
     if layout.version != VERSION || layout.facts.len() > events.len() {
-        return None;
+        return Ok(None);
     }
-    let mut lines = Vec::with_capacity(events.len());
-    for (nth, event) in events.iter().enumerate() {
-        let mut line = match layout.facts.get(nth) {
-            Some((confidence, Some(signal))) => Line::fact(confidence.clone(), signal, event.envelope.id),
-            Some((confidence, None)) => Line::fact(confidence.clone(), &text(event)?, event.envelope.id),
-            None => turn(event),
-        };
-        if let Some((_, kept)) = layout.cut.filter(|(cut, _)| *cut == nth) {
-            line = line.cut(kept)?;
+    let mut all = String::new();
+    for (nth, event) in events.enumerate() {
+        match line_again(layout, nth, &event?) {
+            Some(line) if all.len() <= most => all.push_str(&written(&line)),
+            _ => return Ok(None),
         }
-        lines.push(line);
     }
-    Some(lines.iter().map(written).collect())
+    Ok((all.len() <= most).then_some(all))
+}
+
+fn line_again(layout: &Layout, nth: usize, event: &Event) -> Option<Line> {
+    let line = match layout.facts.get(nth) {
+        Some((confidence, Some(signal))) => Line::fact(confidence.clone(), signal, event.envelope.id),
+        Some((confidence, None)) => Line::fact(confidence.clone(), &text(event)?, event.envelope.id),
+        None => turn(event),
+    };
+    match layout.cut.filter(|(cut, _)| *cut == nth) {
+        Some((_, kept)) => line.cut(kept),
+        None => Some(line),
+    }
 }
 
 /// The links of a trail, of its events in its order: to what each names, or to what names it.

@@ -27,7 +27,7 @@ macro_rules! folder {
 const RUST: &[File] = folder!("examples/agents/rust":
     ".cargo/config.toml", ".gitignore", "Cargo.lock", "Cargo.toml", "README.md", "src/lib.rs");
 const JS: &[File] = folder!("examples/agents/js":
-    ".gitignore", "README.md", "agent.js", "jsconfig.json", "package-lock.json", "package.json", "quipu.d.ts");
+    ".gitignore", ".npmrc", "README.md", "agent.js", "jsconfig.json", "package-lock.json", "package.json", "quipu.d.ts");
 const PYTHON: &[File] = folder!("examples/agents/python":
     ".gitignore", "README.md", "app.py", "build.py", "requirements.txt");
 const C: &[File] = folder!("examples/agents/c":
@@ -96,6 +96,12 @@ impl Language {
     }
 }
 
+/// The crates that a project in Rust is built of.
+pub(super) fn crates() -> impl Iterator<Item = &'static str> {
+    let locked = include_str!("../../examples/agents/rust/Cargo.lock").lines();
+    locked.filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+}
+
 /// All files of a project, by their paths in its folder.
 pub(super) fn files(language: Language, name: &str) -> Vec<(String, Cow<'static, [u8]>)> {
     let (folder, own) = language.folder();
@@ -148,7 +154,7 @@ fn standing_alone(manifest: &str, workspace: &str) -> String {
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::*;
+    use super::{super::left::is_left_behind, *};
 
     fn text(files: &[(String, Cow<'static, [u8]>)], path: &str) -> String {
         let (_, content) = files.iter().find(|(there, _)| there == path).unwrap();
@@ -166,20 +172,11 @@ mod tests {
                     let path = entry.unwrap().path();
                     let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
                     match path.is_dir() {
-                        // What builds leave behind, and crates of their own.
-                        true if [
-                            "target",
-                            "node_modules",
-                            ".venv",
-                            "__pycache__",
-                            "compactor",
-                            "projection",
-                            "bindings",
-                            "wit",
-                        ]
-                        .contains(&name.as_str()) => {}
+                        _ if is_left_behind(path.file_name().unwrap().to_str().unwrap()) => {}
+                        // Crates of their own, and what is made of the interface.
+                        true if ["compactor", "projection", "bindings", "wit"].contains(&name.as_str()) => {}
                         true => waiting.push(path),
-                        false if name.ends_with(".wasm") || name == "Cargo.toml" && folder_is_sdk(&root) => {}
+                        false if name == "Cargo.toml" && folder_is_sdk(&root) => {}
                         false => drop(found.insert(name)),
                     }
                 }

@@ -1,5 +1,5 @@
-// Components on V8: jco makes JavaScript of them. It is looked for below the folder that QUIPU_SECOND_HOST names, where `npm ci` has
-// installed what package-lock.json says.
+// Components on V8: jco makes JavaScript of them. It is looked for below the folder that QUIPU_SECOND_HOST names, where
+// `npm install --ignore-scripts` has installed what package-lock.json says.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';

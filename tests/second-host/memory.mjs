@@ -16,6 +16,9 @@ export class NoReplay extends Error {}
 /** Nothing of the run is recorded behind here. */
 export class Past extends Error {}
 
+/** What the host says where it, and not the guest, ended a run. */
+const BY_HOST = /^the host (ended the run$|could not record the run)/;
+
 /** What a guest is told of a refused call: jco makes the error of a result of what is thrown with a payload. */
 class Refusal extends Error {
   constructor(payload) {
@@ -53,6 +56,8 @@ export class Recording {
     this.appended = entries.filter(({ kind }) => !kind.startsWith('quipu.'));
     const end = entries.find(({ kind }) => kind === 'quipu.run.end');
     this.end = end && { ...end.sys.end, ...said(end) };
+    // Ends that another machine may come past: where the deadline was, and where its host ended it.
+    if (this.end) this.end.upTo = this.end.outcome === 'deadline' ? 'deadline' : BY_HOST.test(this.end.error ?? '') && this.end.outcome === 'trapped' ? 'host' : undefined;
     if (this.end?.note) throw new NoReplay(this.end.note);
   }
 
@@ -146,7 +151,7 @@ export class Memory {
       const { end, told } = this.#recording;
       const call = this.calls + 1;
       if (this.#recording.isPast(call, this.#appended)) throw new Past();
-      if (end && call > end.calls) throw end.outcome === 'deadline' ? new Past() : new Different(`call ${call}, ${name}: ${end.calls} were recorded`);
+      if (end && call > end.calls) throw end.upTo ? new Past() : new Different(`call ${call}, ${name}: ${end.calls} were recorded`);
       this.#transcript.called(name, values);
       const recorded = told.get(call) ?? {};
       if (recorded.refused) throw new Refusal(recorded.refused);

@@ -29,14 +29,14 @@ async function replay(ledger, id, erasures, file) {
     ended = execute(await transpiled(bytes), memory, recording.input, recording.limits);
   } catch (error) {
     if (!(error instanceof Past)) throw error;
-    return { verdict: 'identical', upTo: end?.outcome ?? 'the kill', ...compared() };
+    return { verdict: 'identical', upTo: end?.upTo ?? 'the kill', ...compared() };
   }
   const same = (name, is, was) => {
     if (is !== was) throw new Different(`${name} is ${JSON.stringify(is)}, was ${JSON.stringify(was)}`);
   };
   if (!end) throw new NoReplay('it has no end, and is recorded less far than it comes');
   same('number of drafts', memory.appended, recording.appended.length);
-  if (end.outcome === 'deadline') return { verdict: 'identical', upTo: 'deadline', ...compared() };
+  if (end.upTo) return { verdict: 'identical', upTo: end.upTo, ...compared() };
   same('outcome', ended.outcome, end.outcome);
   const answer = end.output ?? end.error;
   // Where something stands in the place of a secret in it, the calls alone are compared.

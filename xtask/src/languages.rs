@@ -17,6 +17,9 @@ use crate::{
     guests, tools,
 };
 
+#[path = "../../src/new/left.rs"]
+mod left;
+
 /// How long one may take to be built. The first of C compiles a libc.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -107,11 +110,17 @@ fn build_one(language: &Language, source: &Path, tools: &Path, component: &Path)
             fs::write(to, &content)?;
         }
         if path.extension().is_none_or(|ending| ending != "md") {
-            inputs.extend(content);
+            add(&mut inputs, &path.strip_prefix(source)?.to_string_lossy(), &content);
         }
     }
-    for path in files(&cargo::root().join("wit"))? {
-        inputs.extend(fs::read(path)?);
+    let shared = files(&cargo::root().join("wit"))?;
+    let still = language.folder == "js"; // The others' tools are not kept from looking at the clock.
+    for path in shared.into_iter().chain(still.then(|| cargo::root().join(STILL))) {
+        add(
+            &mut inputs,
+            &path.strip_prefix(cargo::root())?.to_string_lossy(),
+            &fs::read(&path)?,
+        );
     }
     let record = copy.join("built-of");
     if component.exists() && fs::read(&record).is_ok_and(|before| before == inputs) {
@@ -131,6 +140,14 @@ fn build_one(language: &Language, source: &Path, tools: &Path, component: &Path)
     guests::keep(&fs::read(&result)?, component)?;
     fs::write(record, inputs)?;
     Ok(true)
+}
+
+/// Adds a file to what something is made of: no two sets of files are the same bytes.
+fn add(inputs: &mut Vec<u8>, path: &str, content: &[u8]) {
+    for part in [path.as_bytes(), content] {
+        inputs.extend((part.len() as u64).to_le_bytes());
+        inputs.extend(part);
+    }
 }
 
 /// What npm would run, without npm: what is loaded before it stops the clock, and npm waits for time to pass.
@@ -170,9 +187,11 @@ fn build_c(_copy: &Path, tools: &Path) -> Result<Command> {
     Ok(make)
 }
 
+const STILL: &str = "xtask/src/still.c";
+
 /// A library that fixes clock and randomness for what it is loaded into.
 fn still() -> Result<PathBuf> {
-    let source = cargo::root().join("xtask/src/still.c");
+    let source = cargo::root().join(STILL);
     let library = cargo::root().join("target/tools/still.so");
     let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
     if modified(&library) < modified(&source) {
@@ -193,13 +212,16 @@ fn before_path(folder: &Path) -> Result<std::ffi::OsString> {
     Ok(env::join_paths(folders)?)
 }
 
-/// All files below a folder, in the order of their names.
+/// All files below a folder, in the order of their names, but for what builds leave behind.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
         for entry in fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))? {
             let entry = entry?;
+            if left::is_left_behind(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
             match entry.file_type()?.is_dir() {
                 true => waiting.push(entry.path()),
                 false => found.push(entry.path()),
@@ -208,4 +230,50 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_builds_leave_behind_is_no_source() -> Result<()> {
+        let folder = env::temp_dir().join(format!("quipu-sources-{}", std::process::id()));
+        for path in [
+            "b/agent.c",
+            "a.js",
+            ".venv/lib/x.py",
+            "node_modules/x/x.js",
+            "b/__pycache__/x.pyc",
+            "agent-js.wasm",
+        ] {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().ok_or("a file has a folder")?)?;
+            fs::write(path, "")?;
+        }
+        std::os::unix::fs::symlink("lib", folder.join(".venv/lib64"))?;
+        let found = files(&folder);
+        fs::remove_dir_all(&folder)?;
+        assert_eq!(found?, [folder.join("a.js"), folder.join("b/agent.c")]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_moves_from_one_file_to_the_next_is_another_source() {
+        let made_of = |files: [(&str, &str); 2]| {
+            let mut inputs = Vec::new();
+            files
+                .iter()
+                .for_each(|(path, content)| add(&mut inputs, path, content.as_bytes()));
+            inputs
+        };
+        let one = made_of([("a", "bc"), ("d", "e")]);
+        for other in [
+            [("a", "b"), ("d", "ce")],
+            [("ab", "c"), ("d", "e")],
+            [("a", "bc"), ("f", "e")],
+        ] {
+            assert_ne!(one, made_of(other), "{other:?}");
+        }
+    }
 }

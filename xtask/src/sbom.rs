@@ -1,5 +1,5 @@
-//! `cargo xtask sbom [--out FILE]`: what a release consists of, as CycloneDX 1.6: every package that is compiled into the
-//! command, with version, licence, checksum and what depends on what. Made of `cargo metadata` and `Cargo.lock` alone, so the
+//! `cargo xtask sbom [--out FILE]`: what a release consists of, as CycloneDX 1.6: every package that is linked into the
+//! command (an optional one of ours too that only the tests take in), with version, licence, checksum and what depends on what. Made of `cargo metadata` and `Cargo.lock` alone, so the
 //! same sources give the same bytes.
 
 use std::{
@@ -92,11 +92,11 @@ fn bill() -> Result<Value> {
     }))
 }
 
-/// Ids of what a package is compiled with: not what only tests need.
+/// Ids of what a package is linked with: not what only tests or build scripts need.
 fn needed(dependencies: &[Value]) -> Vec<String> {
     let is_compiled = |dependency: &&Value| {
         let kinds = dependency["dep_kinds"].as_array();
-        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"] != "dev"))
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
     };
     let needed = dependencies.iter().filter(is_compiled);
     needed.map(|dependency| text(&dependency["pkg"])).collect()
@@ -169,8 +169,8 @@ mod tests {
         for name in ["quipu-log", "wasmtime", "cap-std", "ed25519-dalek"] {
             assert!(named(name).is_some(), "{name}");
         }
-        for name in ["proptest", "wasm-mutate", "jsonschema"] {
-            assert!(named(name).is_none(), "{name} is for tests");
+        for name in ["proptest", "wasm-mutate", "jsonschema", "wit-bindgen-c"] {
+            assert!(named(name).is_none(), "{name} is for tests or build scripts");
         }
         let references: BTreeSet<_> = components
             .iter()

@@ -11,22 +11,42 @@ use crate::{
 /// One that could not be installed, and why.
 pub(crate) struct Missing {
     pub(crate) name: &'static str,
+    /// What is not tested without it.
+    pub(crate) checks: &'static str,
     pub(crate) why: String,
 }
 
 /// How one is installed: from a folder of sources and locks, into another.
 type Install = fn(&Path, &Path) -> Result<()>;
 
+/// Each with what it checks.
+const STRANGERS: [(&str, &str, Install); 5] = [
+    (
+        "go",
+        "tiles, checkpoints and proofs, verified by Go's transparency log code",
+        go,
+    ),
+    (
+        "rust",
+        "tiles, checkpoints and proofs, verified by the crates tlog_tiles and signed_note",
+        rust,
+    ),
+    (
+        "python",
+        "tiles, checkpoints and proofs, verified by aics-tlog, and witnessing by aics-witness",
+        python,
+    ),
+    ("node", "proofs of inclusion, verified by @sigstore/verify", node),
+    (
+        "second-host",
+        "ledgers, verified and replayed by the second host, in JavaScript and on another engine",
+        second_host,
+    ),
+];
+
 /// Installs all that are not here.
 pub(crate) fn install() -> Vec<Missing> {
-    let strangers: [(&str, Install); 5] = [
-        ("go", go),
-        ("rust", rust),
-        ("python", python),
-        ("node", node),
-        ("second-host", second_host),
-    ];
-    let install = |(name, install): (&'static str, Install)| {
+    let install = |&(name, checks, install): &(&'static str, &'static str, Install)| {
         let tests = cargo::root().join("tests");
         let source = match name {
             "second-host" => tests.join(name),
@@ -37,9 +57,9 @@ pub(crate) fn install() -> Vec<Missing> {
             .map_err(Into::into)
             .and_then(|()| install(&source, &folder));
         let why = done.err()?.to_string();
-        Some(Missing { name, why })
+        Some(Missing { name, checks, why })
     };
-    strangers.into_iter().filter_map(install).collect()
+    STRANGERS.iter().filter_map(install).collect()
 }
 
 /// The application that embeds quipu and knows `quipu-host` alone. Its dependencies have other features than the workspace's, so all

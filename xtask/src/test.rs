@@ -96,8 +96,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     for missing in verifiers {
         writeln!(
             out,
-            "not checked, the stranger in {} is missing: tiles, checkpoints and proofs",
-            missing.name
+            "not checked, the stranger in {} is missing: {}",
+            missing.name, missing.checks
         )?;
     }
     for why in languages::missing() {

@@ -7,58 +7,78 @@
 // … and with one of these, that something it said before holds no more.
 #define CORRECTS "from now on|instead|no longer|changed our mind"
 
-// The first sentence of a user's own message that states something, and its words.
+// Whether a user says it: of an imported event the original actor counts.
+static bool is_users(quipu_memory_types_event_t *event) {
+  string original = {0}, actor;
+  if (event->source.is_some && event->source.val.extra.is_some) original = json_member(event->source.val.extra.val, "original");
+  if (!json_text(original, "actor", &actor)) return begins(event->actor, "user:");
+  bool is = begins(actor, "user:");
+  free(actor.ptr);
+  return is;
+}
+
+// The first sentence of a user's own message that states something, and its words. The sentence is there until the next call.
 static bool stated(quipu_memory_types_event_t *event, string *sentence, string *words) {
-  string speaker = event->actor, all;
-  if (event->source.is_some && event->source.val.extra.is_some)
-    json_text(json_member(event->source.val.extra.val, "original"), "actor", &speaker);
-  if (!same(event->kind, "message") || event->run.is_some || !begins(speaker, "user:")) return false;
+  static string all;
+  free(all.ptr), all = (string){0};
+  if (!same(event->kind, "message") || event->run.is_some || !is_users(event)) return false;
   if (!event->payload.is_some || !json_text(event->payload.val, "text", &all)) return false;
-  while (next_sentence(&all, sentence)) {
+  for (string rest = all; next_sentence(&rest, sentence); free(words->ptr)) {
     *words = words_of(*sentence);
     if (!begins(*sentence, ">") && !ends(*sentence, "?") && has_any(*words, STATES "|" CORRECTS)) return true;
   }
   return false;
 }
 
-// How many words of four letters or more they share that no phrase has.
-static size_t shared(string words, string others) {
-  string phrases = words_of(text(STATES "|" CORRECTS)), seen = words_of(text("")), word;
-  size_t count = 0;
-  while (next_word(&words, &word)) {
-    count += word.len >= 4 && has(others, word) && !has(phrases, word) && !has(seen, word);
-    put(&seen, word), put_byte(&seen, ' ');
-  }
-  return count;
+// Those words, of four letters or more, that no phrase has: sorted, each once.
+static list subject(string words) {
+  static string phrases;
+  if (!phrases.ptr) phrases = words_of(text(STATES "|" CORRECTS));
+  list about = {grown(0, (words.len / 4 + 1) * sizeof(string)), 0};
+  for (string word; next_word(&words, &word);)
+    if (word.len >= 4 && !has(phrases, word)) about.ptr[about.len++] = word;
+  return sorted(about);
 }
 
 bool exports_agent_handle(agent_run_info_t *run, agent_list_own_reader_t *memory, string *question, string *ret, string *err) {
   quipu_memory_read_borrow_reader_t home = quipu_memory_read_borrow_reader(memory->ptr[0]);
-  struct { string id, words; } *held = 0; // what is replaced loses its words
+  struct { string id, words; list about; } *held = 0; // what is replaced is about nothing
   size_t count = 0, gone = 0;
   quipu_memory_types_error_t e;
   quipu_memory_read_page_t page = {.next = {true, 0}};
   while (page.next.is_some) {
-    if (!quipu_memory_read_method_reader_read(home, &page.next.val, 256, &page, &e)) return refused(e, err);
+    quipu_memory_types_seq_t next = page.next.val;
+    quipu_memory_read_page_free(&page);
+    if (!quipu_memory_read_method_reader_read(home, &next, 256, &page, &e)) return refused(e, err);
     for (quipu_memory_types_event_t *event = page.events.ptr; event < page.events.ptr + page.events.len; event++) {
       string sentence, words, payload = {0}, key = {0};
       if (!stated(event, &sentence, &words)) continue;
+      list about = subject(words);
       size_t closest = count, most = 1;
-      for (size_t i = 0; i < count && has_any(words, CORRECTS); i++) // the newest of equals
-        if (shared(words, held[i].words) >= most) most = shared(words, held[closest = i].words);
+      for (size_t i = has_any(words, CORRECTS) ? 0 : count; i < count; i++) { // the newest of equals
+        size_t n = shared(about, held[i].about);
+        if (n >= most) most = n, closest = i;
+      }
       puts_to(&payload, "{\"tags\":[\"stated\"],\"text\":"), put_json(&payload, sentence), puts_to(&payload, "}");
       puts_to(&key, "said:"), put(&key, event->id);
-      event->source.val.extra.is_some = false;
       quipu_memory_types_draft_t draft = {text("memory.write"), payload, event->source, .evidence = {&event->id, 1}, .key = {true, key}};
-      if (closest < count) draft.supersedes.ptr = &held[closest].id, draft.supersedes.len = 1, held[closest].words.len = 0, gone++;
+      draft.source.val.extra.is_some = false;
+      if (closest < count) {
+        draft.supersedes.ptr = &held[closest].id, draft.supersedes.len = 1, gone++;
+        free(held[closest].words.ptr), free(held[closest].about.ptr), held[closest].about.len = 0;
+      }
       quipu_memory_types_receipt_t receipt;
       if (quipu_memory_append_append(&draft, &receipt, &e)) {
         held = grown(held, (count + 1) * sizeof *held);
-        held[count].id = receipt.id, held[count++].words = words;
-      } else if (e.kind != QUIPU_MEMORY_TYPES_ERROR_KIND_SECRET && e.kind != QUIPU_MEMORY_TYPES_ERROR_KIND_CONFLICT &&
-                 e.kind != QUIPU_MEMORY_TYPES_ERROR_KIND_REDACTED) {
-        return refused(e, err); // those three are no reason to remember nothing else
+        held[count].id = receipt.id, held[count].words = words, held[count++].about = about;
+        free(receipt.ts.ptr), free(receipt.hash.ptr);
+      } else if (e.kind == QUIPU_MEMORY_TYPES_ERROR_KIND_SECRET || e.kind == QUIPU_MEMORY_TYPES_ERROR_KIND_CONFLICT ||
+                 e.kind == QUIPU_MEMORY_TYPES_ERROR_KIND_REDACTED) {
+        free(e.message.ptr), free(words.ptr), free(about.ptr); // no reason to remember nothing else
+      } else {
+        return refused(e, err);
       }
+      free(payload.ptr), free(key.ptr);
     }
   }
   *ret = (string){0};
@@ -76,7 +96,7 @@ bool exports_agent_handle(agent_run_info_t *run, agent_list_own_reader_t *memory
   for (size_t i = 0; i < found.hits.len; i++) {
     quipu_memory_types_event_t *event = &found.hits.ptr[i].event;
     string said;
-    if (!event->run.is_some || !equal(event->actor, run->actor) || !json_text(event->payload.val, "text", &said)) continue;
+    if (!event->run.is_some || !equal(event->actor, run->actor) || !event->payload.is_some || !json_text(event->payload.val, "text", &said)) continue;
     puts_to(ret, ret->len ? "\n- " : "- "), put(ret, said), puts_to(ret, " ["), put(ret, event->id), puts_to(ret, ", said in ");
     for (size_t n = 0; n < event->evidence.len; n++) puts_to(ret, n ? ", " : ""), put(ret, event->evidence.ptr[n]);
     puts_to(ret, "]");

@@ -45,15 +45,15 @@ static string trimmed(string s) {
 
 // Its letters and digits of ASCII in lower case, one space around each word.
 static string words_of(string s) {
-  string words = {0};
-  puts_to(&words, " ");
+  string words = {grown(0, s.len + 2), 1};
+  words.ptr[0] = ' ';
   for (size_t i = 0; i < s.len; i++) {
     uint8_t c = s.ptr[i];
     if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) put_byte(&words, c);
-    else if (words.ptr[words.len - 1] != ' ') puts_to(&words, " ");
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) words.ptr[words.len++] = c;
+    else if (words.ptr[words.len - 1] != ' ') words.ptr[words.len++] = ' ';
   }
-  if (words.len == 1 || words.ptr[words.len - 1] != ' ') puts_to(&words, " ");
+  if (words.len == 1 || words.ptr[words.len - 1] != ' ') words.ptr[words.len++] = ' ';
   return words;
 }
 
@@ -80,6 +80,33 @@ static bool next_word(string *rest, string *word) {
   return word->len > 0;
 }
 
+typedef struct { string *ptr; size_t len; } list;
+
+// Any order in which equal texts are neighbours.
+static int order(const void *a, const void *b) {
+  const string *x = a, *y = b;
+  return x->len != y->len ? (x->len < y->len ? -1 : 1) : memcmp(x->ptr, y->ptr, x->len);
+}
+
+// In that order, each once.
+static list sorted(list all) {
+  list each = {all.ptr, 0};
+  qsort(all.ptr, all.len, sizeof *all.ptr, order);
+  for (size_t i = 0; i < all.len; i++)
+    if (!i || !equal(all.ptr[i], each.ptr[each.len - 1])) each.ptr[each.len++] = all.ptr[i];
+  return each;
+}
+
+// How many texts two sorted lists share.
+static size_t shared(list a, list b) {
+  size_t count = 0;
+  for (size_t i = 0, j = 0; i < a.len && j < b.len;) {
+    int c = order(a.ptr + i, b.ptr + j);
+    count += c == 0, i += c <= 0, j += c >= 0;
+  }
+  return count;
+}
+
 // Takes the next sentence: to the end of its line, or to a space behind `.`, `!` or `?`.
 static bool next_sentence(string *rest, string *sentence) {
   size_t len = 0;
@@ -94,9 +121,12 @@ static bool next_sentence(string *rest, string *sentence) {
 static void put_json(string *to, string s) {
   static const char plain[] = "btn\0fr"; // 8 to 13, of which 11 has no short form
   put_byte(to, '"');
-  for (size_t i = 0; i < s.len; i++) {
-    uint8_t c = s.ptr[i];
-    if (c == '"' || c == '\\' || c < 32) put_byte(to, '\\');
+  for (size_t i = 0, from = 0; i <= s.len; i++) {
+    uint8_t c = i < s.len ? s.ptr[i] : '"';
+    if (c != '"' && c != '\\' && c >= 32) continue;
+    put(to, (string){s.ptr + from, i - from}), from = i + 1; // all that needs no escape
+    if (i == s.len) break;
+    put_byte(to, '\\');
     if (c >= 8 && c <= 13 && c != 11) put_byte(to, plain[c - 8]);
     else if (c < 32) puts_to(to, c < 16 ? "u000" : "u001"), put_byte(to, "0123456789abcdef"[c & 15]);
     else put_byte(to, c);
@@ -110,66 +140,76 @@ static uint32_t json_hex(const uint8_t *p) {
   return n;
 }
 
-// What a JSON string says, where `*at` is its first quote; `*at` is then behind its last.
-static string json_string(string json, size_t *at) {
-  string out = {0};
-  put(&out, text(""));
-  for (size_t i = *at + 1; i < json.len; i++) {
+// Where the JSON string ends whose first quote is at that place: behind its last.
+static size_t json_end(string json, size_t at) {
+  for (at++; at < json.len && json.ptr[at] != '"'; at++) at += json.ptr[at] == '\\';
+  return at + 1;
+}
+
+// What it says. It has no more bytes than its JSON.
+static string json_string(string json, size_t at) {
+  string out = {grown(0, json_end(json, at) - at), 0};
+  for (size_t i = at + 1; json.ptr[i] != '"'; i++) {
     uint8_t c = json.ptr[i];
-    if (c == '"') { *at = i + 1; return out; }
-    if (c != '\\') { put_byte(&out, c); continue; }
+    if (c != '\\') { out.ptr[out.len++] = c; continue; }
     c = json.ptr[++i];
     const char *found = strchr("b\bf\fn\nr\rt\t", c);
-    if (c != 'u') { put_byte(&out, found ? found[1] : c); continue; }
+    if (c != 'u') { out.ptr[out.len++] = found ? found[1] : c; continue; }
     uint32_t n = json_hex(json.ptr + i + 1);
     i += 4;
     if (n >= 0xd800 && n < 0xdc00) n = 0x10000 + ((n - 0xd800) << 10) + json_hex(json.ptr + i + 3) - 0xdc00, i += 6;
-    if (n < 0x80) put_byte(&out, n);
+    if (n < 0x80) out.ptr[out.len++] = n;
     else {
-      if (n < 0x800) put_byte(&out, 0xc0 | n >> 6);
+      if (n < 0x800) out.ptr[out.len++] = 0xc0 | n >> 6;
       else {
-        if (n < 0x10000) put_byte(&out, 0xe0 | n >> 12);
-        else put_byte(&out, 0xf0 | n >> 18), put_byte(&out, 0x80 | (n >> 12 & 63));
-        put_byte(&out, 0x80 | (n >> 6 & 63));
+        if (n < 0x10000) out.ptr[out.len++] = 0xe0 | n >> 12;
+        else out.ptr[out.len++] = 0xf0 | n >> 18, out.ptr[out.len++] = 0x80 | (n >> 12 & 63);
+        out.ptr[out.len++] = 0x80 | (n >> 6 & 63);
       }
-      put_byte(&out, 0x80 | (n & 63));
+      out.ptr[out.len++] = 0x80 | (n & 63);
     }
   }
-  __builtin_trap();
+  return out;
+}
+
+// Without white space before it.
+static string json_begin(string json) {
+  while (json.len && is_any(*json.ptr, " \t\r\n")) json.ptr++, json.len--;
+  return json;
 }
 
 // The text of an object's member, as JSON; empty where there is none, and where this is no object.
 static string json_member(string json, const char *name) {
-  size_t depth = 0, at = 0, start = 0;
+  size_t depth = 0, start = 0;
   bool wanted = false;
-  while (at < json.len) {
+  json = json_begin(json);
+  if (!json.len || *json.ptr != '{') return (string){0};
+  for (size_t at = 0; at < json.len; at++) {
     uint8_t c = json.ptr[at];
-    if (at == 0 && c != '{') break;
     if (c == '"') {
-      size_t begin = at;
-      string said = json_string(json, &at);
-      if (depth == 1 && !start) wanted = same(said, name), start = begin;
-      free(said.ptr);
+      if (depth == 1 && !start) {
+        string said = json_string(json, at);
+        wanted = same(said, name), start = at;
+        free(said.ptr);
+      }
+      at = json_end(json, at) - 1;
       continue;
     }
     if (depth == 1 && (c == ',' || c == '}')) {
-      if (wanted) return (string){json.ptr + start, at - start};
+      if (wanted) return json_begin((string){json.ptr + start, at - start});
       start = 0;
     }
     if (depth == 1 && c == ':') start = at + 1;
     depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-    at++;
   }
   return (string){0};
 }
 
-// A member that is a string: whether there is one, and what it says.
+// A member that is a string: whether there is one, and what it says. It is to be freed.
 static bool json_text(string json, const char *name, string *out) {
   string member = json_member(json, name);
-  size_t at = 0;
-  while (at < member.len && is_any(member.ptr[at], " \t\r\n")) at++;
-  if (at == member.len || member.ptr[at] != '"') return false;
-  *out = json_string(member, &at);
+  if (!member.len || *member.ptr != '"') return false;
+  *out = json_string(member, 0);
   return true;
 }
 

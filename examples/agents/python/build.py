@@ -1,5 +1,6 @@
 """Builds agent-python.wasm: `python3 build.py`, or with --debug, to see exceptions under `quipu run --wasi --trace`."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ def tool():
     if shutil.which("componentize-py"):
         return "componentize-py"
     if not ready.exists() or ready.read_bytes() != (HERE / "requirements.txt").read_bytes():
+        if not importlib.util.find_spec("ensurepip"):
+            sys.exit("this Python makes no virtual environments (Debian: apt-get install python3-venv)")
         print("installing componentize-py into .venv", flush=True)
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
         pip = [ENVIRONMENT / "bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"]

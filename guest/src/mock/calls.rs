@@ -12,11 +12,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Reader(u32);
 
-/// Events of a page.
-const PAGE_EVENTS: u32 = 1_000;
+/// Events of a page, and results of a question.
+const MOST: u32 = 1_000;
 /// Drafts of one call.
 #[cfg(feature = "append")]
 const DRAFTS: usize = 1_000;
+/// Events that a draft rests on, and that it replaces.
+#[cfg(feature = "append")]
+const LINKS: usize = 256;
+/// Bytes of an idempotency key.
+#[cfg(feature = "append")]
+const KEY_BYTES: usize = 128;
 
 impl Reader {
     #[doc(hidden)]
@@ -68,11 +74,9 @@ impl Reader {
     /// One event.
     pub fn get(&self, id: &str) -> Result<Event, Error> {
         with(|state| {
-            state
-                .seen(self.0)
-                .find(|event| event.id == id)
-                .cloned()
-                .ok_or_else(not_found)
+            named(id)?;
+            let event = state.seen(self.0).find(|event| event.id == id);
+            event.cloned().ok_or_else(not_found)
         })
     }
 
@@ -93,12 +97,30 @@ impl Reader {
 
 /// As many events as fit, and the one after them.
 fn page<'a>(mut seen: impl Iterator<Item = &'a Event>, limit: u32) -> Result<(Vec<Event>, Option<&'a Event>), Error> {
-    if !(1..=PAGE_EVENTS).contains(&limit) {
-        let message = format!("a page has 1 to {PAGE_EVENTS} events, not {limit}");
-        return Err(refused(ErrorKind::Invalid, &message));
-    }
-    let events = seen.by_ref().take(limit as usize).cloned().collect();
+    let events = seen.by_ref().take(wanted(limit)?).cloned().collect();
     Ok((events, seen.next()))
+}
+
+/// How many are given of so many that are wanted.
+pub(super) fn wanted(limit: u32) -> Result<usize, Error> {
+    match limit {
+        0 => Err(refused(ErrorKind::Invalid, "a limit is what is wanted, from 1")),
+        _ => Ok(limit.min(MOST) as usize),
+    }
+}
+
+/// Refuses what is no event's name.
+pub(super) fn named(id: &str) -> Result<(), Error> {
+    const CROCKFORD: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let ulid = id.strip_prefix("evt_").unwrap_or_default();
+    // Of 128 bits in 130 the first two are none.
+    match ulid.len() == 26 && ulid.chars().all(|c| CROCKFORD.contains(c)) && ulid.as_bytes()[0] <= b'7' {
+        true => Ok(()),
+        false => Err(refused(
+            ErrorKind::Invalid,
+            "an event id is evt_ and a ULID of 26 characters in upper case",
+        )),
+    }
 }
 
 pub(super) fn refused(kind: ErrorKind, message: &str) -> Error {
@@ -126,8 +148,11 @@ pub mod append {
 
     /// As the interface has it.
     pub fn append_all(drafts: &[Draft]) -> Result<Vec<Receipt>, Error> {
-        if !(1..=DRAFTS).contains(&drafts.len()) {
-            let message = format!("1 to {DRAFTS} drafts are appended at once, not {}", drafts.len());
+        if drafts.is_empty() {
+            return Err(refused(ErrorKind::Invalid, "at least one draft is appended"));
+        }
+        if drafts.len() > DRAFTS {
+            let message = format!("at most {DRAFTS} drafts are appended at once, not {}", drafts.len());
             return Err(refused(ErrorKind::TooLarge, &message));
         }
         with(|state| {
@@ -144,32 +169,51 @@ pub mod append {
 impl State {
     fn take(&mut self, draft: &Draft) -> Result<Receipt, Error> {
         let scope = draft.scope.clone().unwrap_or_else(|| self.home().to_owned());
-        let is_kind = match &self.kinds {
-            Some(kinds) => kinds.contains(&draft.kind),
-            None => !draft.kind.starts_with("quipu."),
-        };
+        let is_kind = self.kinds.contains(&draft.kind) && !draft.kind.starts_with("quipu.");
         if !self.appends.contains(&scope) || !is_kind {
             let message = format!("this run may not append {} to {scope}", draft.kind);
             return Err(refused(ErrorKind::Denied, &message));
         }
-        if serde_json::from_str::<Map<String, Value>>(&draft.payload).is_err() {
-            return Err(refused(ErrorKind::Invalid, "a payload is a JSON object"));
+        if let Some(key) = &draft.key
+            && (!(1..=KEY_BYTES).contains(&key.len()) || key.starts_with("quipu:"))
+        {
+            let message = "an idempotency key has 1 to 128 bytes and does not begin with quipu:";
+            return Err(refused(ErrorKind::Invalid, message));
         }
-        for id in draft.evidence.iter().chain(&draft.supersedes) {
-            let of_others = |event: &Event| event.actor != self.actor && !self.supersede_others;
-            let event = self.find(id).ok_or_else(not_found)?;
-            if draft.supersedes.contains(id) && of_others(event) {
-                return Err(refused(
-                    ErrorKind::Denied,
-                    "this run may not supersede what others appended",
-                ));
+        let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+        let extra = draft.source.as_ref().and_then(|source| source.extra.as_deref());
+        if !is_object(&draft.payload) || !extra.is_none_or(is_object) {
+            let message = "a payload is a JSON object, and so is a source's extra";
+            return Err(refused(ErrorKind::Invalid, message));
+        }
+        for (ids, replaces) in [(&draft.evidence, false), (&draft.supersedes, true)] {
+            if ids.len() > LINKS {
+                let message = format!("{} events are named; at most {LINKS} fit", ids.len());
+                return Err(refused(ErrorKind::Invalid, &message));
+            }
+            for id in ids {
+                named(id)?;
+                let event = self.find(id).ok_or_else(not_found)?;
+                if replaces && event.actor != self.actor && !self.supersede_others {
+                    let message = "this run may not supersede what others appended";
+                    return Err(refused(ErrorKind::Denied, message));
+                }
             }
         }
-        // What makes two drafts the same.
-        let whole = format!("{draft:?}");
-        let key = draft.key.clone().map(|key| (scope.clone(), key));
+        // What makes two drafts the same. The home scope is meant by its name and by none.
+        let whole = Draft {
+            scope: Some(scope.clone()),
+            ..draft.clone()
+        };
+        let whole = format!("{whole:?}");
+        let key = draft.key.clone().map(|key| (self.actor.clone(), scope.clone(), key));
         if let Some((earlier, receipt)) = key.as_ref().and_then(|key| self.keys.get(key)) {
+            let is_erased = |event: &Event| event.id == receipt.id && event.payload.is_none();
             return match *earlier == whole {
+                _ if self.events.iter().any(is_erased) => Err(refused(
+                    ErrorKind::Redacted,
+                    "the key was used for what has been erased since",
+                )),
                 true => Ok(receipt.clone()),
                 false => Err(refused(ErrorKind::Conflict, "the key was used for something else")),
             };

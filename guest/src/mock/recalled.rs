@@ -2,19 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Reader, State, calls, with};
+use super::{
+    Reader, State,
+    calls::{named, not_found, refused, wanted},
+    with,
+};
 use crate::{
-    Budget, Context, Event, Fact, FactAnswer, Hit, Link, Relation, SearchAnswer, Seq, Trail,
+    Budget, Context, ErrorKind, Event, Fact, FactAnswer, Hit, Link, Relation, SearchAnswer, Seq, Trail,
     bindings::{recall::Query, types::Error},
 };
 
 /// Characters of a token, as they are counted here.
 const TOKEN_CHARACTERS: usize = 4;
+const RETRACT: &str = "memory.retract";
+const SUMMARY: &str = "memory.summary";
+/// Of a question: items of a list, and bytes of its text and of each item.
+const NAMES: usize = 256;
+const BYTES: usize = 4_096;
 /// How sure a statement is that does not say so.
 const CONFIDENCE: f64 = 0.5;
 
 /// As the interface has it.
 pub fn search(memory: &[&Reader], query: &Query) -> Result<SearchAnswer, Error> {
+    let most = checked(memory, query)?;
     with(|state| {
         let asked = words(&query.text);
         let mut hits: Vec<_> = state
@@ -26,24 +36,27 @@ pub fn search(memory: &[&Reader], query: &Query) -> Result<SearchAnswer, Error> 
                 (asked.is_empty() || shared > 0).then(|| (score, event.clone()))
             })
             .collect();
-        // The newest first among equals.
-        hits.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(y.seq.cmp(&x.seq)));
-        hits.truncate(query.limit as usize);
+        // Summaries last, the newest first among equals.
+        let is_summary = |event: &Event| event.kind == SUMMARY;
+        hits.sort_by(|(a, x), (b, y)| {
+            let last = is_summary(x).cmp(&is_summary(y));
+            last.then(b.total_cmp(a)).then(y.seq.cmp(&x.seq))
+        });
+        hits.truncate(most);
         let hits = hits.into_iter().map(|(score, event)| Hit { event, score }).collect();
-        let as_of = state.as_of(memory, query);
+        let as_of = state.as_of(memory, query.as_of);
         Ok(SearchAnswer { hits, as_of })
     })
 }
 
 /// As the interface has it.
 pub fn facts(memory: &[&Reader], query: &Query) -> Result<FactAnswer, Error> {
+    let most = checked(memory, query)?;
+    let states = |kind: &str| kind.starts_with("memory.") && ![RETRACT, SUMMARY].contains(&kind);
     with(|state| {
         let asked = words(&query.text);
         let mut facts: BTreeMap<String, Fact> = BTreeMap::new();
-        for event in state
-            .candidates(memory, query)
-            .filter(|event| event.kind == "memory.write")
-        {
+        for event in state.candidates(memory, query).filter(|event| states(&event.kind)) {
             let Some(text) = event.text() else { continue };
             if !asked.is_empty() && words(&text).is_disjoint(&asked) {
                 continue;
@@ -67,8 +80,8 @@ pub fn facts(memory: &[&Reader], query: &Query) -> Result<FactAnswer, Error> {
         }
         let mut facts: Vec<_> = facts.into_values().collect();
         facts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        facts.truncate(query.limit as usize);
-        let as_of = state.as_of(memory, query);
+        facts.truncate(most);
+        let as_of = state.as_of(memory, query.as_of);
         Ok(FactAnswer { facts, as_of })
     })
 }
@@ -85,6 +98,9 @@ pub fn impact(memory: &[&Reader], id: &str) -> Result<Trail, Error> {
 
 /// As the interface has it.
 pub fn compose(memory: &[&Reader], query: &Query, budget: Budget) -> Result<Context, Error> {
+    if matches!(budget, Budget::Characters(0) | Budget::Tokens(0)) {
+        return Err(refused(ErrorKind::Invalid, "a budget is what fits, from 1"));
+    }
     let answer = search(memory, query)?;
     let mut left = match budget {
         Budget::Characters(characters) => characters as usize,
@@ -107,15 +123,54 @@ pub fn compose(memory: &[&Reader], query: &Query, budget: Budget) -> Result<Cont
     Ok(context)
 }
 
+/// How many results are wanted; refused where nothing can be asked so.
+fn checked(memory: &[&Reader], query: &Query) -> Result<usize, Error> {
+    is_given(memory)?;
+    let most = wanted(query.limit)?;
+    let lists = [&query.kinds, &query.tags, &query.actors];
+    let is_long = |text: &String| text.len() > BYTES;
+    if lists.iter().any(|list| list.len() > NAMES || list.iter().any(is_long)) || is_long(&query.text) {
+        let message = format!("a question's lists have at most {NAMES} items, and each text has at most {BYTES} bytes");
+        return Err(refused(ErrorKind::TooLarge, &message));
+    }
+    match [&query.since, &query.until]
+        .into_iter()
+        .flatten()
+        .all(|text| is_instant(text))
+    {
+        true => Ok(most),
+        false => Err(refused(
+            ErrorKind::Invalid,
+            "an instant has the form 2026-02-20T02:11:43.123Z",
+        )),
+    }
+}
+
+fn is_given(memory: &[&Reader]) -> Result<(), Error> {
+    match memory.is_empty() {
+        true => Err(refused(ErrorKind::Invalid, "there is no memory to look through")),
+        false => Ok(()),
+    }
+}
+
+/// Whether it has the form of one; no calendar is asked.
+fn is_instant(text: &str) -> bool {
+    const FORM: &[u8] = b"0000-00-00T00:00:00.000Z";
+    let is_as = |(is, form): (u8, &u8)| is == *form || *form == b'0' && is.is_ascii_digit();
+    text.len() == FORM.len() && text.bytes().zip(FORM).all(is_as)
+}
+
 /// What is reached from an event by links, the nearest first.
 fn trail(
     memory: &[&Reader],
     id: &str,
     follow: impl for<'a> Fn(&'a Link, &str) -> Option<&'a String>,
 ) -> Result<Trail, Error> {
+    named(id)?;
+    is_given(memory)?;
     with(|state| {
         let seen: Vec<_> = state.seen_by(memory).collect();
-        let first = seen.iter().find(|event| event.id == id).ok_or_else(calls::not_found)?;
+        let first = seen.iter().find(|event| event.id == id).ok_or_else(not_found)?;
         let links: Vec<Link> = seen.iter().flat_map(|event| links(event)).collect();
         let mut events: Vec<Event> = vec![(*first).clone()];
         let mut used = Vec::new();
@@ -137,7 +192,7 @@ fn trail(
             events,
             links: used,
             complete: true,
-            as_of: state.head(),
+            as_of: state.as_of(memory, None),
         })
     })
 }
@@ -159,28 +214,33 @@ impl State {
 
     /// What a query asks among: what is seen, not erased, and not superseded by anything seen.
     fn candidates<'a>(&'a self, memory: &'a [&'a Reader], query: &'a Query) -> impl Iterator<Item = &'a Event> {
-        let as_of = query.as_of.unwrap_or(Seq::MAX);
+        let end = query.as_of.unwrap_or(Seq::MAX);
         let superseded: BTreeSet<&String> = self
             .seen_by(memory)
-            .filter(|event| event.seq <= as_of)
+            .filter(|event| event.seq < end)
             .flat_map(|event| &event.supersedes)
             .collect();
         let one_of = |wanted: &[String], is: &String| wanted.is_empty() || wanted.contains(is);
         self.seen_by(memory).filter(move |event| {
-            event.seq <= as_of
+            let original = event.original().unwrap_or_default();
+            let happened = original.ts.as_ref().unwrap_or(&event.ts);
+            let speaks_for = original.actor.as_ref().unwrap_or(&event.actor);
+            let tagged = tags(event);
+            event.seq < end
                 && event.payload.is_some()
                 && !superseded.contains(&event.id)
                 && one_of(&query.kinds, &event.kind)
-                && one_of(&query.actors, &event.actor)
-                && (query.tags.is_empty() || tags(event).iter().any(|tag| query.tags.contains(tag)))
-                && query.since.as_ref().is_none_or(|since| event.ts >= *since)
-                && query.until.as_ref().is_none_or(|until| event.ts < *until)
+                && (one_of(&query.actors, &event.actor) || one_of(&query.actors, speaks_for))
+                && query.tags.iter().all(|tag| tagged.contains(tag))
+                && query.since.as_ref().is_none_or(|since| happened >= since)
+                && query.until.as_ref().is_none_or(|until| happened < until)
         })
     }
 
-    fn as_of(&self, memory: &[&Reader], query: &Query) -> Seq {
-        let newest = self.seen_by(memory).map(|event| event.seq).max().unwrap_or(0);
-        query.as_of.map_or(newest, |as_of| as_of.min(newest))
+    /// The position below which an answer takes everything into account.
+    fn as_of(&self, memory: &[&Reader], asked: Option<Seq>) -> Seq {
+        let heads = memory.iter().map(|reader| self.reads[reader.handle() as usize].1);
+        heads.chain(asked).min().unwrap_or(0)
     }
 }
 

@@ -62,6 +62,11 @@ pub enum Differs {
         /// The entry.
         entry: EventId,
     },
+    /// Under the run's name there is an entry before its beginning or behind its end, or a second beginning.
+    NotDrafted {
+        /// The entry.
+        entry: EventId,
+    },
     /// It is refused now, and was not then.
     Refused {
         /// The refusal's kind in the WIT.
@@ -169,6 +174,11 @@ impl fmt::Display for Difference {
                 write!(f, "draft {nth}: the recorded run appended no more; now: {payload}")
             }
             Differs::MissingDraft { entry } => write!(f, "{entry} was appended by the recorded run, and not now"),
+            Differs::NotDrafted { entry } => write!(
+                f,
+                "{entry} is an entry under this run that it did not draft: it is not between the run's beginning and its end, \
+                 or is a second beginning"
+            ),
             Differs::Refused { kind, message } => write!(f, "refused now, and not then: {kind}: {message}"),
             Differs::MoreCalls { recorded } => write!(f, "the recorded run ended after {recorded} calls"),
             Differs::FewerCalls { recorded, given } => {

@@ -77,6 +77,7 @@ impl Recorded {
         };
         let body = event.body();
         let members = [
+            Member::compare("actor", envelope.actor.as_str(), draft.actor.as_str()),
             Member::compare("kind", envelope.kind.as_str(), draft.kind.as_str()),
             Member::compare("scope", envelope.scope.as_str(), draft.scope.as_str()),
             Member::compare(

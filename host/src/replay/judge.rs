@@ -15,6 +15,10 @@ use crate::{
 impl Recorded {
     /// The guest has ended: what to say of all that it did.
     pub(crate) fn judge(&self, outcome: &Outcome, transcript: &Transcript) -> Verdict {
+        self.unless_others_stand_there(self.compared(outcome, transcript))
+    }
+
+    fn compared(&self, outcome: &Outcome, transcript: &Transcript) -> Verdict {
         let patience = self.patience();
         if let Some(decided) = self.decided.get() {
             return decided.clone();
@@ -28,14 +32,8 @@ impl Recorded {
             );
             return Verdict::Refused(NoReplay::new(NoReplayKind::Late, what));
         }
-        if let Some(&seq) = self.recording.run.appended.get(self.appended) {
-            return match self.log.envelope(seq) {
-                Ok(Some(envelope)) => different(Differs::MissingDraft { entry: envelope.id }),
-                _ => Verdict::Refused(NoReplay::new(
-                    NoReplayKind::Damaged,
-                    format!("entry {seq} cannot be read"),
-                )),
-            };
+        if let Some(missing) = self.missing() {
+            return missing;
         }
         let Some(end) = &self.recording.end else {
             return match self.recording.told.last_key_value() {

@@ -86,7 +86,7 @@ pub enum Identical {
     UpToTheDeadline,
     /// To where its stack was exhausted.
     UpToTheStacksEnd,
-    /// To where the host ended it: what it was told could not be recorded.
+    /// To where the host ended it: it was shutting down, or could not record what the run was told.
     UpToTheHostsEnd,
     /// To the last that is recorded of it: it was killed, or still goes on.
     UpToTheKill,
@@ -163,10 +163,10 @@ impl Replayer {
     pub fn ready(&self, run: &RecordedRun) -> Result<()> {
         let Some(component) = run.component else { return Ok(()) };
         // Whether it was offered WASI is in what is sealed.
-        let Ok(recording) = Recording::read(&self.log, run)? else {
+        let Ok(has_wasi) = Recording::has_wasi(&self.log, run)? else {
             return Ok(());
         };
-        let loader = self.loader(recording.seed.is_some());
+        let loader = self.loader(has_wasi);
         if loader.take_loaded(component).is_some() {
             return Ok(());
         }
@@ -192,6 +192,7 @@ impl Replayer {
             recording.end.as_ref().map(|end| end.outcome.clone()),
             component.map_or(recording.component, AgentComponent::sha256),
         );
+        let is_other = sha256 != recording.component;
         let replay = |calls, appends, verdict| Replay {
             run: run.run,
             outcome,
@@ -207,14 +208,25 @@ impl Replayer {
         let (run, grant, limits) = (recording.run.run, recording.grant.clone(), recording.limits.clone());
         let (input, head, seed) = (recording.input.clone(), recording.head, recording.seed);
         let recorded = Recorded::new(self.log.clone(), recording, self.erasures.clone());
-        if let Some(verdict) = recorded.at_once() {
+        if let Some(verdict) = recorded.at_once(is_other) {
             return Ok(replay(0, 0, verdict));
         }
         let mut quipu = QuipuCtx::of(Source::Recorded(Box::new(recorded)), run, grant, limits);
         quipu.head = head;
         quipu.wasi = seed.map(Wasi::seeded);
         let mut store = self.loader(seed.is_some()).store(quipu);
-        let report = agent.pre().run(&mut store, &input).await?;
+        let report = match agent.pre().run(&mut store, &input).await {
+            Ok(report) => report,
+            // A run that is recorded has begun, with what is recorded of it.
+            Err(error) => {
+                let what = format!("a run does not begin so as this one is recorded: {error}");
+                return Ok(replay(
+                    0,
+                    0,
+                    Verdict::Refused(NoReplay::new(NoReplayKind::Incomplete, what)),
+                ));
+            }
+        };
         let quipu = store.into_data().quipu;
         let Source::Recorded(recorded) = quipu.source else {
             return Err(Error::new(ErrorKind::Misuse, "the run is not a recorded one"));
@@ -264,6 +276,15 @@ impl Replayer {
 }
 
 impl Replay {
+    /// Of a run whose replay ended in an error, which says nothing of others.
+    pub fn failed(run: &RecordedRun, error: &Error) -> Self {
+        let reason = match error.kind() {
+            ErrorKind::Ledger => NoReplayKind::Damaged,
+            _ => NoReplayKind::Component,
+        };
+        Self::refused(run, NoReplay::new(reason, error.to_string()))
+    }
+
     fn refused(run: &RecordedRun, why: NoReplay) -> Self {
         Self {
             run: run.run,

@@ -20,7 +20,7 @@ use crate::{
         Difference, Differs, Identical, NoReplay, NoReplayKind, Verdict,
         difference::beginning,
         erased::{self, Erasures},
-        recording::Recording,
+        recording::{self, End, Recording},
     },
     run::Stop,
     transcript::Transcript,
@@ -69,7 +69,9 @@ impl Recorded {
 
     /// How long it may take now.
     pub(crate) fn patience(&self) -> Duration {
-        let limit = Duration::from_millis(self.recording.limits.deadline_ms);
+        // What took longer, by the log's times, may do so again.
+        let most = recording::most().deadline_ms.max(self.recording.took_ms());
+        let limit = Duration::from_millis(self.recording.limits.deadline_ms.min(most));
         limit.saturating_mul(SLOWER).max(LEAST)
     }
 
@@ -95,13 +97,58 @@ impl Recorded {
             && self.recording.told.range(call..).next().is_none()
     }
 
-    /// The verdict where there is nothing to execute.
-    pub(crate) fn at_once(&self) -> Option<Verdict> {
-        match &self.recording.end {
-            None => self
-                .is_past_the_record(1)
-                .then_some(Verdict::Identical(Identical::UpToTheKill)),
-            Some(end) => (end.calls == 0 && end.is_by_chance()).then(|| Verdict::Identical(Identical::up_to(end))),
+    /// The verdict where there is nothing to execute, of the recorded component or another one.
+    pub(crate) fn at_once(&self, is_other: bool) -> Option<Verdict> {
+        let identical = match &self.recording.end {
+            None if self.is_past_the_record(1) => Verdict::Identical(Identical::UpToTheKill),
+            Some(end) if end.calls == 0 && end.is_by_chance() => {
+                // Where it made no call it drafted nothing, and was told nothing.
+                if let Some(&recorded) = self.recording.told.keys().next_back() {
+                    let what = Differs::FewerCalls { recorded, given: 0 };
+                    return Some(Verdict::Different(Difference::of_run(what)));
+                }
+                if end.transcript != Transcript::default().hash() {
+                    return Some(Verdict::Different(Difference::of_run(Differs::Transcript)));
+                }
+                self.up_to(end)
+            }
+            _ => return None,
+        };
+        if is_other && matches!(identical, Verdict::Identical(_)) {
+            let what = "it made no call before something else than the guest ended it: there is nothing that another \
+                        component could be compared with";
+            return Some(Verdict::Refused(NoReplay::new(NoReplayKind::Incomplete, what)));
+        }
+        Some(self.unless_others_stand_there(identical))
+    }
+
+    /// The verdict on a run that came to where something else than its guest ended it.
+    fn up_to(&self, end: &End) -> Verdict {
+        let identical = || Verdict::Identical(Identical::up_to(end));
+        self.missing().unwrap_or_else(identical)
+    }
+
+    /// What is recorded and was not drafted again, if something is.
+    pub(super) fn missing(&self) -> Option<Verdict> {
+        let &seq = self.recording.run.appended.get(self.appended)?;
+        Some(self.entry_differs(seq, |entry| Differs::MissingDraft { entry }))
+    }
+
+    /// A verdict that nothing differs is none where entries have the run's name and are not between its beginning and end.
+    pub(super) fn unless_others_stand_there(&self, verdict: Verdict) -> Verdict {
+        match (&verdict, self.recording.run.stray) {
+            (Verdict::Identical(_), Some(seq)) => self.entry_differs(seq, |entry| Differs::NotDrafted { entry }),
+            _ => verdict,
+        }
+    }
+
+    fn entry_differs(&self, seq: u64, differs: impl FnOnce(EventId) -> Differs) -> Verdict {
+        match self.log.envelope(seq) {
+            Ok(Some(envelope)) => Verdict::Different(Difference::of_run(differs(envelope.id))),
+            _ => {
+                let what = format!("entry {seq} cannot be read");
+                Verdict::Refused(NoReplay::new(NoReplayKind::Damaged, what))
+            }
         }
     }
 
@@ -128,9 +175,11 @@ impl Recorded {
         if let Some(end) = &self.recording.end
             && call == end.calls
             && transcript.hash() == end.transcript
+            // Drafts of this call are compared yet, and then the end.
+            && !(self.is_append() && self.missing().is_some())
         {
             // It ended within this call.
-            return Err(self.decide(Verdict::Identical(Identical::up_to(end))));
+            return Err(self.decide(self.up_to(end)));
         }
         // What differs of a draft is shown first.
         if !self.is_append() {
@@ -200,7 +249,7 @@ impl Recorded {
             Some(end)
                 if end.is_by_chance() && transcript.calls() == end.calls && transcript.hash() == end.transcript =>
             {
-                Err(self.decide(Verdict::Identical(Identical::up_to(end))))
+                Err(self.decide(self.up_to(end)))
             }
             _ => Ok(()),
         }

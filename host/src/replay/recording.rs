@@ -34,6 +34,7 @@ pub(crate) struct Recording {
 
 /// How a run ended.
 pub(crate) struct End {
+    pub(crate) ts: Timestamp,
     pub(crate) outcome: String,
     pub(crate) text: String,
     pub(crate) calls: u64,
@@ -125,6 +126,9 @@ impl Recording {
                 ))));
             }
         };
+        if let Some(why) = too_much(&start.limits) {
+            return Ok(Err(why));
+        }
         let given: Given = there!(said(&first, "input"));
         if given.handled.iter().any(|member| member == "input") {
             let what = "its input had a secret in it, and a handle is recorded in the secret's place: what the agent was given \
@@ -174,6 +178,39 @@ impl Recording {
     }
 }
 
+/// How many times a run's limits by default those of a recorded one may be: what is recorded is not taken for granted.
+const LARGER: u8 = 4;
+
+/// The largest limits that a run is executed again within.
+pub(crate) fn most() -> Limits {
+    let mut most = Limits::default();
+    let times = usize::from(LARGER);
+    most.memory_bytes *= times;
+    most.deadline_ms *= u64::from(LARGER);
+    most.host_call_bytes *= times;
+    most.handles *= times;
+    most.told_bytes *= times;
+    most.input_bytes *= times;
+    most
+}
+
+/// A limit that is larger than a run is executed again within: with a smaller one it might do something else. A deadline is
+/// none of these, for what is late is told apart; nor are appends, which are recorded one by one.
+fn too_much(limits: &Limits) -> Option<NoReplay> {
+    let most = most();
+    let all = [
+        ("bytes of memory", limits.memory_bytes, most.memory_bytes),
+        ("bytes in one host call", limits.host_call_bytes, most.host_call_bytes),
+        ("handles", limits.handles, most.handles),
+        ("bytes of recorded answers", limits.told_bytes, most.told_bytes),
+        ("bytes of input", limits.input_bytes, most.input_bytes),
+    ];
+    let (what, recorded, most) = all.into_iter().find(|(_, recorded, most)| recorded > most)?;
+    Some(incomplete(&format!(
+        "it is recorded to have been allowed {recorded} {what}, and a run is executed again with at most {most}"
+    )))
+}
+
 impl End {
     fn read(event: &Event) -> Read<Self> {
         let sys = event.envelope.sys.as_ref().map_or(&Value::Null, |sys| &sys["end"]);
@@ -186,6 +223,7 @@ impl End {
         }
         let member = if said.output.is_some() { "output" } else { "error" };
         Ok(Ok(Self {
+            ts: event.envelope.ts,
             outcome: ended.outcome,
             calls: ended.calls,
             transcript: said.transcript,
@@ -206,7 +244,7 @@ impl End {
 
     fn is_by_host(&self) -> bool {
         self.trapped()
-            .is_some_and(|why| why.starts_with("the host could not record the run"))
+            .is_some_and(|why| why == "the host ended the run" || why.starts_with("the host could not record the run"))
     }
 
     /// Why it trapped: the first line. Names of functions stand behind it, which are the guest's.
@@ -355,5 +393,17 @@ impl Recording {
     /// When it began.
     pub(crate) fn began(&self) -> Timestamp {
         self.run.ts
+    }
+
+    /// How long it took, by the log's times.
+    pub(crate) fn took_ms(&self) -> u64 {
+        let ended = self.end.as_ref().map_or(self.run.ts, |end| end.ts);
+        ended.as_ms().saturating_sub(self.run.ts.as_ms())
+    }
+
+    /// Whether a run was offered WASI; its first entry says so.
+    pub(crate) fn has_wasi(log: &LedgerReader, run: &RecordedRun) -> Read<bool> {
+        let given: Given = there!(said(&there!(entry(log, run.seq)), "input"));
+        Ok(Ok(given.wasi.is_some()))
     }
 }

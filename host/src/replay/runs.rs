@@ -1,6 +1,6 @@
 //! Runs in a log: which entries are of which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quipu_format::{Actor, Envelope, Hash, RunId, Scope, Timestamp};
 use quipu_log::LedgerReader;
@@ -35,6 +35,8 @@ pub struct RecordedRun {
     pub(crate) end: Option<u64>,
     /// The first entry that could not be read between its beginning and its end: it may be one of its own.
     pub(crate) damaged: Option<u64>,
+    /// The first entry under its name that is not between its beginning and its end, or begins it a second time.
+    pub(crate) stray: Option<u64>,
 }
 
 impl RecordedRun {
@@ -53,6 +55,7 @@ impl RecordedRun {
             appended: Vec::new(),
             end: None,
             damaged: None,
+            stray: None,
         }
     }
 
@@ -64,6 +67,7 @@ impl RecordedRun {
                 self.end = Some(envelope.seq);
                 return true;
             }
+            RUN => self.stray = self.stray.or(Some(envelope.seq)),
             _ if envelope.kind.is_reserved() => {}
             _ => self.appended.push(envelope.seq),
         }
@@ -84,18 +88,53 @@ pub(crate) fn find(log: &LedgerReader, run: RunId) -> Result<Option<RecordedRun>
         let mut found = RecordedRun::begin(run, envelope);
         for seq in seq + 1..head {
             match readable(log, seq)? {
-                Some(envelope) if envelope.run == Some(run) => {
-                    if found.add(&envelope) {
+                Some(envelope) if envelope.run == Some(run) => match found.end {
+                    None => drop(found.add(&envelope)),
+                    Some(_) => {
+                        found.stray = found.stray.or(Some(seq));
                         break;
                     }
-                }
-                Some(_) => {}
-                None => found.damaged = found.damaged.or(Some(seq)),
+                },
+                // What stands behind its end is none of it, and who wrote it anew has written it readable.
+                None if found.end.is_none() => found.damaged = found.damaged.or(Some(seq)),
+                _ => {}
             }
+        }
+        if found.stray.is_none() {
+            found.stray = before(log, &found)?;
         }
         return Ok(Some(found));
     }
     Ok(None)
+}
+
+/// An entry under a run's name before its beginning.
+fn before(log: &LedgerReader, run: &RecordedRun) -> Result<Option<u64>> {
+    for seq in 0..run.seq {
+        if readable(log, seq)?.is_some_and(|envelope| envelope.run == Some(run.run)) {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
+
+/// Entries under the name of a run that are not between its beginning and its end, and second beginnings: the first of each
+/// run. What is held meanwhile is the runs' names.
+fn strays(log: &LedgerReader, head: u64) -> Result<BTreeMap<RunId, u64>> {
+    let (mut begun, mut open, mut strays) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    for seq in 0..head {
+        let Some(envelope) = readable(log, seq)? else { continue };
+        let Some(run) = envelope.run else { continue };
+        let is_its_own = match envelope.kind.as_str() {
+            RUN => begun.insert(run) && open.insert(run),
+            END => open.remove(&run),
+            _ => open.contains(&run),
+        };
+        if !is_its_own {
+            strays.entry(run).or_insert(seq);
+        }
+    }
+    Ok(strays)
 }
 
 const CLOCKS_APART_MS: u64 = 1_000;
@@ -114,6 +153,8 @@ pub struct Runs {
     next: u64,
     head: u64,
     open: BTreeMap<RunId, RecordedRun>,
+    /// Once it is known.
+    strays: Option<BTreeMap<RunId, u64>>,
 }
 
 impl Runs {
@@ -123,6 +164,7 @@ impl Runs {
             log,
             next: 0,
             open: BTreeMap::new(),
+            strays: None,
         }
     }
 
@@ -132,6 +174,19 @@ impl Runs {
     }
 
     fn step(&mut self) -> Result<Option<RecordedRun>> {
+        let strays = match self.strays.take() {
+            Some(strays) => strays,
+            None => strays(&self.log, self.head)?,
+        };
+        let mut run = self.following()?;
+        if let Some(run) = &mut run {
+            run.stray = run.stray.or(strays.get(&run.run).copied());
+        }
+        self.strays = Some(strays);
+        Ok(run)
+    }
+
+    fn following(&mut self) -> Result<Option<RecordedRun>> {
         while self.next < self.head {
             let seq = self.next;
             self.next += 1;
@@ -142,7 +197,7 @@ impl Runs {
                 continue;
             };
             let Some(run) = envelope.run else { continue };
-            if envelope.kind.as_str() == RUN {
+            if envelope.kind.as_str() == RUN && !self.open.contains_key(&run) {
                 self.open.insert(run, RecordedRun::begin(run, envelope));
             } else if self.open.get_mut(&run).is_some_and(|open| open.add(&envelope)) {
                 return Ok(self.open.remove(&run));

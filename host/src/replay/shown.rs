@@ -1,6 +1,8 @@
 //! What recall showed to a run, made again of the events that it was made of.
 
-use quipu_format::{Event, EventId};
+use std::collections::HashSet;
+
+use quipu_format::{Event, EventId, limits};
 use quipu_projections as projections;
 
 use crate::{
@@ -13,6 +15,9 @@ use crate::{
 
 const WRITTEN_EARLIER: &str = "an earlier release recorded what recall answered, and too little of it to answer again";
 const NOT_WHOLE: &str = "what recall answered cannot be put together again from the events that it named";
+const TOO_MUCH: &str = "what recall is recorded to have answered is more than it answers";
+/// Bytes of a context: a budget is of [`limits::PAGE_BYTES`] tokens at most, each of four letters and a space at most.
+const CONTEXT_BYTES: usize = 5 * limits::PAGE_BYTES;
 
 impl QuipuCtx {
     /// The record, where the run is executed again, and the call at hand.
@@ -26,18 +31,38 @@ impl Recorded {
         ids.iter().map(|id| self.event(*id)).collect()
     }
 
+    fn too_much(&self) -> Refusal {
+        self.ends(NoReplayKind::Incomplete, TOO_MUCH).into()
+    }
+
+    /// Events of one answer, each once: so many at most, and none behind a page's bytes.
+    fn page(&self, ids: impl ExactSizeIterator<Item = EventId>, most: usize) -> Result<Vec<Event>, Refusal> {
+        if ids.len() > most {
+            return Err(self.too_much());
+        }
+        let (mut events, mut seen, mut bytes) = (Vec::with_capacity(ids.len()), HashSet::new(), 0);
+        for id in ids {
+            if bytes >= limits::PAGE_BYTES || !seen.insert(id) {
+                return Err(self.too_much());
+            }
+            let event = self.event(id)?;
+            bytes += event.payload().map_or(0, str::len);
+            events.push(event);
+        }
+        Ok(events)
+    }
+
     pub(crate) fn hits(&self, call: u64) -> Result<(SearchAnswer, Answer), Refusal> {
         let told = self.told(call)?;
         let Answer::Hits { hits, as_of } = told else {
             return Err(self.untold(call).into());
         };
-        let hits = hits.iter().map(|(id, score)| {
-            Ok(Hit {
-                event: convert::event(self.event(*id)?),
-                score: *score,
-            })
+        let events = self.page(hits.iter().map(|(id, _)| *id), projections::limits::HITS)?;
+        let hits = events.into_iter().zip(hits).map(|(event, (_, score))| Hit {
+            event: convert::event(event),
+            score: *score,
         });
-        let hits = hits.collect::<Result<_, Refusal>>()?;
+        let hits = hits.collect();
         Ok((SearchAnswer { hits, as_of: *as_of }, told.clone()))
     }
 
@@ -49,10 +74,20 @@ impl Recorded {
         if facts.len() != notes.len() {
             return Err(self.ends(NoReplayKind::Incomplete, WRITTEN_EARLIER).into());
         }
+        if facts.len() > projections::limits::HITS {
+            return Err(self.too_much());
+        }
         let mut again = Vec::with_capacity(facts.len());
+        let (mut named, mut bytes) = (0, 0);
         for ((confidence, ids), note) in facts.iter().zip(notes) {
+            named += ids.len();
+            let is_more = named > projections::limits::ANSWER_EVIDENCE || bytes > limits::PAGE_BYTES;
+            if is_more && !again.is_empty() || ids.len() > projections::limits::NOISE_EVENTS {
+                return Err(self.too_much());
+            }
             let fact = projections::fact_again(*confidence, &self.events(ids)?, note);
             let fact = fact.ok_or_else(|| self.ends(NoReplayKind::Incomplete, NOT_WHOLE))?;
+            bytes += fact.text.len();
             again.push(derived::fact(fact));
         }
         let answer = FactAnswer {
@@ -73,7 +108,11 @@ impl Recorded {
         let Some(layout) = layout else {
             return Err(self.ends(NoReplayKind::Incomplete, WRITTEN_EARLIER).into());
         };
-        let text = projections::context_again(layout, &self.events(events)?);
+        if events.len() > projections::limits::ANSWER_EVIDENCE {
+            return Err(self.too_much());
+        }
+        let shown = events.iter().map(|id| self.event(*id));
+        let text = projections::context_again(layout, shown, CONTEXT_BYTES)?;
         let answer = Context {
             text: text.ok_or_else(|| self.ends(NoReplayKind::Incomplete, NOT_WHOLE))?,
             events: convert::ids(events),
@@ -92,7 +131,7 @@ impl Recorded {
         else {
             return Err(self.untold(call).into());
         };
-        let events = self.events(events)?;
+        let events = self.page(events.iter().copied(), limits::PAGE_EVENTS)?;
         let links = projections::links_again(&events, forward)
             .into_iter()
             .map(derived::link);

@@ -53,7 +53,8 @@ async fn what_finds_no_room_waits_and_past_the_bound_it_is_refused_and_leaves_no
     let memory = house.runtime.memory().clone();
     let runtime = Runtime::over(memory, limits(|l| l.deadline_ms = 60_000))
         .unwrap()
-        .waiting(0);
+        .at_once(8)
+        .waiting(1);
     let runtime = Arc::new(runtime);
     let spin = runtime.load(&guest("spin")).unwrap();
     // Eight begin, and one waits.
@@ -64,29 +65,25 @@ async fn what_finds_no_room_waits_and_past_the_bound_it_is_refused_and_leaves_no
         tokio::spawn(async move { runtime.run(&spin, &grant, "").await })
     };
     let running: Vec<_> = (0..8).map(run).collect();
-    // Besides the ledger's own scope.
-    while house.ledger.reader().scopes().len() < 9 {
+    // Besides the ledger's first entry.
+    while house.ledger.reader().head() < 9 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let waiting = run(8);
-    let another = grant();
-    let refused = loop {
-        let refused = runtime.run(&spin, &another, "");
-        match tokio::time::timeout(Duration::from_millis(100), refused).await {
-            Ok(refused) => break refused.unwrap_err(),
-            // It took the place in the queue before the ninth did.
-            Err(_) => continue,
-        }
-    };
+    let ninth = grant();
+    let waiting = runtime.run(&spin, &ninth, "");
+    tokio::pin!(waiting);
+    let waited = tokio::time::timeout(Duration::from_millis(100), waiting.as_mut()).await;
+    assert!(waited.is_err(), "it waits");
+    let refused = runtime.run(&spin, &ninth, "").await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Busy);
     assert!(refused.to_string().contains("1 runs wait already"), "{refused}");
     assert_eq!(house.ledger.reader().head(), 9, "neither is recorded");
-    assert_eq!(runtime.shutdown(Duration::ZERO).await, 8);
+    let (ended, waited) = tokio::join!(runtime.shutdown(Duration::ZERO), waiting);
+    assert_eq!((ended, waited.unwrap_err().kind()), (8, ErrorKind::Closed));
     for run in running {
         let report = run.await.unwrap().unwrap();
         assert!(matches!(report.outcome, Outcome::Trapped(_)), "{:?}", report.outcome);
     }
-    assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
 }
 
 async fn until_begun(house: &House) {

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -46,7 +47,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Hash> {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
         if kind.is_dir() && !path.ends_with("tree") {
             all.extend(files(&path));
-        } else if kind.is_file() && !path.ends_with("checkpoint") {
+        } else if kind.is_file() && !path.ends_with("checkpoint") && !path.ends_with("checkpoint.new") {
             all.insert(path.clone(), Hash::of(&[&fs::read(path).unwrap_or_default()]));
         }
     }
@@ -183,6 +184,11 @@ async fn a_run_that_the_machine_ended_is_compared_up_to_there() {
         );
         assert_eq!(replay.calls, report.calls);
     }
+    // Before it made a call nothing is executed: another component is compared with nothing.
+    let report = house.run("spin", &grant(), "").await;
+    let other = AgentComponent::new(&guest("echo")).unwrap();
+    let replay = house.replay_with(report.run, Some(&other)).await;
+    assert!(is_refused(&replay, NoReplayKind::Incomplete), "{replay:?}");
     // Another component, which makes another call first.
     let report = house.run("spin", &grant(), "host").await;
     let other = AgentComponent::new(&guest("echo")).unwrap();
@@ -193,6 +199,121 @@ async fn a_run_that_the_machine_ended_is_compared_up_to_there() {
     let report = house.run("liar", &grant(), "").await;
     assert!(matches!(report.outcome, Outcome::Trapped(_)));
     house.is_identical(report.run).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_the_host_ended_is_compared_up_to_there() {
+    for input in ["", "host"] {
+        let house = Arc::new(House::within(limits(|l| l.deadline_ms = 60_000)));
+        let spin = house.runtime.load(&guest("spin")).unwrap();
+        let running = tokio::spawn({
+            let house = house.clone();
+            async move { house.runtime.run(&spin, &grant(), input).await.unwrap() }
+        });
+        while house.ledger.reader().head() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(house.runtime.shutdown(Duration::from_millis(20)).await, 1);
+        let report = running.await.unwrap();
+        let replay = house.replay(report.run).await;
+        assert_eq!(
+            replay.verdict,
+            Verdict::Identical(Identical::UpToTheHostsEnd),
+            "{replay:?}"
+        );
+        assert_eq!(replay.calls, report.calls);
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_drafted_is_found_wherever_the_run_was_ended() {
+    let house = House::within(limits(|l| l.deadline_ms = 200));
+    for (input, is_killed) in [("", false), ("host", false), ("host", true)] {
+        let run = house.run("spin", &grant(), input).await.run;
+        let forged = forge(&house, run, |r| {
+            r.insert(1, ("memory.write".into(), json!({"text": "planted"}), Value::Null));
+            r.truncate(r.len() - usize::from(is_killed));
+        });
+        let entry = house.events_of(forged)[1].envelope.id;
+        let replay = house.replay(forged).await;
+        match is_killed {
+            false => {
+                let Verdict::Different(difference) = replay.verdict else {
+                    panic!("{input}: {replay:?}")
+                };
+                assert_eq!(difference.what, Differs::MissingDraft { entry });
+            }
+            // It goes on and on without that draft.
+            true => assert!(is_refused(&replay, NoReplayKind::Late), "{replay:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn entries_under_a_runs_name_that_are_none_of_its_are_found() {
+    let house = House::new();
+    let stamp = |run: RunId, kind: &str| {
+        let body = Body::new(None, r#"{"text":"planted"}"#).unwrap();
+        let mut draft = Draft::new(scope("other"), actor("agent:test"), Kind::new(kind).unwrap(), body);
+        draft.run = Some(run);
+        house.ledger.append_blocking(draft).unwrap().id
+    };
+    let mut planted = Vec::new();
+    for kind in ["memory.write", "quipu.run.told", "quipu.run.end", "quipu.run"] {
+        let run = house.run("writer", &grant(), r#"{"appends":2}"#).await.run;
+        house.is_identical(run).await;
+        planted.push((run, stamp(run, kind)));
+    }
+    // Before it begins.
+    let run = house.run("hoarder", &grant(), "leak").await.run;
+    let next = house.ledger.reader().head() + 1;
+    let run_after = RunId(ulid::Ulid::from_parts(run.0.timestamp_ms(), u128::from(next)));
+    let before = stamp(run_after, "memory.write");
+    assert_eq!(forge(&house, run, |_| ()), run_after);
+    planted.push((run_after, before));
+    // A second beginning in the midst of it.
+    let twice = forge(&house, run, |r| r.insert(1, r[0].clone()));
+    planted.push((twice, house.events_of(twice)[1].envelope.id));
+    house.is_identical(run).await;
+
+    let differs = |replay: Replay| match replay.verdict {
+        Verdict::Different(difference) => Some((replay.run, difference.what)),
+        _ => None,
+    };
+    for &(run, entry) in &planted {
+        let replay = house.replay(run).await;
+        assert_eq!(differs(replay), Some((run, Differs::NotDrafted { entry })));
+    }
+    // All of them together.
+    let replayer = Replayer::new(house.ledger.reader().clone()).unwrap();
+    let mut found = BTreeMap::new();
+    for recorded in replayer.runs() {
+        let replay = replayer.replay(&recorded.unwrap(), None).await.unwrap();
+        if let Some((run, Differs::NotDrafted { entry })) = differs(replay) {
+            found.insert(run, entry);
+        }
+    }
+    assert_eq!(found, planted.into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_draft_of_another_actor_is_another_one() {
+    let house = House::new();
+    let run = house.run("writer", &grant(), r#"{"appends":1}"#).await.run;
+    let forged = forge(&house, run, |r| r[0].2["run"]["grant"]["actor"] = json!("agent:other"));
+    let replay = serde_json::to_value(house.replay(forged).await).unwrap();
+    assert_eq!(
+        (&replay["differs"], &replay["members"]),
+        (
+            &json!("draft"),
+            &json!([{"name": "actor", "recorded": "agent:test", "given": "agent:other"}])
+        ),
+        "{replay}"
+    );
+}
+
+fn is_refused(replay: &Replay, reason: NoReplayKind) -> bool {
+    matches!(&replay.verdict, Verdict::Refused(why) if why.reason == reason)
 }
 
 #[tokio::test]
@@ -405,6 +526,27 @@ async fn a_record_that_was_changed_is_found() {
                 t["told"][0] = json!({"call": 1, "invented": 3})
             })
         }),
+        // More than recall answers: an event twice, and very many.
+        forge(&house, run, |r| {
+            said(r, "quipu.run.told", |t| {
+                let hits = t["told"][0]["hits"]["hits"].as_array_mut().unwrap();
+                hits.push(hits[0].clone());
+            });
+        }),
+        forge(&house, run, |r| {
+            said(r, "quipu.run.told", |t| {
+                let context = t["told"].as_array_mut().unwrap().last_mut().unwrap();
+                let events = context["context"]["events"].as_array_mut().unwrap();
+                let first = events[0].clone();
+                events.resize(10_000, first);
+            });
+        }),
+        // With these it would not have begun, or is believed to have been allowed whatever it says.
+        forge(&house, run, |r| r[0].2["run"]["limits"]["handles"] = json!(0)),
+        forge(&house, run, |r| r[0].2["run"]["limits"]["inputBytes"] = json!(1)),
+        forge(&house, run, |r| {
+            r[0].2["run"]["limits"]["memoryBytes"] = json!(1_u64 << 40)
+        }),
     ];
     for run in refused {
         let replay = house.replay(run).await;
@@ -433,19 +575,22 @@ async fn what_a_guest_gives_as_a_secret_is_compared_with_its_handle() {
     let mut handling = grant();
     handling.secrets = SecretsPolicy::Handle;
     let secret = format!("AKIA{}", "IOSFODNN7QWERTZU");
-    // The agent escapes what it is told to append, so that no secret stands in its input.
-    let escaped: String = secret.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
-    let input = format!(r#"[{{"append":{{"kind":"memory.write","payload":"{{\"text\":\"{escaped}\"}}"}}}}]"#);
-    let report = house.run("caller", &handling, &input).await;
-    let stored = payload(&house.events_of(report.run)[1]).to_string();
-    if stored.contains("secret://") {
-        let replay = house.replay(report.run).await;
-        let is_withheld = matches!(&replay.verdict, Verdict::Refused(why) if why.reason == NoReplayKind::Incomplete);
-        assert!(
-            is_withheld || replay.verdict == Verdict::Identical(Identical::ToItsEnd),
-            "{replay:?}"
-        );
+    // So deep in its input that it is not found there, and less deep in what the agent is told to append.
+    let (mut text, mut compared) = (secret.clone(), 0);
+    for _ in 0..4 {
+        let append = json!({"kind": "memory.write", "payload": format!(r#"{{"text":"{text}"}}"#)});
+        let report = house
+            .run("caller", &handling, &json!([{ "append": append }]).to_string())
+            .await;
+        let events = house.events_of(report.run);
+        let stored = payload(&events[1]).to_string();
+        if stored.contains("secret://") && payload(&events[0])["handled"].is_null() {
+            house.is_identical(report.run).await;
+            compared += 1;
+        }
+        text = text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
     }
+    assert!(compared > 0, "no draft had a secret that the input had not");
     // An input with a secret in it is recorded with a handle: nobody knows what the agent was given.
     let report = house.run("hoarder", &handling, &secret).await;
     let replay = house.replay(report.run).await;
@@ -509,9 +654,11 @@ async fn with_wasi_the_clock_and_the_random_bytes_are_the_same_again() {
         .with_wasi()
         .unwrap();
     let agent = runtime.load(&with_wasi()).unwrap();
+    let mut granted = grant();
+    granted.wasi = true;
     let mut answers = Vec::new();
     for _ in 0..2 {
-        let report = runtime.run(&agent, &grant(), "").await.unwrap();
+        let report = runtime.run(&agent, &granted, "").await.unwrap();
         let Outcome::Ok(answer) = &report.outcome else {
             panic!("{:?}", report.outcome)
         };

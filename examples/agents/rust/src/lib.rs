@@ -13,20 +13,22 @@ const STATES: &str = "from now on|we want|we d like|we would like|we prefer|we d
 const CORRECTS: &str = "from now on|instead|no longer|changed our mind";
 
 fn handle(run: RunInfo, memory: Memory, question: String) -> Result<String> {
-    let mut held = Vec::<(EventId, String)>::new();
+    let mut held = Vec::<(EventId, BTreeSet<String>)>::new();
     for event in memory.home().events() {
         let event = event?;
         if let Some((sentence, words)) = stated(&event) {
-            let shared = |at: &usize| subject(&words).iter().filter(|word| has(&held[*at].1, word)).count();
-            let closest = (0..held.len()).max_by_key(shared); // the newest of equals
-            let replaced = closest.filter(|at| has(&words, CORRECTS) && shared(at) > 0);
+            let about = subject(&words);
+            let shared = |at: &usize| held[*at].1.intersection(&about).count();
+            let earlier = if has(&words, CORRECTS) { held.len() } else { 0 };
+            let closest = (0..earlier).max_by_key(shared); // the newest of equals
+            let replaced = closest.filter(|at| shared(at) > 0);
             let replaced = replaced.map(|at| held.remove(at).0);
             let draft = Draft::new("memory.write").text(sentence).tags(["stated"]);
             let draft = draft.evidence([&event.id]).supersedes(replaced);
             let source = event.source.map(|source| Source { extra: None, ..source });
             let draft = source.into_iter().fold(draft, Draft::source);
             match draft.key(format!("said:{}", event.id)).append() {
-                Ok(receipt) => held.push((receipt.id, words)),
+                Ok(receipt) => held.push((receipt.id, about)),
                 // What may not be remembered keeps nothing else from being.
                 Err(error) if matches!(error.kind(), Secret | Conflict | Redacted) => {}
                 Err(error) => return Err(error),
@@ -55,8 +57,10 @@ fn cited(event: &Event) -> Option<String> {
 fn stated(event: &Event) -> Option<(String, String)> {
     let original = event.original().and_then(|original| original.actor);
     let speaker = original.as_ref().unwrap_or(&event.actor);
-    let is_said = event.kind == "message" && event.run.is_none() && speaker.starts_with("user:");
-    let text = event.text().filter(|_| is_said)?.replace(". ", ".\n");
+    if event.kind != "message" || event.run.is_some() || !speaker.starts_with("user:") {
+        return None;
+    }
+    let text = event.text()?.replace(". ", ".\n");
     let text = text.replace("! ", "!\n").replace("? ", "?\n");
     let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t', '\r']));
     let own = lines.filter(|line| !line.starts_with('>') && !line.ends_with('?'));
@@ -77,8 +81,8 @@ fn has(words: &str, phrases: &str) -> bool {
 }
 
 /// Words of four letters or more that no phrase has.
-fn subject(words: &str) -> BTreeSet<&str> {
+fn subject(words: &str) -> BTreeSet<String> {
     let phrases = format!(" {STATES}|{CORRECTS} ").replace('|', " ");
     let words = words.split(' ').filter(|word| word.len() >= 4);
-    words.filter(|word| !has(&phrases, word)).collect()
+    words.filter(|word| !has(&phrases, word)).map(str::to_owned).collect()
 }
