@@ -273,7 +273,9 @@ pub(crate) fn compiled_code_that_is_poisoned(ledger: &Ledger) {
         let files = fs::read_dir(own.join("cache/quipu/code")).unwrap();
         files.map(|file| file.unwrap().path()).collect()
     };
-    let answer = run_guest("echo").good().out;
+    // It answers as it should, and not as whatever else lies there would.
+    let answers = || run_guest("echo").good().json()["input"] == "x";
+    assert!(answers());
     let file = kept().pop_first().unwrap();
     let whole = fs::read(&file).unwrap();
     run_guest("spin");
@@ -291,15 +293,15 @@ pub(crate) fn compiled_code_that_is_poisoned(ledger: &Ledger) {
     ]);
     for poison in poisons {
         fs::write(&file, poison).unwrap();
-        assert_eq!(run_guest("echo").good().out, answer);
+        assert!(answers());
         assert!(fs::read(&file).unwrap() == whole, "it was not compiled again");
     }
     // Where others may write, nothing is taken from it.
     fs::remove_file(&file).unwrap();
     symlink("/dev/zero", &file).unwrap();
-    assert_eq!(run_guest("echo").good().out, answer);
+    assert!(answers());
     fs::set_permissions(own.join("cache/quipu/code"), fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(run_guest("echo").good().out, answer);
+    assert!(answers());
 }
 
 /// An agent that appends until it is refused, on a disk of some mebibytes.

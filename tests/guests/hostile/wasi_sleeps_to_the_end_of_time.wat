@@ -20,7 +20,7 @@
   (func (export "handle") (param i32 i32 i32 i32 i32 i32) (param $memory i32) (param $readers i32) (param i32 i32) (result i32)
     (call $block (call $after (i64.const -1)))
     (call $block (call $after (i64.const -1)))
-    (call $now (i32.const 100))
+    (call $now (i32.const 104))
     (if (i64.ne (call $ticks) (i64.const -1)) (then unreachable))
     (i32.const 16))
 )
