@@ -1,3 +1,5 @@
+// Long because both ends of one conversation are here: who asks, and the process that is asked.
+
 //! Compiling components: in this process, or in one of its own that has little to lose.
 
 use std::{
