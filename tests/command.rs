@@ -1,3 +1,5 @@
+// Long because each habit of the command as a whole is a test of its own.
+
 //! The command as a user meets it: help, exit codes, output.
 
 mod driver;

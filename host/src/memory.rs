@@ -44,6 +44,7 @@ impl Memory {
     pub fn new(ledger: Ledger) -> Result<Self> {
         #[cfg(feature = "guard")]
         let guard = SecretGuard::attach(&ledger);
+        #[cfg_attr(not(feature = "guard"), expect(unused_mut, reason = "there is no guard to put in"))]
         let mut memory = Self::parts(ledger)?;
         #[cfg(feature = "guard")]
         (memory.guard = Some(guard));

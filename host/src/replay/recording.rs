@@ -1,3 +1,5 @@
+// Long because all that a record says is read, bounded and believed or not in this one place.
+
 //! What the entries of a run say that it takes to execute it again.
 
 use std::collections::BTreeMap;
