@@ -165,12 +165,21 @@ fn handle(run: RunInfo, memory: Memory, input: String) -> Result<String, String>
     Ok(report.finish())
 }
 
-/// Ids that differ from one in its last character alone, upwards and downwards.
-fn near(id: &str, most: usize) -> impl Iterator<Item = String> {
-    const ALPHABET: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let (head, last) = id.split_at(id.len() - 1);
-    let at = ALPHABET.find(last).unwrap_or_default();
-    let head = head.to_owned();
-    let order = (at + 1..ALPHABET.len()).chain((0..at).rev());
-    order.take(most).map(move |at| format!("{head}{}", &ALPHABET[at..=at]))
+/// The ids next to one, upwards first, then downwards: an id is counted up while the clock stands still.
+fn near(id: &str, most: u128) -> impl Iterator<Item = String> {
+    const ALPHABET: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let digit = |c| ALPHABET.iter().position(|&known| known == c).unwrap_or_default() as u128;
+    let number = id
+        .bytes()
+        .skip("evt_".len())
+        .fold(0, |number, c| number << 5 | digit(c));
+    let numbers = (1..=most)
+        .map(move |by| number + by)
+        .chain((1..=most).map(move |by| number - by));
+    numbers.map(|number| {
+        let digits = (0..26)
+            .rev()
+            .map(|at| char::from(ALPHABET[(number >> (5 * at)) as usize % 32]));
+        format!("evt_{}", digits.collect::<String>())
+    })
 }
