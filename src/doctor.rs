@@ -4,7 +4,7 @@ use std::{
 };
 
 use quipu_format::Timestamp;
-use quipu_log::{Check, Health};
+use quipu_log::{Check, Health, Ledger, LedgerReader};
 use quipu_projections::Projections;
 
 use crate::{
@@ -32,8 +32,10 @@ pub(crate) struct Args {
 pub(crate) fn execute(args: &Args, ledger: &LedgerDir) -> Outcome {
     let mut checks = quipu_host::check_machine();
     checks.extend(ledger.at_unasked(|at| Ok(quipu_log::check_up(at, now())))?);
-    checks.extend(projections(ledger));
-    checks.extend(configuration(ledger));
+    // Where it cannot be read, that was said.
+    let reader = ledger.at_unasked(|at| Ledger::open_read_only(at)).ok();
+    checks.extend(reader.as_ref().map(projections));
+    checks.extend(configuration(ledger, reader.as_ref()));
     let worst = checks.iter().map(|check| check.health).max();
     verdict(print(args, &checks), (worst < Some(Health::Bad)).into())
 }
@@ -43,22 +45,21 @@ fn now() -> Timestamp {
     Timestamp::from_ms(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How far behind what is derived is. None: the ledger cannot be read, which was said.
-fn projections(ledger: &LedgerDir) -> Option<Check> {
+/// How far behind what is derived is.
+fn projections(reader: &LedgerReader) -> Check {
     const ABOUT: &str = "derived";
-    let reader = ledger.at_unasked(|at| quipu_log::Ledger::open_read_only(at)).ok()?;
-    Some(match Projections::lag(&reader) {
+    match Projections::lag(reader) {
         Ok(lag) if lag.lag == 0 => Check::good(ABOUT, "nothing is behind"),
         Ok(lag) => Check::good(
             ABOUT,
             format!("{} entries behind; the next question takes them in", lag.lag),
         ),
         Err(error) => Check::doubtful(ABOUT, error.to_string(), "`quipu rebuild` makes it again from the log"),
-    })
+    }
 }
 
 /// The file that names agents, where there is one.
-fn configuration(ledger: &LedgerDir) -> Vec<Check> {
+fn configuration(ledger: &LedgerDir, reader: Option<&LedgerReader>) -> Vec<Check> {
     const ABOUT: &str = "agents";
     if !ledger.agents_path().exists() {
         return Vec::new();
@@ -73,8 +74,9 @@ fn configuration(ledger: &LedgerDir) -> Vec<Check> {
             )];
         }
     };
-    let governance = ledger.at_unasked(|at| quipu_log::Ledger::open_read_only(at)?.governance_whole());
-    let Ok(governance) = governance else { return Vec::new() };
+    let Some(Ok(governance)) = reader.map(LedgerReader::governance_whole) else {
+        return Vec::new();
+    };
     let told = |(name, state, why): (_, &str, Vec<String>)| match state {
         "approved" => Check::good(ABOUT, format!("{name} is approved")),
         _ => Check::doubtful(

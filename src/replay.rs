@@ -83,15 +83,7 @@ fn found(replayer: &Replayer, run: RunId) -> Result<RecordedRun, Failure> {
 /// Has all components compiled, while the process may still start the compiler.
 fn ready(replayer: &Replayer) -> Result<(), Failure> {
     let mut progress = terminal::Progress::new("compiling");
-    let mut runs = replayer.runs();
-    while let Some(run) = runs.next() {
-        let run = run?;
-        // What goes wrong with one run is said where it is replayed.
-        let _ = replayer.ready(&run);
-        let (done, total) = runs.progress();
-        progress.show(done, total);
-    }
-    Ok(())
+    Ok(replayer.ready_all(&mut |done, total| progress.show(done, total))?)
 }
 
 #[derive(Default)]

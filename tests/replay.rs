@@ -13,13 +13,7 @@ use driver::{Appender, Ledger, Ran, governed::Governed, guest, run, wait_until};
 use serde_json::{Value, json};
 
 fn run_guest(ledger: &Ledger, name: &str, input: &str, more: &[&str]) -> Ran {
-    let grant = ["--actor", "agent:test", "--home", "home", "--json"];
-    run(ledger
-        .command(["run"])
-        .arg(guest(name))
-        .arg(input)
-        .args(grant)
-        .args(more))
+    ledger.run_guest(name, input, &[&["--json"], more].concat())
 }
 
 /// The name of a run.

@@ -7,20 +7,10 @@ use std::{ffi::OsStr, fs, io::Write, path::Path, process::Stdio};
 use driver::{Ledger, Ran, guest, run};
 use serde_json::{Value, json};
 
-fn run_guest(ledger: &Ledger, name: &str, input: &str, more: &[&str]) -> Ran {
-    let grant = ["--actor", "agent:test", "--home", "home"];
-    run(ledger
-        .command(["run"])
-        .arg(guest(name))
-        .arg(input)
-        .args(grant)
-        .args(more))
-}
-
 #[test]
 fn the_answer_is_on_standard_output_and_the_summary_on_standard_error() {
     let ledger = Ledger::new();
-    let ran = run_guest(&ledger, "echo", "remember this", &[]).good();
+    let ran = ledger.run_guest("echo", "remember this", &[]).good();
     let answer = ran.json();
     assert_eq!(answer["input"], "remember this");
     let id = answer["run"]["id"].as_str().unwrap();
@@ -44,7 +34,8 @@ fn an_agent_sees_the_scopes_that_it_is_given() {
     for scope in ["given", "withheld"] {
         ledger.append(scope, &format!("said in {scope}"), &[]);
     }
-    let ran = run_guest(&ledger, "echo", "", &["--read", "given", "--json"])
+    let ran = ledger
+        .run_guest("echo", "", &["--read", "given", "--json"])
         .good()
         .json();
     let answer: Value = serde_json::from_str(ran["text"].as_str().unwrap()).unwrap();
@@ -85,14 +76,14 @@ fn a_run_that_fails_exits_with_1_and_what_it_appended_stays() {
     .into_iter()
     .enumerate()
     {
-        let ran = run_guest(&ledger, "trapper", input, &[]).exits(1);
+        let ran = ledger.run_guest("trapper", input, &[]).exits(1);
         assert!(
             ran.out.is_empty() && ran.err.contains(said) && ran.err.contains("appended 1 event"),
             "{}",
             ran.err
         );
         assert_eq!(ledger.log(&["--kind", "memory.write"]).len(), 2 * n + 1);
-        let ran = run_guest(&ledger, "trapper", input, &["--json"]).exits(1);
+        let ran = ledger.run_guest("trapper", input, &["--json"]).exits(1);
         assert_eq!(ran.json()["outcome"], outcome);
     }
     assert_eq!(ledger.log(&["--kind", "quipu.run.end"]).len(), 4);
@@ -103,7 +94,8 @@ fn a_run_that_fails_exits_with_1_and_what_it_appended_stays() {
 fn an_agent_that_wants_more_than_memory_is_not_run() {
     let ledger = Ledger::new();
     let before = ledger.log(&[]);
-    run_guest(&ledger, "admin", "", &[])
+    ledger
+        .run_guest("admin", "", &[])
         .exits(1)
         .tells(&["quipu:memory/admin"]);
     let text = ledger.file("agent.wasm", "not WebAssembly");
@@ -117,10 +109,10 @@ fn an_agent_that_wants_more_than_memory_is_not_run() {
 #[test]
 fn refusals_are_told_to_the_operator() {
     let ledger = Ledger::new();
-    let ran = run_guest(&ledger, "echo", "x", &["--kind", "memo"]).exits(1);
+    let ran = ledger.run_guest("echo", "x", &["--kind", "memo"]).exits(1);
     assert!(ran.err.contains("appended 0 events, was refused 1 call"), "{}", ran.err);
     assert!(ran.err.contains("1 × denied: "), "{}", ran.err);
-    let ran = run_guest(&ledger, "echo", "x", &["--kind", "memo", "--json"]).exits(1);
+    let ran = ledger.run_guest("echo", "x", &["--kind", "memo", "--json"]).exits(1);
     assert_eq!(ran.json()["refused"][0]["kind"], "denied");
     let reserved = ["--actor", "agent:test", "--home", "quipu:ledger"];
     run(ledger.command(["run"]).arg(guest("echo")).args(reserved))
@@ -131,7 +123,7 @@ fn refusals_are_told_to_the_operator() {
 #[test]
 fn no_answer_steers_a_terminal() {
     let ledger = Ledger::new();
-    let ran = run_guest(&ledger, "echo", "a\u{9b}31mb\u{7f}", &[]).good();
+    let ran = ledger.run_guest("echo", "a\u{9b}31mb\u{7f}", &[]).good();
     assert!(ran.out.contains("31mb"));
     assert_eq!(
         ran.out.chars().find(|c| c.is_control() && *c != '\n'),

@@ -119,6 +119,14 @@ fn no_part_names_what_it_must_not_know() {
     assert_none(&wrong);
 }
 
+/// The mock of memory must not depend on the host, so both list them.
+#[test]
+fn a_mock_grants_the_kinds_that_a_host_grants() {
+    let kinds = quipu_host::DEFAULT_KINDS.map(|kind| format!("    \"{kind}\",\n"));
+    let list = format!("= [\n{}];", kinds.concat());
+    assert!(text("guest/src/mock.rs").contains(&list), "{list}");
+}
+
 #[test]
 fn dependencies_point_one_way() {
     let allowed = [

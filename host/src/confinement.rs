@@ -19,7 +19,7 @@ pub struct Confinement {
 }
 
 /// What a confinement holds, on the kernel that there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Confined {
     /// No file is opened besides those that were named. What was open stays open.
@@ -101,24 +101,12 @@ impl Confinement {
     pub fn possible() -> Confined {
         // Confines the thread that asks, and that ends.
         let asked = std::thread::spawn(|| Self::new().confine());
-        asked
-            .join()
-            .ok()
-            .and_then(|confined| confined.ok())
-            .unwrap_or(Confined {
-                files: false,
-                network: false,
-                processes: false,
-            })
+        asked.join().ok().and_then(Result::ok).unwrap_or_default()
     }
 
     #[cfg(not(target_os = "linux"))]
     fn enforce(&self) -> std::result::Result<Confined, std::convert::Infallible> {
-        Ok(Confined {
-            files: false,
-            network: false,
-            processes: false,
-        })
+        Ok(Confined::default())
     }
 }
 

@@ -3,7 +3,7 @@
 use quipu_format::{Body, EventId};
 #[cfg(feature = "recall")]
 use quipu_projections::{FactNote, Layout};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{bindings::agent::quipu::memory::types, run::Stop};
@@ -19,7 +19,11 @@ const BUFFER_BYTES: usize = 64 << 10;
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Answer {
     /// Any call: it was refused.
-    Refused { kind: &'static str, message: String },
+    Refused {
+        #[serde(serialize_with = "by_name")]
+        kind: types::ErrorKind,
+        message: String,
+    },
     /// `append`, `append-all`: these drafts, counted from 0, repeated earlier ones.
     Repeated(Vec<(usize, EventId)>),
     /// `refresh`: the new head.
@@ -62,10 +66,14 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn refused(error: &types::Error) -> Self {
         Self::Refused {
-            kind: kind_name(error.kind),
+            kind: error.kind,
             message: error.message.clone(),
         }
     }
+}
+
+fn by_name<S: Serializer>(kind: &types::ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+    kind_name(*kind).serialize(serializer)
 }
 
 /// The kind's name in the WIT.

@@ -135,9 +135,11 @@ impl SecretGuard {
                 changed.push(Value::from(member));
             }
         }
-        let is_changed = !changed.is_empty();
+        if changed.is_empty() {
+            return;
+        }
         record.insert(HANDLED.into(), Value::Array(changed));
-        if is_changed && let Ok(body) = Body::new(draft.body.source.clone(), &Value::Object(record).to_string()) {
+        if let Ok(body) = Body::new(draft.body.source.clone(), &Value::Object(record).to_string()) {
             draft.body = body;
         }
     }

@@ -207,6 +207,12 @@ impl Ledger {
     }
 
     /// What `quipu log --json` with these arguments prints.
+    /// Runs a guest as `agent:test`, at home in `home`.
+    pub(crate) fn run_guest(&self, name: &str, input: &str, more: &[&str]) -> Ran {
+        let grant = ["--actor", "agent:test", "--home", "home"];
+        run(self.command(["run"]).arg(guest(name)).arg(input).args(grant).args(more))
+    }
+
     pub(crate) fn log(&self, args: &[&str]) -> Vec<Value> {
         self.run(["log", "--json"].iter().chain(args)).good().json_lines()
     }

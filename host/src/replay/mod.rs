@@ -179,6 +179,21 @@ impl Replayer {
         }
     }
 
+    /// The same for all runs. `progress` is told how many entries were looked at, and of how many. What goes wrong with one
+    /// run is said where it is replayed.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn ready_all(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let mut runs = self.runs();
+        while let Some(run) = runs.following()? {
+            let _ = self.ready(&run);
+            let (done, total) = runs.progress();
+            progress(done, total);
+        }
+        Ok(())
+    }
+
     /// Executes a run again: the component that is recorded, or another one in its place.
     ///
     /// # Errors

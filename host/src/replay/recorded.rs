@@ -15,7 +15,7 @@ use crate::secrets::SecretGuard;
 use crate::{
     Refusal,
     bindings::agent::quipu::memory::types::ErrorKind as Kind,
-    record::{Answer, kind_name, kind_named},
+    record::{Answer, kind_name},
     replay::{
         Difference, Differs, Identical, NoReplay, NoReplayKind, Verdict,
         difference::beginning,
@@ -257,7 +257,7 @@ impl Recorded {
 
     pub(super) fn refusal(&self, call: u64) -> Option<Refusal> {
         match self.recording.told.get(&call) {
-            Some(Answer::Refused { kind, message }) => Some(Refusal::new(kind_named(kind)?, message.clone())),
+            Some(Answer::Refused { kind, message }) => Some(Refusal::new(*kind, message.clone())),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     Grant, RecordedRun, Result,
-    record::Answer,
+    record::{Answer, kind_named},
     replay::{NoReplay, NoReplayKind, erased},
     transcript::Marks,
 };
@@ -339,7 +339,7 @@ fn answer(name: &str, json: &str) -> Option<Answer> {
         "refused" => {
             let Refused { kind, message } = of(json)?;
             Answer::Refused {
-                kind: crate::record::kind_named(&kind).map(crate::record::kind_name)?,
+                kind: kind_named(&kind)?,
                 message,
             }
         }

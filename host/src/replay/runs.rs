@@ -174,19 +174,18 @@ impl Runs {
     }
 
     fn step(&mut self) -> Result<Option<RecordedRun>> {
-        let strays = match self.strays.take() {
-            Some(strays) => strays,
-            None => strays(&self.log, self.head)?,
-        };
+        if self.strays.is_none() {
+            self.strays = Some(strays(&self.log, self.head)?);
+        }
         let mut run = self.following()?;
-        if let Some(run) = &mut run {
+        if let (Some(run), Some(strays)) = (&mut run, &self.strays) {
             run.stray = run.stray.or(strays.get(&run.run).copied());
         }
-        self.strays = Some(strays);
         Ok(run)
     }
 
-    fn following(&mut self) -> Result<Option<RecordedRun>> {
+    /// The next one, of whose strays only those between its beginning and its end are looked for.
+    pub(crate) fn following(&mut self) -> Result<Option<RecordedRun>> {
         while self.next < self.head {
             let seq = self.next;
             self.next += 1;

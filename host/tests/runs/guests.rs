@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use quipu_format::{Actor, Body, Event, Kind, RunId, Scope};
@@ -107,6 +108,26 @@ impl House {
     pub(crate) async fn run(&self, name: &str, grant: &Grant, input: &str) -> RunReport {
         let agent = self.runtime.load(&guest(name)).unwrap();
         self.runtime.run(&agent, grant, input).await.unwrap()
+    }
+
+    /// Runs `spin` until the runtime is shut down, which ends it; the runtime is of no use afterwards.
+    pub(crate) async fn run_halted(&self, input: &str) -> RunReport {
+        let spin = self.runtime.load(&guest("spin")).unwrap();
+        let grant = grant();
+        let shut_down = async {
+            self.until_begun().await;
+            self.runtime.shutdown(Duration::from_millis(20)).await
+        };
+        let (report, ended) = tokio::join!(self.runtime.run(&spin, &grant, input), shut_down);
+        assert_eq!(ended, 1);
+        report.unwrap()
+    }
+
+    /// Until there is an entry besides the ledger's first.
+    pub(crate) async fn until_begun(&self) {
+        while self.ledger.reader().head() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// All entries.

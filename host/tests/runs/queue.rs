@@ -18,7 +18,7 @@ async fn shutting_down_waits_for_runs_and_begins_no_more() {
         let house = house.clone();
         async move { house.runtime.run(&spin, &grant(), "").await.unwrap() }
     });
-    until_begun(&house).await;
+    house.until_begun().await;
     assert_eq!(house.runtime.shutdown(LONG).await, 0, "it ended by itself");
     assert_eq!(running.await.unwrap().outcome, Outcome::TimedOut);
     let late = house.runtime.run(&echo, &grant(), "").await.unwrap_err();
@@ -28,15 +28,8 @@ async fn shutting_down_waits_for_runs_and_begins_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutting_down_ends_runs_that_take_too_long_and_records_it() {
     for input in ["", "host"] {
-        let house = Arc::new(House::within(limits(|l| l.deadline_ms = 60_000)));
-        let spin = house.runtime.load(&guest("spin")).unwrap();
-        let running = tokio::spawn({
-            let house = house.clone();
-            async move { house.runtime.run(&spin, &grant(), input).await.unwrap() }
-        });
-        until_begun(&house).await;
-        assert_eq!(house.runtime.shutdown(Duration::from_millis(20)).await, 1);
-        let report = running.await.unwrap();
+        let house = House::within(limits(|l| l.deadline_ms = 60_000));
+        let report = house.run_halted(input).await;
         assert_eq!(
             report.outcome,
             Outcome::Trapped("the host ended the run".into()),
@@ -83,11 +76,5 @@ async fn what_finds_no_room_waits_and_past_the_bound_it_is_refused_and_leaves_no
     for run in running {
         let report = run.await.unwrap().unwrap();
         assert!(matches!(report.outcome, Outcome::Trapped(_)), "{:?}", report.outcome);
-    }
-}
-
-async fn until_begun(house: &House) {
-    while house.ledger.reader().head() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

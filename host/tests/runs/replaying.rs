@@ -6,7 +6,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -204,17 +203,8 @@ async fn a_run_that_the_machine_ended_is_compared_up_to_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_the_host_ended_is_compared_up_to_there() {
     for input in ["", "host"] {
-        let house = Arc::new(House::within(limits(|l| l.deadline_ms = 60_000)));
-        let spin = house.runtime.load(&guest("spin")).unwrap();
-        let running = tokio::spawn({
-            let house = house.clone();
-            async move { house.runtime.run(&spin, &grant(), input).await.unwrap() }
-        });
-        while house.ledger.reader().head() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(house.runtime.shutdown(Duration::from_millis(20)).await, 1);
-        let report = running.await.unwrap();
+        let house = House::within(limits(|l| l.deadline_ms = 60_000));
+        let report = house.run_halted(input).await;
         let replay = house.replay(report.run).await;
         assert_eq!(
             replay.verdict,
