@@ -51,7 +51,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "leaf")]
     entry: Option<PathBuf>,
     /// The leaf hash that a proof must be about, as receipts and events have it in `hash`
-    #[arg(long, value_name = "HASH")]
+    // One hash in 64 begins with a hyphen.
+    #[arg(long, value_name = "HASH", allow_hyphen_values = true)]
     leaf: Option<Hash>,
     /// The proof of a scope, which shows whether the exported scope is complete: a file from `quipu prove --scope`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["entry", "leaf"])]

@@ -177,6 +177,9 @@ fn an_append_gives_its_proof_with_its_receipt() {
     );
     let plain = ledger.run(&args[..7]).good();
     assert!(!plain.out.contains("tlog-proof"));
+    let proof = ledger.file("proof", receipt["proof"].as_str().unwrap());
+    let begins_with_a_hyphen = format!("-{}", "A".repeat(42));
+    check(&ledger, &proof, &["--leaf", &begins_with_a_hyphen]).exits(1);
 
     // While another process writes, and through it.
     let stream = ["append", "--jsonl", "-", "--actor", "tool:t", "--scope", "b", "--prove"];
