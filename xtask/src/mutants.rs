@@ -20,6 +20,8 @@ const COPY: &str = "target/mutants/sources";
 const BUILD: &str = "target/mutants/build";
 /// A test that hangs fails, too.
 const LIMIT: Duration = Duration::from_secs(1_200);
+/// Building is no part of that.
+const BUILD_LIMIT: Duration = Duration::from_secs(7_200);
 
 /// What is run until something fails, from the cheapest on.
 const SUITES: [&[&str]; 17] = [
@@ -143,14 +145,22 @@ impl Copy {
     }
 
     fn test(&self, suite: &[&str]) -> Result<Option<String>> {
-        let mut test = cargo::cargo();
-        test.current_dir(&self.path)
-            .args(["test", "--target-dir"])
-            .arg(cargo::root().join(BUILD))
-            // Most of the time goes into building, once a break.
-            .args(["--config", "profile.dev.package.quipu-log.opt-level=1"])
-            .args(suite);
-        let ran = cargo::run_captured(test, LIMIT)?;
+        let command = |more: &[&str]| {
+            let mut test = cargo::cargo();
+            test.current_dir(&self.path)
+                .args(["test", "--target-dir"])
+                .arg(cargo::root().join(BUILD))
+                // Most of the time goes into building, once a break.
+                .args(["--config", "profile.dev.package.quipu-log.opt-level=1"])
+                .args(suite)
+                .args(more);
+            test
+        };
+        let built = cargo::run_captured(command(&["--no-run"]), BUILD_LIMIT)?;
+        if !built.success {
+            return Err(format!("what is broken does not build:\n{}", built.said).into());
+        }
+        let ran = cargo::run_captured(command(&[]), LIMIT)?;
         if ran.success {
             return Ok(None);
         }
@@ -162,9 +172,6 @@ impl Copy {
         match failed {
             Some(test) => Ok(Some(format!("{suite}: {test}"))),
             None if ran.timed_out => Ok(Some(format!("{suite}: no answer in {} s", LIMIT.as_secs()))),
-            None if ran.said.contains("error[E") || ran.said.contains("could not compile") => {
-                Err(format!("the sources are no Rust any more:\n{}", ran.said).into())
-            }
             None => Ok(Some(format!("{suite}: the test program died"))),
         }
     }
