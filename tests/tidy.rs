@@ -160,6 +160,29 @@ fn dependencies_point_one_way() {
     assert_none(&wrong);
 }
 
+/// A crate is packed with what its own folder has, and no link, so that it can be used from a checkout on any system.
+#[test]
+fn each_crate_has_the_interface_as_it_is_in_wit() {
+    let interface = files(&["wit"]);
+    assert!(interface.len() > 1, "wit/ has no files");
+    let mut wrong = Vec::new();
+    for folder in ["audit", "host", "guest", "guest/projection", "guest/compactor"] {
+        let folder = PathBuf::from(folder);
+        let copies = files(&[&folder.join("wit").to_string_lossy()]);
+        let as_in_wit = |path: &PathBuf| {
+            let copy = root().join(folder.join(path));
+            copy.symlink_metadata().is_ok_and(|found| found.is_file()) && text(folder.join(path)) == text(path)
+        };
+        if copies.len() != interface.len() || !interface.iter().all(as_in_wit) {
+            let folder = folder.display();
+            wrong.push(format!(
+                "{folder}/wit is not wit/: rm -r {folder}/wit && cp -r wit {folder}/wit"
+            ));
+        }
+    }
+    assert_none(&wrong);
+}
+
 #[test]
 fn the_commands_of_the_documents_exist() {
     let tasks = text("xtask/src/main.rs");

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `sbom`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `package`, `sbom`. Each is one file.
 
 mod bench;
 #[path = "../../src/new/c_bindings.rs"]
@@ -9,6 +9,7 @@ mod fuzz;
 mod guests;
 mod languages;
 mod mutants;
+mod package;
 mod sbom;
 mod strangers;
 mod test;
@@ -36,6 +37,7 @@ Tasks:
   fuzz calls [--seconds N]       random calls of a guest against a model of memory; --calls N, --seeds N, --from SEED
   fuzz modules [--seconds N]     components of modules that were changed at random: none conforms that does not link
   sbom [--out FILE]              what a release consists of, as CycloneDX
+  package                        pack every crate, and see that each builds from its package alone
   mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)
 ";
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "sbom" => sbom::run(rest),
+        "package" if rest.is_empty() => package::run_all(),
         "mutants" => mutants::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
