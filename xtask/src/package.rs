@@ -141,10 +141,9 @@ fn unpack(crates: &[Crate], alone: &Path) -> Result<()> {
     let known = known_to_git();
     let before = alone.join("before");
     let now = alone.join("packages");
-    for folder in [&before, &now] {
-        if folder.exists() && (folder == &before || !now.join("Cargo.toml").exists()) {
-            fs::remove_dir_all(folder)?;
-        }
+    // What a run left that was broken off.
+    if before.exists() {
+        fs::remove_dir_all(&before)?;
     }
     if now.exists() {
         fs::rename(&now, &before)?;
