@@ -1,7 +1,6 @@
 //! Who acts as an operator, on the command line.
 
 use std::{
-    fs::File,
     io::{Read, Write},
     path::{Path, PathBuf},
 };
@@ -13,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     failure::{Failure, Outcome, good},
+    handed,
     ledger::{LedgerDir, Wait},
     render::{DIM, GOOD, ReceiptLine, json_line},
     terminal::{self, escaped},
@@ -35,8 +35,8 @@ pub(crate) fn signer(path: &Path) -> Result<Signer, Failure> {
     // One byte more tells, whatever the file is. Memory that does not grow leaves no copy behind.
     let most = limits::KEY_FILE_BYTES + 1;
     let mut text = Zeroizing::new(String::with_capacity(2 * most as usize));
-    let file = File::open(path).map_err(|e| cannot(&e))?;
-    file.take(most).read_to_string(&mut text).map_err(|e| cannot(&e))?;
+    let input = handed::open_or_pipe(path).map_err(|e| cannot(&e))?;
+    input.take(most).read_to_string(&mut text).map_err(|e| cannot(&e))?;
     if text.len() as u64 == most {
         let what = format!(
             "it is no key's file, for it has more than {} bytes",

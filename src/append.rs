@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     drafts,
     failure::{Failure, Outcome, good},
+    handed,
     ledger::{LedgerDir, Wait},
     render::{DIM, ID, ReceiptLine, json_line},
     secrets::Secrets,
@@ -116,7 +117,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
                 Ok(if file.as_os_str() == "-" {
                     Box::new(stdin())
                 } else {
-                    Box::new(std::fs::File::open(file)?)
+                    Box::new(handed::open_or_pipe(file)?)
                 })
             };
             let input = opened().map_err(|e| Failure::cannot(format!("cannot read {}: {e}", file.display())))?;

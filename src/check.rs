@@ -1,5 +1,4 @@
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
@@ -69,7 +68,11 @@ pub(crate) fn execute(args: Args) -> Outcome {
     let mut given = Given::with(keys(&args)?);
     given.leaf = match &args.entry {
         Some(file) => {
-            let envelope = handed::read(file, limits::ENVELOPE_BYTES + 1, "an envelope with its line break")?;
+            let envelope = handed::read_or_pipe(
+                file,
+                limits::ENVELOPE_BYTES as u64 + 1,
+                "an envelope with its line break",
+            )?;
             Some(leaf_hash(envelope.strip_suffix(b"\n").unwrap_or(&envelope)))
         }
         None => args.leaf,
@@ -91,14 +94,14 @@ fn keys(args: &Args) -> Result<TrustedKeys, Failure> {
     let Some(file) = &args.vkeys else {
         return TrustedKeys::new(args.vkey.iter().cloned()).map_err(|why| Failure::cannot(why.to_string()));
     };
-    let text = handed::text(file, limits::DISCLOSURE_BYTES, "a list of keys")?;
+    let text = handed::text_or_pipe(file, limits::DISCLOSURE_BYTES, "a list of keys")?;
     TrustedKeys::parse(&text).map_err(|why| Failure::cannot(format!("{}: {why}", file.display())))
 }
 
 /// What a file shows, or why it is refused.
 fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
-    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-    let bytes = file.metadata().map_err(|e| unreadable(path, &e))?.len();
+    let file = handed::open_or_pipe(path).map_err(|e| unreadable(path, &e))?;
+    let bytes = file.size_bytes().map_err(|e| unreadable(path, &e))?;
     let mut file = BufReader::with_capacity(64 << 10, file);
     if is_scope_export(file.fill_buf().map_err(|e| unreadable(path, &e))?) {
         let shown = scope(&mut file, bytes, given, None).map_err(|e| unreadable(path, &e))?;
@@ -118,7 +121,7 @@ fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> 
 
 /// What the export of a scope and the proof of where that scope stands show together.
 fn complete(export: &Path, proof: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
-    let text = handed::text(proof, limits::DISCLOSURE_BYTES, "a proof of a scope")?;
+    let text = handed::text_or_pipe(proof, limits::DISCLOSURE_BYTES, "a proof of a scope")?;
     let standing = text
         .parse::<ScopeProof>()
         .and_then(|proof| proof.verify_with(&given.keys));
@@ -126,8 +129,8 @@ fn complete(export: &Path, proof: &Path, given: &Given) -> Result<Result<Finding
         Ok(standing) => standing,
         Err(why) => return Ok(Err(format!("{}: {why}", proof.display()))),
     };
-    let file = File::open(export).map_err(|e| unreadable(export, &e))?;
-    let bytes = file.metadata().map_err(|e| unreadable(export, &e))?.len();
+    let file = handed::open_or_pipe(export).map_err(|e| unreadable(export, &e))?;
+    let bytes = file.size_bytes().map_err(|e| unreadable(export, &e))?;
     let mut file = BufReader::with_capacity(64 << 10, file);
     let shown = scope(&mut file, bytes, given, Some(&standing)).map_err(|e| unreadable(export, &e))?;
     Ok(shown.map(|shown| {

@@ -1,11 +1,11 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read, Write, stdin},
+    io::{self, Write, stdin},
     path::{Path, PathBuf},
 };
 
-use quipu_format::{Actor, Scope};
+use quipu_format::{Actor, Scope, limits};
 use quipu_log::{
     Ledger, LedgerReader,
     import::{Format, Imported, LineError, Plan},
@@ -13,6 +13,7 @@ use quipu_log::{
 
 use crate::{
     failure::{Failure, Outcome, good},
+    handed,
     ledger::{LedgerDir, Wait},
     render::{DIM, GOOD},
     secrets::Secrets,
@@ -57,6 +58,9 @@ enum FormatArg {
     Locomo,
 }
 
+/// What is read, as messages call it.
+const IMPORT: &str = "what is imported at once";
+
 /// Bad lines that are printed.
 const SHOWN_ERRORS: usize = 20;
 
@@ -79,7 +83,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
 
 /// Brings a file of events into a ledger, and says nothing of it.
 pub(crate) fn quietly(file: &Path, ledger: &Ledger, actor: &Actor) -> Result<(), Failure> {
-    let input = fs::read(file).map_err(|error| Failure::cannot(format!("cannot read {}: {error}", file.display())))?;
+    let input = handed::read_or_pipe(file, limits::IMPORT_BYTES, IMPORT)?;
     let plan = Plan::read(Format::Events, &input, ledger.reader()).map_err(|errors| refused(file, &errors))?;
     plan.apply(ledger, actor, &mut |_, _| ())?;
     Ok(())
@@ -116,12 +120,10 @@ fn read(files: &[PathBuf], format: Format, args: &Args, ledger: &LedgerReader) -
     let mut revise = args.secrets.reviser(args.actor.as_str(), ledger);
     let plan = |file: &PathBuf| {
         let input = if file.as_os_str() == "-" {
-            let mut input = Vec::new();
-            stdin().read_to_end(&mut input).map(|_| input)
+            handed::bounded(file, Ok(stdin()), limits::IMPORT_BYTES, IMPORT)
         } else {
-            fs::read(file)
-        };
-        let input = input.map_err(|error| Failure::cannot(format!("cannot read {}: {error}", file.display())))?;
+            handed::read_or_pipe(file, limits::IMPORT_BYTES, IMPORT)
+        }?;
         let mut plan = Plan::read(format, &input, ledger).map_err(|errors| refused(file, &errors))?;
         plan.revise(&mut revise).map_err(|errors| refused(file, &errors))?;
         Ok(plan)

@@ -11,15 +11,15 @@ use quipu_log::Passphrase;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, handed};
 
 /// Reads a passphrase from a file; its last line break does not count.
 pub(crate) fn read(path: &Path) -> Result<Passphrase, Failure> {
     let cannot = |what: &dyn std::fmt::Display| {
         Failure::cannot(format!("cannot take a passphrase from {}: {what}", path.display()))
     };
-    let file = File::open(path).map_err(|e| cannot(&e))?;
-    let text = taken(|text| file.take(MOST).read_to_end(text)).map_err(|e| cannot(&e))?;
+    let input = handed::open_or_pipe(path).map_err(|e| cannot(&e))?;
+    let text = taken(|text| input.take(MOST).read_to_end(text)).map_err(|e| cannot(&e))?;
     Passphrase::new(without_break(&text)).map_err(|e| cannot(&e))
 }
 

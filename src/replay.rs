@@ -76,7 +76,9 @@ pub(crate) fn execute(args: &Args, dir: &LedgerDir) -> Outcome {
 }
 
 fn found(replayer: &Replayer, run: RunId) -> Result<RecordedRun, Failure> {
-    let found = replayer.find(run)?;
+    let mut progress = terminal::Progress::new("looking for the run");
+    let found = replayer.find(run, &mut |done, total| progress.show(done, total))?;
+    drop(progress);
     found.ok_or_else(|| Failure::no(format!("there is no run {run} in this ledger")))
 }
 

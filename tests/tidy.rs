@@ -160,6 +160,50 @@ fn dependencies_point_one_way() {
     assert_none(&wrong);
 }
 
+/// A crate is packed with what its own folder has, and no link, so that it can be used from a checkout on any system.
+#[test]
+fn each_crate_has_the_interface_as_it_is_in_wit() {
+    let interface = files(&["wit"]);
+    assert!(interface.len() > 1, "wit/ has no files");
+    let mut wrong = Vec::new();
+    for folder in ["audit", "host", "guest", "guest/projection", "guest/compactor"] {
+        let folder = PathBuf::from(folder);
+        let copies = files(&[&folder.join("wit").to_string_lossy()]);
+        let as_in_wit = |path: &PathBuf| {
+            let copy = root().join(folder.join(path));
+            copy.symlink_metadata().is_ok_and(|found| found.is_file()) && text(folder.join(path)) == text(path)
+        };
+        if copies.len() != interface.len() || !interface.iter().all(as_in_wit) {
+            let folder = folder.display();
+            wrong.push(format!(
+                "{folder}/wit is not wit/: rm -r {folder}/wit && cp -r wit {folder}/wit"
+            ));
+        }
+    }
+    assert_none(&wrong);
+}
+
+/// As `wkg build` makes it for a registry, which needs nothing that is not in wit/ and wkg.toml.
+#[test]
+fn the_interface_is_a_package_that_stands_alone() {
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(root().join("wit")).unwrap();
+    let wasm = wit_component::encode(&resolve, package, false).unwrap();
+    let decoded = wit_component::decode(&wasm).unwrap();
+    let (resolve, package) = (decoded.resolve(), &decoded.resolve().packages[decoded.package()]);
+    assert_eq!(package.name.to_string(), "quipu:memory@0.1.0");
+    assert_eq!(resolve.packages.len(), 1, "it depends on no other");
+    let worlds: BTreeSet<_> = package.worlds.keys().map(String::as_str).collect();
+    assert_eq!(worlds, BTreeSet::from(["agent", "compactor", "observer", "projection"]));
+    let license = |file: &str, key: &str| {
+        let text = text(file);
+        let line = text.lines().find(|line| line.starts_with(key)).map(str::to_owned);
+        line.and_then(|line| line.split('"').nth(1).map(str::to_owned))
+    };
+    let ours = license("Cargo.toml", "license = ");
+    assert!(ours.is_some() && license("wkg.toml", "licenses = ") == ours, "{ours:?}");
+}
+
 #[test]
 fn the_commands_of_the_documents_exist() {
     let tasks = text("xtask/src/main.rs");

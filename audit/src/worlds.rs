@@ -15,12 +15,12 @@ use crate::{
 
 /// The interface, file by file.
 const FILES: [(&str, &str); 6] = [
-    ("append.wit", include_str!("../../wit/append.wit")),
-    ("fold.wit", include_str!("../../wit/fold.wit")),
-    ("read.wit", include_str!("../../wit/read.wit")),
-    ("recall.wit", include_str!("../../wit/recall.wit")),
-    ("types.wit", include_str!("../../wit/types.wit")),
-    ("worlds.wit", include_str!("../../wit/worlds.wit")),
+    ("append.wit", include_str!("../wit/append.wit")),
+    ("fold.wit", include_str!("../wit/fold.wit")),
+    ("read.wit", include_str!("../wit/read.wit")),
+    ("recall.wit", include_str!("../wit/recall.wit")),
+    ("types.wit", include_str!("../wit/types.wit")),
+    ("worlds.wit", include_str!("../wit/worlds.wit")),
 ];
 
 /// A world of `quipu:memory`.

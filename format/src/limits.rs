@@ -89,6 +89,8 @@ pub const MESSAGE_MS: u64 = 10_000;
 /// Connections of other processes that the writing process serves at once.
 pub const CONNECTIONS: usize = 256;
 
+/// Bytes that are imported at once.
+pub const IMPORT_BYTES: u64 = 2 << 30;
 /// Bytes of a component, or of a core module, that is audited.
 pub const COMPONENT_BYTES: usize = 256 << 20;
 /// Bytes of the list of dependencies in a component, unpacked.

@@ -8,7 +8,7 @@
 #[cfg(not(all(feature = "mock", not(target_family = "wasm"))))]
 pub mod observer {
     wit_bindgen::generate!({
-        path: "../wit",
+        path: "wit",
         world: "observer",
         generate_all,
         pub_export_macro: true,
@@ -23,7 +23,7 @@ pub use observer::quipu::memory::{read, recall, types};
 #[cfg(all(feature = "mock", not(target_family = "wasm")))]
 pub mod observer {
     wit_bindgen::generate!({
-        path: "../wit",
+        path: "wit",
         world: "observer",
         with: { "quipu:memory/read@0.1.0": crate::mock::read },
         generate_all,
@@ -42,7 +42,7 @@ pub use {
 #[cfg(feature = "append")]
 pub mod agent {
     wit_bindgen::generate!({
-        path: "../wit",
+        path: "wit",
         world: "agent",
         with: {
             "quipu:memory/types@0.1.0": super::types,

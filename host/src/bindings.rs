@@ -5,7 +5,7 @@
 /// World `agent`.
 pub mod agent {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "agent",
         imports: { default: async | trappable },
         exports: { default: async },
@@ -17,7 +17,7 @@ pub mod agent {
 /// World `observer`: the types of `agent`, without `append`.
 pub mod observer {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "observer",
         imports: { default: async | trappable },
         exports: { default: async },
@@ -33,7 +33,7 @@ pub mod observer {
 #[cfg(feature = "recall")]
 pub mod compactor {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "compactor",
         imports: { default: async | trappable },
         exports: { default: async },
@@ -48,7 +48,7 @@ pub mod compactor {
 #[cfg(feature = "recall")]
 pub mod projection {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "wit",
         world: "projection",
         with: { "quipu:memory/types": super::agent::quipu::memory::types },
     });

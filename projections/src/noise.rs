@@ -8,7 +8,8 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -89,7 +90,7 @@ struct Written {
 impl Rules {
     /// Those of the ledger in a folder, or else the default ones.
     pub(crate) fn load(folder: &Path) -> Result<Self> {
-        let rules = match fs::read_to_string(folder.join(FILE)) {
+        let rules = match Self::text(&folder.join(FILE)) {
             Ok(text) => Self::parse(&text, "noise.toml in the ledger's folder"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::parse(DEFAULT, "the default rules"),
             Err(error) => Err(Cause::Io("read noise.toml in the ledger's folder", error)),
@@ -98,6 +99,21 @@ impl Rules {
             vectors: Vectors::load(folder)?,
             ..rules
         })
+    }
+
+    fn text(path: &Path) -> io::Result<String> {
+        let (file, most) = (fs::metadata(path)?, limits::NOISE_BYTES as u64);
+        // A pipe would be waited for, and a device may have no end.
+        if !file.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        if file.len() > most {
+            let why = format!("it has {} bytes; at most {most} fit", file.len());
+            return Err(io::Error::other(why));
+        }
+        let mut text = String::new();
+        fs::File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Digest of all that rows depend on besides the log.

@@ -24,8 +24,15 @@ macro_rules! folder {
     };
 }
 
-const RUST: &[File] = folder!("examples/agents/rust":
-    ".cargo/config.toml", ".gitignore", "Cargo.lock", "Cargo.toml", "README.md", "src/lib.rs");
+// Cargo packs no folder that has a manifest, so this and the SDK are reached by links beside this file: what links lead to is packed.
+const RUST: &[File] = &[
+    (".cargo/config.toml", include_bytes!("rust/config.toml")),
+    (".gitignore", include_bytes!("rust/gitignore")),
+    ("Cargo.lock", include_bytes!("rust/lock.toml")),
+    ("Cargo.toml", include_bytes!("rust/manifest.toml")),
+    ("README.md", include_bytes!("rust/README.md")),
+    ("src/lib.rs", include_bytes!("rust/lib.rs")),
+];
 const JS: &[File] = folder!("examples/agents/js":
     ".gitignore", ".npmrc", "README.md", "agent.js", "jsconfig.json", "package-lock.json", "package.json", "quipu.d.ts");
 const PYTHON: &[File] = folder!("examples/agents/python":
@@ -50,12 +57,11 @@ const C_BINDINGS: &[File] = &[
 const WIT: &[File] = folder!("wit":
     "append.wit", "fold.wit", "read.wit", "recall.wit", "types.wit", "worlds.wit");
 /// The SDK without its manifest, which leans on a workspace.
-const SDK: &[File] = folder!("guest":
-    "src/bindings.rs", "src/draft.rs", "src/error.rs", "src/event.rs", "src/events.rs", "src/lib.rs", "src/memory.rs",
-    "src/mock.rs", "src/mock/calls.rs", "src/mock/recalled.rs", "src/mock/tests.rs",
-    "src/prompt.rs", "src/prompt.txt", "src/query.rs");
-const SDK_MANIFEST: &str = include_str!("../../guest/Cargo.toml");
-const WORKSPACE: &str = include_str!("../../Cargo.toml");
+const SDK: &[File] = folder!("src/new/sdk":
+    "bindings.rs", "draft.rs", "error.rs", "event.rs", "events.rs", "lib.rs", "memory.rs", "mock.rs", "mock/calls.rs",
+    "mock/recalled.rs", "mock/tests.rs", "prompt.rs", "prompt.txt", "query.rs");
+const SDK_MANIFEST: &str = include_str!("sdk.toml");
+const WORKSPACE: &str = include_str!("workspace.toml");
 
 impl Language {
     /// What it is called.
@@ -98,7 +104,7 @@ impl Language {
 
 /// The crates that a project in Rust is built of.
 pub(super) fn crates() -> impl Iterator<Item = &'static str> {
-    let locked = include_str!("../../examples/agents/rust/Cargo.lock").lines();
+    let locked = include_str!("rust/lock.toml").lines();
     locked.filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
 }
 
@@ -117,11 +123,13 @@ pub(super) fn files(language: Language, name: &str) -> Vec<(String, Cow<'static,
     }
     let kept =
         |folder: &'static str| move |(path, content): &File| (format!("{folder}/{path}"), Cow::Borrowed(*content));
-    files.extend(WIT.iter().map(kept("wit")));
     if language == Language::Rust {
-        files.extend(SDK.iter().map(kept("quipu-guest")));
+        files.extend(SDK.iter().map(kept("quipu-guest/src")));
+        files.extend(WIT.iter().map(kept("quipu-guest/wit")));
         let manifest = standing_alone(SDK_MANIFEST, WORKSPACE).into_bytes();
         files.push(("quipu-guest/Cargo.toml".to_owned(), manifest.into()));
+    } else {
+        files.extend(WIT.iter().map(kept("wit")));
     }
     files
 }
@@ -135,7 +143,7 @@ fn named(text: &str, folder: &str, name: &str) -> String {
         .replace("agent_rust", &name.replace('-', "_"))
 }
 
-/// A manifest in which what its workspace says is said by itself.
+/// A manifest in which what its workspace says is said by itself, and nothing of how it is packed.
 fn standing_alone(manifest: &str, workspace: &str) -> String {
     let said = |key: &str| {
         let begins = format!("{key} = ");
@@ -147,6 +155,7 @@ fn standing_alone(manifest: &str, workspace: &str) -> String {
             Some(key) => said(key),
             None => Some(line).filter(|line| !["[lints]", "workspace = true"].contains(line)),
         });
+    let own = own.filter(|line| !line.starts_with("readme = ") && !line.starts_with("include = "));
     own.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -173,26 +182,22 @@ mod tests {
                     let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
                     match path.is_dir() {
                         _ if is_left_behind(path.file_name().unwrap().to_str().unwrap()) => {}
-                        // Crates of their own, and what is made of the interface.
-                        true if ["compactor", "projection", "bindings", "wit"].contains(&name.as_str()) => {}
+                        // What is made of the interface.
+                        true if name == "bindings" => {}
                         true => waiting.push(path),
-                        false if name == "Cargo.toml" && folder_is_sdk(&root) => {}
                         false => drop(found.insert(name)),
                     }
                 }
             }
             found
         };
-        fn folder_is_sdk(root: &Path) -> bool {
-            root.ends_with("guest")
-        }
         for (folder, files) in [
             ("examples/agents/rust", RUST),
             ("examples/agents/js", JS),
             ("examples/agents/python", PYTHON),
             ("examples/agents/c", C),
             ("wit", WIT),
-            ("guest", SDK),
+            ("guest/src", SDK),
         ] {
             let named: BTreeSet<_> = files.iter().map(|(path, _)| (*path).to_owned()).collect();
             assert_eq!(named, below(folder), "{folder}");
@@ -212,11 +217,20 @@ mod tests {
                 );
             }
             assert!(text(&files, "README.md").contains("my-helper"), "{language:?}");
-            assert!(files.iter().any(|(path, _)| path == "wit/worlds.wit"), "{language:?}");
+            let wit = if language == Language::Rust {
+                "quipu-guest/wit/worlds.wit"
+            } else {
+                "wit/worlds.wit"
+            };
+            assert!(files.iter().any(|(path, _)| path == wit), "{language:?}");
         }
         let manifest = text(&files(Language::Rust, "my-helper"), "quipu-guest/Cargo.toml");
         assert!(
             !manifest.contains("workspace") && manifest.contains("\nserde = {"),
+            "{manifest}"
+        );
+        assert!(
+            !manifest.contains("include") && !manifest.contains("readme"),
             "{manifest}"
         );
     }

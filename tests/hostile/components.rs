@@ -61,7 +61,10 @@ pub(crate) fn of_text(name: &str, text: &str) -> Vec<u8> {
     let packages = directives.iter().filter(|line| line.starts_with("package "));
     let packages: String = packages.map(|line| format!("{line}\n")).collect();
     for package in ["io", "clocks", "random", "cli"] {
-        let file = root().join("host/wit/deps").join(package).with_extension("wit");
+        let file = root()
+            .join("host/src/wasi/wit/deps")
+            .join(package)
+            .with_extension("wit");
         let mut wasi = SourceMap::default();
         wasi.push_str(file.to_str().unwrap(), fs::read_to_string(&file).unwrap());
         resolve.push_group(wasi.parse().unwrap()).unwrap();

@@ -206,7 +206,7 @@ fn still() -> Result<PathBuf> {
 }
 
 /// The path on which programs are found, with a folder before all others.
-fn before_path(folder: &Path) -> Result<std::ffi::OsString> {
+pub(crate) fn before_path(folder: &Path) -> Result<std::ffi::OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
     Ok(env::join_paths(folders)?)

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `sbom`. Each is one file.
+//! Project tasks: `cargo xtask demo`, `test`, `guests`, `bench`, `fuzz`, `mutants`, `package`, `sbom`, `templates`. Each is one file.
 
 mod bench;
 #[path = "../../src/new/c_bindings.rs"]
@@ -9,8 +9,10 @@ mod fuzz;
 mod guests;
 mod languages;
 mod mutants;
+mod package;
 mod sbom;
 mod strangers;
+mod templates;
 mod test;
 mod tools;
 mod wasm;
@@ -36,6 +38,8 @@ Tasks:
   fuzz calls [--seconds N]       random calls of a guest against a model of memory; --calls N, --seeds N, --from SEED
   fuzz modules [--seconds N]     components of modules that were changed at random: none conforms that does not link
   sbom [--out FILE]              what a release consists of, as CycloneDX
+  package                        pack every crate, and see that each builds from its package alone
+  templates [LANGUAGE]...        follow the README of each project that `quipu new agent` writes, with tools from the network
   mutants [WORD]...              break the log one place at a time in a copy, and see that a test fails (half an hour)
 ";
 
@@ -51,7 +55,9 @@ fn main() -> ExitCode {
         "guests" if rest.is_empty() => guests::build().map(|_| ()),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "templates" => templates::run(rest),
         "sbom" => sbom::run(rest),
+        "package" if rest.is_empty() => package::run_all(),
         "mutants" => mutants::run(rest),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");

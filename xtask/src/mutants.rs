@@ -113,6 +113,15 @@ impl Copy {
         let names: Vec<_> = names.split('\0').filter(|name| !name.is_empty()).collect();
         for name in &names {
             let (from, to) = (cargo::root().join(name), path.join(name));
+            // What links lead to is copied too.
+            if let Ok(leads_to) = fs::read_link(&from) {
+                if fs::read_link(&to).ok().as_ref() != Some(&leads_to) {
+                    fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
+                    let _ = fs::remove_file(&to);
+                    symlink(leads_to, to)?;
+                }
+                continue;
+            }
             // A file that is deleted and not committed yet is listed still.
             let Ok(bytes) = fs::read(from) else { continue };
             // What has not changed keeps its time, and is not built again.

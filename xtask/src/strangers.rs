@@ -1,4 +1,4 @@
-//! Verifiers that we did not write, and what the second host runs on, installed below target/strangers where that is possible:
+//! Verifiers that we did not write, TypeScript, and what the second host runs on, installed below target/strangers where that is possible:
 //! each in the versions that a lock file pins by hash. What is there already is left alone.
 
 use std::{fs, path::Path, process::Command};
@@ -20,7 +20,7 @@ pub(crate) struct Missing {
 type Install = fn(&Path, &Path) -> Result<()>;
 
 /// Each with what it checks.
-const STRANGERS: [(&str, &str, Install); 5] = [
+const STRANGERS: [(&str, &str, Install); 6] = [
     (
         "go",
         "tiles, checkpoints and proofs, verified by Go's transparency log code",
@@ -42,6 +42,11 @@ const STRANGERS: [(&str, &str, Install); 5] = [
         "ledgers, verified and replayed by the second host, in JavaScript and on another engine",
         second_host,
     ),
+    (
+        "types",
+        "the declarations of agents in JavaScript, by TypeScript",
+        types,
+    ),
 ];
 
 /// Installs all that are not here.
@@ -49,7 +54,7 @@ pub(crate) fn install() -> Vec<Missing> {
     let install = |&(name, checks, install): &(&'static str, &'static str, Install)| {
         let tests = cargo::root().join("tests");
         let source = match name {
-            "second-host" => tests.join(name),
+            "second-host" | "types" => tests.join(name),
             _ => tests.join("strangers").join(name),
         };
         let folder = cargo::root().join("target/strangers").join(name);
@@ -119,4 +124,9 @@ fn node(source: &Path, folder: &Path) -> Result<()> {
 /// Node is held at a version whose packages are there for each platform; `npm ci` refuses others.
 fn second_host(source: &Path, folder: &Path) -> Result<()> {
     tools::npm("jco and Node", source, folder)
+}
+
+/// TypeScript's compiler.
+fn types(source: &Path, folder: &Path) -> Result<()> {
+    tools::npm("TypeScript", source, folder)
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that is tested, with one closing line.
 
 use std::{
-    env,
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -57,6 +58,9 @@ const STRANGERS: [Stranger; 5] = [
     },
 ];
 
+/// Where a line stands for each thing that the last run did not check.
+const LEFT_OUT: &str = "target/not-checked";
+
 /// Builds the guests and runs all tests; `arguments` go to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let begin = Instant::now();
@@ -73,6 +77,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     workspace
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(arguments);
+    // What tests leave out they print, and what passes is not shown otherwise.
+    if !arguments.iter().any(|argument| argument == "--") {
+        workspace.args(["--", "--show-output"]);
+    }
     let mut passed = tally.run(workspace)?;
     if arguments.is_empty() {
         // The example agent, natively, in the folder of its build: what its macros need is built there already.
@@ -88,21 +96,27 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         passed &= tally.run(agent)?;
     }
 
-    let mut out = std::io::stdout();
-    writeln!(out)?;
+    let mut unchecked: Vec<String> = Vec::new();
     for stranger in missing {
-        writeln!(out, "not checked, {} is missing: {}", stranger.name, stranger.checks)?;
+        unchecked.push(format!("{} is missing: {}", stranger.name, stranger.checks));
     }
     for missing in verifiers {
-        writeln!(
-            out,
-            "not checked, the stranger in {} is missing: {}",
+        unchecked.push(format!(
+            "the stranger in {} is missing: {}",
             missing.name, missing.checks
-        )?;
+        ));
     }
-    for why in languages::missing() {
-        writeln!(out, "not checked: {why}")?;
+    unchecked.extend(languages::missing());
+    unchecked.extend(tally.left_out());
+    let mut out = std::io::stdout();
+    writeln!(out)?;
+    let mut lines = String::new();
+    for what in &unchecked {
+        writeln!(out, "NOT CHECKED: {what}")?;
+        lines += &format!("{what}\n");
     }
+    // For whoever runs this among other things.
+    fs::write(cargo::root().join(LEFT_OUT), lines)?;
     writeln!(
         out,
         "{} test programs in {} s",
@@ -111,8 +125,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     )?;
     writeln!(
         out,
-        "tests: {} passed, {} failed, {} skipped",
-        tally.passed, tally.failed, tally.ignored
+        "tests: {} passed, {} failed, {} skipped{}",
+        tally.passed,
+        tally.failed,
+        tally.ignored,
+        match unchecked.len() {
+            0 => "",
+            _ => "; not all was checked, see above",
+        }
     )?;
     if !passed {
         let reason = if tally.failed > 0 {
@@ -170,6 +190,10 @@ struct Tally {
     passed: u32,
     failed: u32,
     ignored: u32,
+    /// What tests that passed say they left out, each with the tests that say it.
+    skipped: BTreeMap<String, BTreeSet<String>>,
+    /// Whether this is what tests printed that passed, and which of them.
+    printed: Option<String>,
 }
 
 impl Tally {
@@ -182,18 +206,36 @@ impl Tally {
         let mut out = std::io::stdout();
         for line in BufReader::new(child.stdout.take().ok_or("cargo test has no output")?).lines() {
             let line = line?;
-            self.read(&line);
-            writeln!(out, "{line}")?;
+            if self.read(&line) {
+                writeln!(out, "{line}")?;
+            }
         }
         Ok(child.wait()?.success())
     }
 
-    fn read(&mut self, line: &str) {
+    /// Takes in a line; returns whether a person wants to see it.
+    fn read(&mut self, line: &str) -> bool {
+        if line == "successes:" {
+            self.printed = Some(String::new());
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            self.printed = None;
+        }
+        if let Some(test) = &mut self.printed {
+            let begun = line
+                .strip_prefix("---- ")
+                .and_then(|rest| rest.strip_suffix(" stdout ----"));
+            if let Some(name) = begun {
+                name.clone_into(test);
+            } else if let Some(what) = line.strip_prefix("skipped, ").or(line.strip_prefix("skipped: ")) {
+                self.skipped.entry(what.to_owned()).or_default().insert(test.clone());
+            }
+            return false;
+        }
         let Some((_, counts)) = line
             .strip_prefix("test result: ")
             .and_then(|rest| rest.split_once(". "))
         else {
-            return;
+            return true;
         };
         self.programs += 1;
         for count in counts.split("; ") {
@@ -208,6 +250,15 @@ impl Tally {
                 _ => {}
             }
         }
+        true
+    }
+
+    /// A sentence for each thing that tests left out, although they passed.
+    fn left_out(&self) -> impl Iterator<Item = String> {
+        self.skipped.iter().map(|(what, tests)| {
+            let tests: Vec<_> = tests.iter().map(String::as_str).collect();
+            format!("{what} (of what these test: {})", tests.join(", "))
+        })
     }
 }
 
@@ -229,5 +280,31 @@ mod tests {
             (tally.programs, tally.passed, tally.failed, tally.ignored),
             (2, 15, 2, 1)
         );
+    }
+
+    #[test]
+    fn what_a_test_left_out_is_told_although_it_passed() {
+        let mut tally = Tally::default();
+        let lines = [
+            "test a_project_in_c ... ok",
+            "successes:",
+            "---- a_project_in_c stdout ----",
+            "skipped, there is no make",
+            "not skipped, but said",
+            "---- languages stdout ----",
+            "skipped: there is no make",
+            "successes:",
+            "    a_project_in_c",
+            "failures:",
+            "---- other stdout ----",
+            "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+        ];
+        let shown: Vec<_> = lines.into_iter().filter(|line| tally.read(line)).collect();
+        assert_eq!(shown, [lines[0], lines[9], lines[10], lines[11]]);
+        assert_eq!(
+            tally.left_out().collect::<Vec<_>>(),
+            ["there is no make (of what these test: a_project_in_c, languages)"]
+        );
+        assert_eq!((tally.passed, tally.failed), (2, 1));
     }
 }

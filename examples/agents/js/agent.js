@@ -84,7 +84,7 @@ function speaker({ source, actor }) {
   return typeof original === "string" ? original : actor;
 }
 
-function textOf({ payload }) {
+function textOf(/** @type {{ payload?: string }} */ { payload }) {
   const { text } = JSON.parse(payload ?? "{}");
   return typeof text === "string" ? text : undefined;
 }

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "compactor",
     generate_all,
     pub_export_macro: true,

@@ -145,9 +145,9 @@ impl Replayer {
         self
     }
 
-    /// The run of that name; `None`: there is none.
-    pub fn find(&self, run: RunId) -> Result<Option<RecordedRun>> {
-        runs::find(&self.log, run)
+    /// The run of that name; `None`: there is none. `progress` is told how many entries were looked at, and of how many.
+    pub fn find(&self, run: RunId, progress: &mut dyn FnMut(u64, u64)) -> Result<Option<RecordedRun>> {
+        runs::find(&self.log, run, progress)
     }
 
     /// All runs.

@@ -76,10 +76,19 @@ impl RecordedRun {
 }
 
 /// Finds a run by its name.
-pub(crate) fn find(log: &LedgerReader, run: RunId) -> Result<Option<RecordedRun>> {
+pub(crate) fn find(log: &LedgerReader, run: RunId, progress: &mut dyn FnMut(u64, u64)) -> Result<Option<RecordedRun>> {
     // Its name has the time in it when it was made, shortly before it began; where a clock was wrong it is anywhere.
     let early = Timestamp::from_ms(run.0.timestamp_ms().saturating_sub(CLOCKS_APART_MS));
     let (likely, head) = (log.seq_at(early)?, log.head());
+    let mut looked = 0;
+    // Each entry is looked at once, but where the clock was wrong.
+    let mut readable = |log: &LedgerReader, seq| {
+        looked += 1;
+        if looked % PROGRESS_ENTRIES == 0 || looked == head {
+            progress(looked.min(head), head);
+        }
+        readable(log, seq)
+    };
     for seq in (likely..head).chain(0..likely) {
         let Some(envelope) = readable(log, seq)? else { continue };
         if envelope.run != Some(run) || envelope.kind.as_str() != RUN {
@@ -101,19 +110,15 @@ pub(crate) fn find(log: &LedgerReader, run: RunId) -> Result<Option<RecordedRun>
             }
         }
         if found.stray.is_none() {
-            found.stray = before(log, &found)?;
+            let is_its = |envelope: Option<Envelope>| envelope.is_some_and(|envelope| envelope.run == Some(run));
+            for seq in 0..found.seq {
+                if is_its(readable(log, seq)?) {
+                    found.stray = Some(seq);
+                    break;
+                }
+            }
         }
         return Ok(Some(found));
-    }
-    Ok(None)
-}
-
-/// An entry under a run's name before its beginning.
-fn before(log: &LedgerReader, run: &RecordedRun) -> Result<Option<u64>> {
-    for seq in 0..run.seq {
-        if readable(log, seq)?.is_some_and(|envelope| envelope.run == Some(run.run)) {
-            return Ok(Some(seq));
-        }
     }
     Ok(None)
 }
@@ -138,6 +143,9 @@ fn strays(log: &LedgerReader, head: u64) -> Result<BTreeMap<RunId, u64>> {
 }
 
 const CLOCKS_APART_MS: u64 = 1_000;
+
+/// Entries between two words of how far a search has come.
+const PROGRESS_ENTRIES: u64 = 256;
 
 /// The envelope there. None: it is damaged.
 fn readable(log: &LedgerReader, seq: u64) -> Result<Option<Envelope>> {

@@ -22,7 +22,7 @@ pub(super) mod bindings {
     )]
 
     wasmtime::component::bindgen!({
-        path: "wit",
+        path: "src/wasi/wit",
         world: "given",
         imports: { default: trappable },
         with: {

@@ -27,7 +27,7 @@ impl House {
     async fn replay_with(&self, run: RunId, component: Option<&AgentComponent>) -> Replay {
         let before = files(&self.path());
         let replayer = Replayer::new(self.ledger.reader().clone()).unwrap();
-        let recorded = replayer.find(run).unwrap().unwrap();
+        let recorded = replayer.find(run, &mut |_, _| ()).unwrap().unwrap();
         let replay = replayer.replay(&recorded, component).await.unwrap();
         assert_eq!(files(&self.path()), before, "a replay changes nothing");
         replay
@@ -101,6 +101,24 @@ async fn runs_of_all_sorts_are_the_same_again() {
             "{name}"
         );
     }
+}
+
+#[tokio::test]
+async fn looking_for_a_run_tells_how_far_it_has_come() {
+    let house = House::new();
+    for n in 0..300 {
+        house.seed("home", "user:ann", &json!({"text": format!("said {n}")}).to_string());
+    }
+    let report = house.run("echo", &grant(), "x").await;
+    let replayer = Replayer::new(house.ledger.reader().clone()).unwrap();
+    let mut told = Vec::new();
+    replayer
+        .find(report.run, &mut |done, total| told.push((done, total)))
+        .unwrap()
+        .unwrap();
+    let head = house.ledger.reader().head();
+    assert_eq!((told.first(), told.last()), (Some(&(256, head)), Some(&(head, head))));
+    assert!(told.is_sorted(), "{told:?}");
 }
 
 #[tokio::test]

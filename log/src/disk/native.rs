@@ -16,7 +16,7 @@ use cap_std::{
     fs::{Dir, DirBuilder, File, FileExt, OpenOptions, OpenOptionsExt, PermissionsExt},
 };
 use rustix::{
-    fs::{Advice, FlockOperation, IFlags, RenameFlags, StatVfsMountFlags},
+    fs::{Advice, FlockOperation, IFlags, OFlags, RenameFlags, StatVfsMountFlags},
     io::Errno,
 };
 
@@ -66,14 +66,19 @@ impl FolderBackend for Dir {
 
     fn open_file(&self, name: &str, mode: Mode) -> io::Result<Box<dyn FileBackend>> {
         let mut options = OpenOptions::new();
-        options.read(true);
+        // A pipe in a file's place must not keep whoever opens the ledger waiting for its writer.
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
         match mode {
             Mode::Read => &mut options,
             Mode::Write => options.write(true),
             Mode::WriteOrCreate(access) => options.write(true).create(true).mode(access.bits()),
             Mode::Create(access) => options.write(true).create_new(true).mode(access.bits()),
         };
-        Ok(Box::new(self.open_with(name, &options)?))
+        let file = self.open_with(name, &options)?;
+        match file.metadata()?.is_file() {
+            true => Ok(Box::new(file)),
+            false => Err(io::Error::other("it is no file")),
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

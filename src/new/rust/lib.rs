@@ -1,0 +1,1 @@
+../../../examples/agents/rust/src/lib.rs
