@@ -8,7 +8,7 @@ use std::{fs, process::Command};
 
 use driver::{Ledger, has, quipu, run};
 
-const COMMANDS: [&str; 50] = [
+const COMMANDS: [&str; 51] = [
     "init",
     "import",
     "append",
@@ -56,6 +56,7 @@ const COMMANDS: [&str; 50] = [
     "keys",
     "hold",
     "retention",
+    "quota",
     "request",
     "doctor",
     "completions",

@@ -42,6 +42,7 @@ const SHOWS: [&[&str]; 23] = [
     &["keys"],
     &["hold", "list"],
     &["retention", "show"],
+    &["quota", "show"],
     &["request", "list"],
     &["operator", "list"],
     &["recover", "--dry-run"],

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use quipu_format::{Envelope, Quota, QuotaChange, Scope};
+use quipu_format::{Envelope, Quota, QuotaChange, Scope, Signer};
 
-use crate::{Error, ErrorKind, Governance, LedgerReader, Result, ScopeHead, draft::Prepared, staging::Chain};
+use crate::{
+    Error, ErrorKind, Governance, Ledger, LedgerReader, Receipt, Result, ScopeHead, SignedAct, draft::Prepared,
+    staging::Chain,
+};
 
 /// What a scope may hold. It is asked once for each chain, until an act changes a quota.
 #[derive(Default)]
@@ -78,6 +81,26 @@ fn admit_by(
         return Err(Error::new(ErrorKind::Quota, message));
     }
     Ok(())
+}
+
+impl Ledger {
+    /// Sets or removes a quota as the operator whose key `signer` has, and returns when that is durable: it holds for what is
+    /// appended from then on, by whichever process. `reason` is sealed.
+    ///
+    /// # Errors
+    /// `Invalid` where the operator is not enrolled, or the quota allows nothing; `NotFound` where there is none to be removed;
+    /// `TooLarge` where 10,000 are set.
+    pub async fn change_quota(&self, change: &QuotaChange, reason: Option<&str>, signer: &Signer) -> Result<Receipt> {
+        let (reader, member) = (self.reader(), QuotaChange::MEMBER);
+        let mut act = SignedAct::sign(reader.origin(), reader.head(), member, change, signer)?;
+        if let Some(reason) = reason {
+            act = act.because(reason);
+        }
+        let mut receipts = self.act(vec![act]).await?;
+        receipts
+            .pop()
+            .ok_or_else(|| Error::new(ErrorKind::Unavailable, "the ledger gave no receipt for the act"))
+    }
 }
 
 impl LedgerReader {

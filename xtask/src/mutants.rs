@@ -22,7 +22,7 @@ const BUILD: &str = "target/mutants/build";
 const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// What is run until something fails, from the cheapest on.
-const SUITES: [&[&str]; 17] = [
+const SUITES: [&[&str]; 18] = [
     &["-p", "quipu-log", "--test", "recovery"],
     &["-p", "quipu-log", "--test", "segments"],
     &["-p", "quipu-log", "--test", "frozen"],
@@ -30,6 +30,7 @@ const SUITES: [&[&str]; 17] = [
     &["-p", "quipu-log", "--test", "acts"],
     &["-p", "quipu-log", "--test", "erase"],
     &["-p", "quipu-log", "--test", "governance"],
+    &["-p", "quipu-log", "--test", "quotas"],
     &["-p", "quipu-log", "--test", "rotation"],
     &["-p", "quipu-log", "--test", "verdicts"],
     &["-p", "quipu-format", "--test", "check"],
