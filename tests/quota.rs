@@ -95,10 +95,10 @@ fn a_full_scope_is_read_run_in_and_erased() {
     assert!(ran.out.contains("\"count\":1"), "{}", ran.out);
     let ran = it.run_guest("echo", "remember", "home");
     assert_ne!(ran.code, 0, "{}", ran.out);
-    it.kim(&["redact", &id, "--reason", "asked for"]).good();
-    assert!(it.erased(&id));
     let replayed = it.ledger.run(["replay", "--all", "--json"]).good().json_lines();
     assert_eq!(replayed.len(), 2);
+    it.kim(&["redact", &id, "--cascade", "--reason", "asked for"]).good();
+    assert!(it.erased(&id));
     it.ledger.run(["verify"]).good();
 }
 

@@ -69,6 +69,7 @@ fn admit_by(
         let too_many = quota.entries.filter(|most| *count > *most);
         let too_much = quota.bytes.filter(|most| *bytes > *most);
         let what = match (too_many, too_much) {
+            (Some(1), _) => format!("1 entry; it holds {}", chain.count),
             (Some(most), _) => format!("{most} entries; it holds {}", chain.count),
             (None, Some(most)) => format!("{most} bytes; it holds {}, and this needs {of_draft} more", chain.bytes),
             (None, None) => continue,

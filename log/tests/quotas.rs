@@ -1,3 +1,5 @@
+// Long because every way to pass a quota is tried on one kind of ledger.
+
 //! Quotas of scopes: what they refuse, to the entry and to the byte, whoever appends and however the ledger was opened.
 
 mod ledgers;
@@ -126,7 +128,7 @@ fn a_full_scope_takes_no_more_until_an_operator_allows_it() {
     write(&ledger, "customer:a").unwrap();
     refused(write(&ledger, "customer:a"), &["quota of customer:a allows 4"]);
     set(&ledger, "customer:a", Some(1), None);
-    refused(write(&ledger, "customer:a"), &["1 entries", "it holds 4"]);
+    refused(write(&ledger, "customer:a"), &["1 entry", "it holds 4"]);
     ledger.close().unwrap();
 
     let ledger = quotas.open();
@@ -134,7 +136,7 @@ fn a_full_scope_takes_no_more_until_an_operator_allows_it() {
     refused(write(&ledger, "customer:b"), &["it holds 3"]);
     change(&ledger, json!({"remove": "customer:*"})).unwrap();
     write(&ledger, "customer:b").unwrap();
-    refused(write(&ledger, "customer:a"), &["1 entries"]);
+    refused(write(&ledger, "customer:a"), &["1 entry"]);
     change(&ledger, json!({"remove": "customer:a"})).unwrap();
     write(&ledger, "customer:a").unwrap();
     let none = change(&ledger, json!({"remove": "customer:a"})).unwrap_err();
