@@ -4,7 +4,7 @@ mod driver;
 
 use std::{io::Write, process::Stdio, thread};
 
-use driver::{Ran, governed::Governed, run};
+use driver::{Ran, governed::Governed};
 use serde_json::json;
 
 impl Governed {
