@@ -35,6 +35,7 @@ pub(crate) fn execute(args: &Args, ledger: &LedgerDir) -> Outcome {
     // Where it cannot be read, that was said.
     let reader = ledger.at_unasked(|at| Ledger::open_read_only(at)).ok();
     checks.extend(reader.as_ref().map(projections));
+    checks.extend(reader.as_ref().and_then(quotas));
     checks.extend(configuration(ledger, reader.as_ref()));
     let worst = checks.iter().map(|check| check.health).max();
     verdict(print(args, &checks), (worst < Some(Health::Bad)).into())
@@ -56,6 +57,38 @@ fn projections(reader: &LedgerReader) -> Check {
         ),
         Err(error) => Check::doubtful(ABOUT, error.to_string(), "`quipu rebuild` makes it again from the log"),
     }
+}
+
+/// Scopes that have little room left. None: no quota is set, or it cannot be told.
+fn quotas(reader: &LedgerReader) -> Option<Check> {
+    const ABOUT: &str = "quotas";
+    /// Percent of a quota.
+    const MUCH: u64 = 90;
+    const NAMED: usize = 5;
+    let governance = reader.governance_whole().ok()?;
+    governance.quotas().next()?;
+    let is_much =
+        |held: u64, most: Option<u64>| most.is_some_and(|most| held > most / 100 * MUCH + most % 100 * MUCH / 100);
+    let mut scopes = reader.scopes();
+    scopes.retain(|head| {
+        governance.quota_for(&head.scope).is_some_and(|state| {
+            let quota = &state.quota;
+            is_much(head.count.into(), quota.entries.map(u64::from)) || is_much(head.bytes, quota.bytes)
+        })
+    });
+    if scopes.is_empty() {
+        return Some(Check::good(ABOUT, format!("no scope is past {MUCH} % of its quota")));
+    }
+    let named: Vec<_> = scopes.iter().take(NAMED).map(|head| head.scope.as_str()).collect();
+    let more = match scopes.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(Check::doubtful(
+        ABOUT,
+        format!("past {MUCH} % of their quota: {}{more}", named.join(", ")),
+        "an append that has no room is refused: raise it with `quipu quota set`, or let their agents write less",
+    ))
 }
 
 /// The file that names agents, where there is one.

@@ -112,9 +112,10 @@ impl From<io::Error> for Failure {
 impl From<quipu_log::Error> for Failure {
     fn from(error: quipu_log::Error) -> Self {
         match error.kind() {
-            quipu_log::ErrorKind::Conflict | quipu_log::ErrorKind::Redacted | quipu_log::ErrorKind::Held => {
-                Self::No(error.to_string())
-            }
+            quipu_log::ErrorKind::Conflict
+            | quipu_log::ErrorKind::Redacted
+            | quipu_log::ErrorKind::Held
+            | quipu_log::ErrorKind::Quota => Self::No(error.to_string()),
             _ => Self::Cannot(error.to_string()),
         }
     }

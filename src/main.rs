@@ -42,6 +42,7 @@ mod project;
 mod prove;
 mod quarantine;
 mod question;
+mod quota;
 mod rebuild;
 mod recover;
 mod redact;
@@ -162,6 +163,7 @@ enum Command {
     Keys(keys::Args),
     Hold(hold::Args),
     Retention(retention::Args),
+    Quota(quota::Args),
     Request(request::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -247,6 +249,7 @@ fn execute(command: Command, ledger: &LedgerDir) -> Outcome {
         Command::Keys(args) => keys::execute(args, ledger),
         Command::Hold(args) => hold::execute(args, ledger),
         Command::Retention(args) => retention::execute(args, ledger),
+        Command::Quota(args) => quota::execute(args, ledger),
         Command::Request(args) => request::execute(args, ledger),
         Command::Doctor(args) => doctor::execute(&args, ledger),
         Command::Completions(args) => completions::execute(&args),

@@ -8,7 +8,7 @@ use std::{fs, process::Command};
 
 use driver::{Ledger, has, quipu, run};
 
-const COMMANDS: [&str; 50] = [
+const COMMANDS: [&str; 51] = [
     "init",
     "import",
     "append",
@@ -56,6 +56,7 @@ const COMMANDS: [&str; 50] = [
     "keys",
     "hold",
     "retention",
+    "quota",
     "request",
     "doctor",
     "completions",
@@ -408,7 +409,11 @@ fn shells_are_told_of_every_command() {
         let script = format!(
             "{bash}\nCOMP_WORDS=(quipu retr); COMP_CWORD=1; _quipu quipu retr quipu; printf '%s\\n' \"${{COMPREPLY[@]}}\""
         );
-        let ran = run(Command::new("bash").args(["--norc", "-c", &script])).good();
+        // It is longer than an argument may be.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("completions");
+        fs::write(&file, script).unwrap();
+        let ran = run(Command::new("bash").arg("--norc").arg(file)).good();
         assert_eq!(ran.out, "retract\n");
     }
     run(quipu().args(["completions", "cmd"])).exits(2);

@@ -28,6 +28,12 @@ struct Case {
     /// Which of the events are erased before the runs.
     #[serde(default)]
     erase: Vec<usize>,
+    /// How many entries more an operator lets scopes get before the runs.
+    #[serde(default)]
+    room: BTreeMap<String, usize>,
+    /// It is about the secret guard, which a host need not have.
+    #[serde(default)]
+    guard: bool,
     #[serde(default)]
     grant: Grant,
     runs: Vec<Run>,
@@ -149,6 +155,11 @@ impl<'a> Bench<'a> {
             let reason = ["redact", "--alone", "--reason", "asked for", &names.events[*nth].0];
             it.kim(&reason).good();
         }
+        for (scope, room) in &case.room {
+            let held = case.events.iter().filter(|event| event["scope"] == scope.as_str());
+            let entries = (held.count() + room).to_string();
+            it.kim(&["quota", "set", scope, "--entries", &entries]).good();
+        }
         Self { case, it, names }
     }
 
@@ -265,6 +276,7 @@ fn the_second_host_conforms_where_it_reads() {
         for run in &case.runs {
             // Whoever may only read asks for nothing else.
             assert!(run.drafts.as_ref().is_none_or(Vec::is_empty), "{}", case.name);
+            assert!(case.room.is_empty() && !case.guard, "{}", case.name);
             if !bench.theirs(run) {
                 return;
             }

@@ -22,7 +22,7 @@ fn steers(text: &str) -> Option<char> {
 
 /// What shows memory or lists something, each with `--json` too where it has that. `ID` is an event's, `LATER` one's that
 /// rests on it.
-const SHOWS: [&[&str]; 23] = [
+const SHOWS: [&[&str]; 24] = [
     &["log"],
     &["show", "ID"],
     &["search", "safe"],
@@ -42,6 +42,7 @@ const SHOWS: [&[&str]; 23] = [
     &["keys"],
     &["hold", "list"],
     &["retention", "show"],
+    &["quota", "show"],
     &["request", "list"],
     &["operator", "list"],
     &["recover", "--dry-run"],

@@ -19,6 +19,9 @@ fn ledger() -> Governed {
     it.ledger.run(["key", "rotate"]).good();
     it.kim(&["redact", "--alone", "--reason", "asked for", &first]).good();
     it.kim(&["forget-scope", "--reason", "asked for", "other"]).good();
+    it.kim(&["quota", "set", "home", "--entries", "1000", "--bytes", "16MiB"])
+        .good();
+    it.kim(&["quota", "remove", "home"]).good();
     it.ledger.append("other", "after it was forgotten", &[]);
     it
 }

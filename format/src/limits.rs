@@ -48,10 +48,12 @@ pub const ARGON2_LANES: u32 = 16;
 pub const REASON_BYTES: usize = 4_096;
 /// Entries that a reason is compared with: the newest of those that are erased.
 pub const REASON_ENTRIES: usize = 10_000;
-/// Legal holds in force, retention policies, deletion requests that are open, and approved agents: so many of each.
+/// Legal holds in force, retention policies, quotas, deletion requests that are open, and approved agents: so many of each.
 pub const GOVERNED: usize = 10_000;
 /// Days that a retention policy may count.
 pub const RETENTION_DAYS: u32 = 36_500;
+/// Bytes that a quota of a scope may allow.
+pub const QUOTA_BYTES: u64 = (1 << 53) - 1;
 /// Stretches of entries that the record of one run names as read, over all its scopes; a stretch takes 24 bytes.
 pub const READ_RANGES: usize = 4_096;
 /// Patterns of scopes that a projection component may be fed by: they fit an entry's `sys`.

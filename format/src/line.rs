@@ -66,6 +66,11 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Bytes of the entry, as [`counted_bytes`] counts them.
+    pub fn counted_bytes(&self) -> usize {
+        self.envelope.len() + 1 + self.sealed.len()
+    }
+
     /// The sealed body: ciphertext ‖ tag.
     pub fn sealed_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -130,10 +135,16 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// Bytes of an entry: its envelope, TAB and the sealed body's text, the part of its line that does not depend on its commit.
+/// Quotas are counted in them.
+pub fn counted_bytes(envelope_len: usize, sealed_len: usize) -> usize {
+    envelope_len + 1 + base64_bytes(sealed_len)
+}
+
 /// Bytes that [`encode_line`] appends at most.
 pub fn line_bytes(envelope_len: usize, sealed_len: usize) -> usize {
     const NUMBER: usize = 20;
-    envelope_len + 1 + base64_bytes(sealed_len) + 1 + NUMBER + 1 + NUMBER + 1 + CRC_DIGITS + 1
+    counted_bytes(envelope_len, sealed_len) + 1 + NUMBER + 1 + NUMBER + 1 + CRC_DIGITS + 1
 }
 
 fn base64_bytes(len: usize) -> usize {
@@ -163,7 +174,11 @@ mod tests {
         encode_line(&mut out, envelope, sealed, first, last);
         assert!(out.len() - before <= line_bytes(envelope.len(), sealed.len()));
         assert_eq!(out.pop(), Some(b'\n'));
-        out.split_off(before)
+        let line = out.split_off(before);
+        if let Ok(read) = Line::parse(&line) {
+            assert_eq!(read.counted_bytes(), counted_bytes(envelope.len(), sealed.len()));
+        }
+        line
     }
 
     /// The checksum is put right, so that it is not what refuses.

@@ -164,7 +164,10 @@ pub use loader::Agent;
 pub use memory::Memory;
 #[cfg(feature = "recall")]
 pub use projector::{ProjectionAnswer, Projector};
-pub use quipu_format::{Actor, AgentGrant, AgentName, CompileLimits, Kind, Limits, RunId, Scope, SecretsPolicy};
+pub use quipu_format::{
+    Actor, AgentGrant, AgentName, CompileLimits, Kind, Limits, Quota, QuotaChange, RunId, Scope, ScopePattern,
+    SecretsPolicy, Signer,
+};
 pub use quipu_log::{Ledger, OpenOptions, Receipt};
 pub use reach::Reach;
 pub use refusal::Refusal;

@@ -84,6 +84,8 @@ impl From<quipu_log::Error> for Refusal {
                 "the idempotency key was used before, and that content has been erased; to say it anew needs \
                  another key",
             ),
+            // It says how much is in a scope, and what its quota allows.
+            Log::Quota => return Self::new(ErrorKind::Quota, error.to_string()),
             // The guard says which rule and where, and never what.
             Log::Secret => return Self::new(ErrorKind::Secret, error.to_string()),
             Log::Corrupt => {
@@ -108,6 +110,10 @@ pub(crate) const MESSAGE_CHARS: usize = 1000;
 /// Of a page with an entry that cannot be read: it is not left out in silence.
 pub(crate) const DAMAGED: &str = "this memory is damaged and some of its entries cannot be read; tell the person you work for that \
                        the host's operator should run `quipu verify`";
+
+/// Of a full scope that the run may not read.
+pub(crate) const FULL: &str = "a scope that this appends to is full, and an operator of the host can raise its quota; nothing of \
+                               this was appended";
 
 /// Of an event that is unknown and of one that this run does not see: the two must not be told apart.
 pub(crate) const NOT_FOUND: &str = "no such event among those that this run can see";

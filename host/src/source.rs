@@ -1,9 +1,11 @@
 //! Where a run's answers come from: from a ledger, or from the record of a run that is executed again. Everything else
 //! of a host call is the same.
 
-use quipu_log::{Draft, LedgerReader, Receipt};
+use quipu_log::{Draft, ErrorKind as Log, LedgerReader, Receipt};
 
-use crate::{Memory, QuipuCtx, Refusal, replay::Recorded};
+use crate::{
+    Memory, QuipuCtx, Refusal, bindings::agent::quipu::memory::types::ErrorKind, refusal::FULL, replay::Recorded,
+};
 
 pub(crate) enum Source {
     /// A ledger, to which the run appends.
@@ -41,7 +43,14 @@ impl QuipuCtx {
     /// Appends a guest's drafts, or gives the receipts of the entries that they were.
     pub(crate) async fn append_drafts(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, Refusal> {
         match &mut self.source {
-            Source::Live(_) => Ok(self.append(drafts).await?),
+            Source::Live(_) => {
+                // How much is in a scope is for those who may read it.
+                let read = drafts.iter().all(|draft| self.heads.contains_key(&draft.scope));
+                self.append(drafts).await.map_err(|error| match error.kind() {
+                    Log::Quota if !read => Refusal::new(ErrorKind::Quota, FULL),
+                    _ => error.into(),
+                })
+            }
             Source::Recorded(recorded) => recorded.append(self.transcript.calls(), &drafts),
         }
     }

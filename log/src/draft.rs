@@ -163,6 +163,16 @@ impl Prepared {
         })
     }
 
+    /// Bytes of its entry at that place, as quotas count them. All else that is still to come has always as many.
+    pub(crate) fn counted_bytes(&mut self, seq: u64, nth: u32) -> Result<u64> {
+        (self.envelope.seq, self.envelope.nth) = (seq, nth);
+        let mut bytes = Vec::with_capacity(512);
+        self.envelope
+            .write_to(&mut bytes)
+            .map_err(|e| Error::from(e).into_kind(ErrorKind::TooLarge))?;
+        Ok(quipu_format::counted_bytes(bytes.len(), self.plaintext.len() + SEAL_BYTES) as u64)
+    }
+
     /// Whether a caller who repeats an idempotency key repeats what was said, too.
     pub(crate) fn says_the_same_as(&self, envelope: &Envelope) -> bool {
         self.envelope.kind == envelope.kind

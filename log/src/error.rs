@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Invalid,
     /// Larger than a limit. Nothing was appended.
     TooLarge,
+    /// A quota of the scope does not allow more. Nothing was appended.
+    Quota,
     /// The idempotency key was used before with other content. Nothing was appended.
     Conflict,
     /// A [`Screen`](crate::Screen) refuses it: it looks like a secret. Nothing was appended.

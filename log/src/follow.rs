@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Result, base::Base, disk::DiskFile, erasure::Erasures, index::Index, lines::Found, reader::ReadState,
-    recent::Listed, scan, segment, spans,
+    Result, base::Base, disk::DiskFile, erasure::Erasures, index::Index, lines::Found, reader::ReadState, scan,
+    segment, spans,
 };
 
 /// How far the files have been read.
@@ -183,7 +183,7 @@ impl Follow {
                 self.erasures.take(&found.envelope);
                 self.keys_behind |= !self.erasures.is_empty();
             }
-            index.push(Listed::of(&found.envelope, found.hash), found.range);
+            index.push(found.listed(), found.range.clone());
         }
     }
 }

@@ -1,109 +1,26 @@
-//! What operators have ordered: legal holds, retention policies, deletion requests and agents that may run, folded from the
-//! acts in `quipu:ledger`. docs/FORMAT.md, "Governance" and "Approvals".
+//! What operators have ordered: legal holds, retention policies, quotas, deletion requests and agents that may run, folded from
+//! the acts in `quipu:ledger`. docs/FORMAT.md, "Governance" and "Approvals".
 
 use std::collections::BTreeMap;
 
 use quipu_format::{
-    Act, Actor, AgentChange, AgentName, Approval, Closing, Envelope, Erasure, EventId, Hold, HoldId, Kind, Policy,
-    Release, Request, RequestChange, RequestId, RequestOutcome, RetentionChange, Scope, ScopePattern, Timestamp,
-    limits,
+    Act, AgentChange, AgentName, Closing, Envelope, Erasure, Hold, HoldId, Kind, QuotaChange, Release, RequestChange,
+    RequestId, RetentionChange, Scope, ScopePattern, limits,
 };
-use serde::Serialize;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{
+    Error, ErrorKind, Result,
+    ordered::{AgentState, HoldState, Order, Ordered, PolicyState, QuotaState, RequestState},
+};
 
 /// What is held, kept and asked for at one place of the log.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Governance {
     holds: BTreeMap<HoldId, HoldState>,
     policies: BTreeMap<ScopePattern, PolicyState>,
+    quotas: BTreeMap<ScopePattern, QuotaState>,
     requests: BTreeMap<RequestId, RequestState>,
     agents: BTreeMap<AgentName, AgentState>,
-}
-
-/// The entry of an act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ordered {
-    /// Its name; its body says why.
-    pub id: EventId,
-    /// Who ordered it.
-    pub operator: Actor,
-    /// Its position.
-    pub seq: u64,
-    /// When the ledger took it.
-    pub ts: Timestamp,
-}
-
-/// A hold, in force or over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct HoldState {
-    /// What is held.
-    #[serde(flatten)]
-    pub hold: Hold,
-    /// Since when.
-    pub since: Ordered,
-    /// When it was released; none: it is in force.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub released: Option<Ordered>,
-}
-
-/// A retention policy in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct PolicyState {
-    /// How long what is kept.
-    #[serde(flatten)]
-    pub policy: Policy,
-    /// Since when.
-    pub since: Ordered,
-}
-
-/// An agent that may run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct AgentState {
-    /// Which component, with which grant.
-    #[serde(flatten)]
-    pub approval: Approval,
-    /// Since when.
-    pub since: Ordered,
-}
-
-/// A deletion request, open or closed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct RequestState {
-    /// Who asks for what.
-    #[serde(flatten)]
-    pub request: Request,
-    /// When it was opened.
-    pub opened: Ordered,
-    /// When it was closed, and how.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub closed: Option<Ordered>,
-    /// How it was answered; none: it is open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<RequestOutcome>,
-}
-
-impl RequestState {
-    /// Whether it is open although its deadline has passed.
-    pub fn is_overdue(&self, now: Timestamp) -> bool {
-        self.closed.is_none() && now >= self.request.deadline
-    }
-}
-
-/// What an act orders, checked against what was ordered before.
-pub(crate) enum Order {
-    Hold(Hold),
-    Release(HoldId),
-    Retention(RetentionChange),
-    Open(Request),
-    Close(Closing),
-    Agent(AgentChange),
-    /// Nothing that is kept here.
-    Other,
 }
 
 impl Governance {
@@ -139,8 +56,17 @@ impl Governance {
 
     /// The one policy that holds for a scope: its own, otherwise that of the longest beginning.
     pub fn policy_for(&self, scope: &Scope) -> Option<&PolicyState> {
-        let matching = self.policies().filter(|state| state.policy.of.matches(scope));
-        matching.max_by_key(|state| state.policy.of.closeness())
+        ScopePattern::closest(&self.policies, scope)
+    }
+
+    /// The quotas, by the scopes that they are for.
+    pub fn quotas(&self) -> impl Iterator<Item = &QuotaState> {
+        self.quotas.values()
+    }
+
+    /// The one quota that holds for a scope, chosen as policies are.
+    pub fn quota_for(&self, scope: &Scope) -> Option<&QuotaState> {
+        ScopePattern::closest(&self.quotas, scope)
     }
 
     /// The holds in force that keep something of an erasure from happening, and what: stretches of `nth`.
@@ -156,6 +82,7 @@ impl Governance {
             Hold::MEMBER,
             Release::MEMBER,
             RetentionChange::MEMBER,
+            QuotaChange::MEMBER,
             RequestChange::MEMBER,
             AgentChange::MEMBER,
         ];
@@ -169,6 +96,7 @@ impl Governance {
             Hold::MEMBER => self.check_hold(Hold::parse(&act.value)?),
             Release::MEMBER => self.check_release(Release::parse(&act.value)?.hold),
             RetentionChange::MEMBER => self.check_retention(RetentionChange::parse(&act.value)?),
+            QuotaChange::MEMBER => self.check_quota(QuotaChange::parse(&act.value)?),
             RequestChange::MEMBER => self.check_request(RequestChange::parse(&act.value)?),
             AgentChange::MEMBER => self.check_agent(AgentChange::parse(&act.value)?),
             Erasure::MEMBER => {
@@ -209,7 +137,11 @@ impl Governance {
                     .insert(policy.of.clone(), PolicyState { policy, since: by });
             }
             Order::Retention(RetentionChange::Remove(of)) => drop(self.policies.remove(&of)),
-            Order::Retention(_) | Order::Other => {}
+            Order::Quota(QuotaChange::Set(quota)) => {
+                self.quotas.insert(quota.of.clone(), QuotaState { quota, since: by });
+            }
+            Order::Quota(QuotaChange::Remove(of)) => drop(self.quotas.remove(&of)),
+            Order::Retention(_) | Order::Quota(_) | Order::Other => {}
             Order::Agent(AgentChange::Approve(approval)) => {
                 let (name, approval) = (approval.name.clone(), *approval);
                 self.agents.insert(name, AgentState { approval, since: by });
@@ -275,6 +207,20 @@ impl Governance {
             _ => {}
         }
         Ok(Order::Retention(change))
+    }
+
+    fn check_quota(&self, change: QuotaChange) -> Result<Order> {
+        match &change {
+            QuotaChange::Set(quota) if !self.quotas.contains_key(&quota.of) => {
+                check_room(self.quotas.len(), "quotas are set: remove one")?;
+            }
+            QuotaChange::Remove(of) if !self.quotas.contains_key(of) => {
+                let message = format!("there is no quota for {of}: `quipu quota show` shows which there are");
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            _ => {}
+        }
+        Ok(Order::Quota(change))
     }
 
     fn check_request(&self, change: RequestChange) -> Result<Order> {

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use quipu_format::{ActId, Cause, Hash, Held, Signer, Subject};
+use quipu_format::{ActId, Actor, Cause, EventId, Hash, Held, Policy, Quota, Request, Signer, Subject, Timestamp};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
@@ -149,6 +149,15 @@ fn past_the_limit_no_further_one_is_taken() {
             Order::Retention(RetentionChange::Set(policy)),
             &entry(&act("retention", json!({})), 1),
         );
+        let quota = Quota {
+            bytes: None,
+            entries: Some(1),
+            of: name.parse().unwrap(),
+        };
+        full.take(
+            Order::Quota(QuotaChange::Set(quota)),
+            &entry(&act("quota", json!({})), 1),
+        );
         let request = Request {
             deadline: by.ts,
             id: RequestId::new(&name).unwrap(),
@@ -157,7 +166,7 @@ fn past_the_limit_no_further_one_is_taken() {
         };
         full.take(Order::Open(request), &entry(&act("request", json!({})), 1));
     }
-    let more: [(&str, Value, &str, Value); 3] = [
+    let more: [(&str, Value, &str, Value); 4] = [
         (
             "hold",
             json!({"id": "more", "over": [{"scope": "a"}]}),
@@ -168,6 +177,12 @@ fn past_the_limit_no_further_one_is_taken() {
             "retention",
             json!({"set": {"of": "more", "keepDays": 1}}),
             "retention",
+            json!({"remove": "n-1"}),
+        ),
+        (
+            "quota",
+            json!({"set": {"of": "more", "entries": 1}}),
+            "quota",
             json!({"remove": "n-1"}),
         ),
         (
@@ -195,6 +210,8 @@ enum Said {
     Release(u8),
     Set(u8, u32),
     Remove(u8),
+    SetQuota(u8, u32),
+    RemoveQuota(u8),
     Open(u8),
     Close(u8),
 }
@@ -206,6 +223,8 @@ impl Said {
             Self::Release(n) => ("release", json!({"hold": format!("h{n}")})),
             Self::Set(n, days) => ("retention", json!({"set": {"of": format!("s{n}"), "keepDays": days}})),
             Self::Remove(n) => ("retention", json!({"remove": format!("s{n}")})),
+            Self::SetQuota(n, entries) => ("quota", json!({"set": {"of": format!("s{n}"), "entries": entries}})),
+            Self::RemoveQuota(n) => ("quota", json!({"remove": format!("s{n}")})),
             Self::Open(n) => (
                 "request",
                 json!({"open": {
@@ -226,7 +245,11 @@ impl Said {
         match *self {
             Self::Hold(n) => !held(n),
             Self::Release(n) => held(n) && !before.iter().any(|said| matches!(said, Self::Release(m) if *m == n)),
-            Self::Set(..) => true,
+            Self::Set(..) | Self::SetQuota(..) => true,
+            Self::RemoveQuota(n) => before
+                .iter()
+                .rfind(|said| matches!(said, Self::SetQuota(m, _) | Self::RemoveQuota(m) if *m == n))
+                .is_some_and(|said| matches!(said, Self::SetQuota(..))),
             Self::Remove(n) => before
                 .iter()
                 .rfind(|said| matches!(said, Self::Set(m, _) | Self::Remove(m) if *m == n))
@@ -244,6 +267,8 @@ fn said() -> impl Strategy<Value = Said> {
         n.clone().prop_map(Said::Release),
         (n.clone(), 1..9_u32).prop_map(|(n, days)| Said::Set(n, days)),
         n.clone().prop_map(Said::Remove),
+        (n.clone(), 1..9_u32).prop_map(|(n, entries)| Said::SetQuota(n, entries)),
+        n.clone().prop_map(Said::RemoveQuota),
         n.clone().prop_map(Said::Open),
         n.prop_map(Said::Close),
     ]
@@ -279,6 +304,10 @@ proptest! {
             let days = match last { Some(Said::Set(_, days)) => Some(*days), _ => None };
             let policy = state.policies.get(&format!("s{n}").parse::<ScopePattern>().unwrap());
             prop_assert_eq!(policy.and_then(|state| state.policy.keep_days), days);
+            let last = counts.iter().rfind(|said| matches!(said, Said::SetQuota(m, _) | Said::RemoveQuota(m) if *m == n));
+            let entries = match last { Some(Said::SetQuota(_, entries)) => Some(*entries), _ => None };
+            let quota = state.quota_for(&Scope::new(&format!("s{n}")).unwrap());
+            prop_assert_eq!(quota.and_then(|state| state.quota.entries), entries);
         }
     }
 }

@@ -8,13 +8,13 @@ use quipu_format::{Hash, Scope, authenticate};
 use ulid::Ulid;
 
 use crate::{
-    Result,
+    Result, ScopeHead,
     disk::{Access, Folder},
     recent::Recent,
 };
 
 const FILE: &str = "heads";
-const MAGIC: &str = "quipu-heads 1";
+const MAGIC: &str = "quipu-heads 2";
 /// Bytes of the file: some ten million scopes.
 const FILE_BYTES: u64 = 2 << 30;
 
@@ -27,6 +27,21 @@ pub(crate) struct Head {
     pub(crate) last: Hash,
     /// Position of the last one.
     pub(crate) last_seq: u64,
+    /// Bytes of all of them, as quotas count them.
+    pub(crate) bytes: u64,
+}
+
+impl Head {
+    /// As it is shown.
+    pub(crate) fn shown(&self, scope: &Scope) -> ScopeHead {
+        ScopeHead {
+            scope: scope.clone(),
+            count: self.count,
+            last: self.last,
+            last_seq: self.last_seq,
+            bytes: self.bytes,
+        }
+    }
 }
 
 /// Where all scopes stand at one size of the log.
@@ -66,10 +81,12 @@ impl Heads {
         self.last_id = segment.ids.last().copied().unwrap_or(self.last_id);
         for (scope, postings) in &segment.scopes {
             let last = postings.numbers.last().copied().unwrap_or_default();
+            let before = self.scopes.get(scope).map_or(0, |head| head.bytes);
             let head = Head {
                 count: postings.count,
                 last: postings.last,
                 last_seq: segment.first + u64::from(last),
+                bytes: before + postings.bytes,
             };
             self.scopes.insert(scope.clone(), head);
         }
@@ -86,7 +103,13 @@ impl Heads {
         scopes.sort_unstable_by_key(|(scope, _)| *scope);
         for (scope, head) in scopes {
             // A string takes every text.
-            let _ = writeln!(text, "{scope}\t{}\t{}\t{}", head.count, head.last, head.last_seq);
+            let Head {
+                count,
+                last,
+                last_seq,
+                bytes,
+            } = head;
+            let _ = writeln!(text, "{scope}\t{count}\t{last}\t{last_seq}\t{bytes}");
         }
         let mac = authenticate(secret, text.as_bytes());
         let _ = writeln!(text, "{mac}");
@@ -120,6 +143,7 @@ fn parse(bytes: &[u8], secret: &[u8; 32]) -> Option<Heads> {
             count: fields.next()?.parse().ok()?,
             last: fields.next()?.parse().ok()?,
             last_seq: fields.next()?.parse().ok()?,
+            bytes: fields.next()?.parse().ok()?,
         };
         heads.scopes.insert(scope, head);
     }
@@ -135,6 +159,7 @@ mod tests {
             count,
             last: Hash::of(&[b"last"]),
             last_seq: 7,
+            bytes: 1_000 + u64::from(count),
         };
         Heads {
             size: 8,
@@ -165,5 +190,31 @@ mod tests {
             std::fs::write(&path, &good[..at]).unwrap();
             assert_eq!(Heads::read(&folder, &[1; 32]).unwrap(), None, "cut at {at}");
         }
+    }
+    /// What releases before quotas wrote had no bytes.
+    #[test]
+    fn an_older_file_is_not_believed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temporary.path()).unwrap();
+        some().write(&folder, &[1; 32]).unwrap();
+        let path = temporary.path().join(FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (content, _) = text.trim_end().rsplit_once('\n').unwrap();
+        let sign = |content: &str| {
+            let mac = authenticate(&[1; 32], content.as_bytes());
+            std::fs::write(&path, format!("{content}{mac}\n")).unwrap();
+            Heads::read(&folder, &[1; 32]).unwrap()
+        };
+        assert_eq!(sign(&format!("{content}\n")), Some(some()));
+        let older = content.replace("quipu-heads 2", "quipu-heads 1");
+        assert_eq!(sign(&format!("{older}\n")), None);
+        let lines = older.lines().enumerate();
+        let older: String = lines
+            .map(|(number, line)| match (number, line.rsplit_once('\t')) {
+                (1.., Some((rest, _))) => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_eq!(sign(&older), None);
     }
 }

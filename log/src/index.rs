@@ -90,10 +90,11 @@ impl Index {
 
     /// Adds an entry of the newest segment. Where it is not the next one, those between are missing.
     pub(crate) fn push(&mut self, entry: Listed<'_>, range: Range<usize>) {
-        let head = Head {
+        let mut head = Head {
             count: entry.nth.saturating_add(1),
             last: entry.hash,
             last_seq: entry.seq,
+            bytes: u64::from(entry.bytes),
         };
         match self.scopes.get_mut(entry.scope) {
             Some(known) => {
@@ -102,6 +103,7 @@ impl Index {
                 {
                     changed.push(entry.scope.clone());
                 }
+                head.bytes += known.bytes;
                 *known = head;
             }
             None => {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use quipu_format::{Envelope, Hash, Line, leaf_hash};
 
-use crate::parts::Place;
+use crate::{parts::Place, recent::Listed};
 
 /// A line in a segment.
 pub(crate) struct Found {
@@ -16,6 +16,15 @@ pub(crate) struct Found {
     pub(crate) envelope: Envelope,
     /// Leaf hash of the envelope.
     pub(crate) hash: Hash,
+    /// Bytes of the entry, as quotas count them.
+    pub(crate) bytes: u32,
+}
+
+/// What is read of a line.
+pub(crate) struct Whole {
+    envelope: Envelope,
+    hash: Hash,
+    bytes: u32,
 }
 
 impl Found {
@@ -33,22 +42,33 @@ impl Found {
             whole,
         )))
     }
+    /// What the index takes of it.
+    pub(crate) fn listed(&self) -> Listed<'_> {
+        Listed::of(&self.envelope, self.hash, self.bytes)
+    }
 }
 
-impl From<(Place, (Envelope, Hash))> for Found {
-    fn from((place, (envelope, hash)): (Place, (Envelope, Hash))) -> Self {
+impl From<(Place, Whole)> for Found {
+    fn from((place, whole): (Place, Whole)) -> Self {
         Self {
             range: place.range,
             first: place.first,
             last: place.last,
-            envelope,
-            hash,
+            envelope: whole.envelope,
+            hash: whole.hash,
+            bytes: whole.bytes,
         }
     }
 }
 
-/// The whole envelope of a line, and its leaf hash.
-pub(crate) fn whole(_: &mut (), line: &Line<'_>) -> quipu_format::Result<(u64, (Envelope, Hash))> {
+/// The whole envelope of a line, its leaf hash, and its bytes.
+pub(crate) fn whole(_: &mut (), line: &Line<'_>) -> quipu_format::Result<(u64, Whole)> {
     let envelope = Envelope::parse(line.envelope)?;
-    Ok((envelope.seq, (envelope, leaf_hash(line.envelope))))
+    let whole = Whole {
+        hash: leaf_hash(line.envelope),
+        // A line's envelope and body are bounded.
+        bytes: line.counted_bytes() as u32,
+        envelope,
+    };
+    Ok((whole.envelope.seq, whole))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Error, ErrorKind, Governance, LedgerReader, Result, governance::Order, index::SharedIndex, lineage::FORK,
+    Error, ErrorKind, Governance, LedgerReader, Result, index::SharedIndex, lineage::FORK, ordered::Order,
     reader::Direction,
 };
 

@@ -129,6 +129,8 @@ pub struct ScopeHead {
     /// Position of its last entry.
     #[serde(rename = "lastSeq")]
     pub last_seq: u64,
+    /// Bytes of its entries, as quotas count them.
+    pub bytes: u64,
 }
 
 /// What is left of a scope's key tree.
@@ -391,16 +393,7 @@ impl LedgerReader {
     /// All scopes, by name.
     pub fn scopes(&self) -> Vec<ScopeHead> {
         let index = self.index();
-        let mut heads: Vec<_> = index
-            .scopes
-            .iter()
-            .map(|(scope, head)| ScopeHead {
-                scope: scope.clone(),
-                count: head.count,
-                last: head.last,
-                last_seq: head.last_seq,
-            })
-            .collect();
+        let mut heads: Vec<_> = index.scopes.iter().map(|(scope, head)| head.shown(scope)).collect();
         heads.sort_by(|a, b| a.scope.cmp(&b.scope));
         heads
     }

@@ -26,10 +26,12 @@ pub(crate) struct Listed<'a> {
     pub(crate) erases: bool,
     /// Its leaf hash.
     pub(crate) hash: Hash,
+    /// Its bytes, as quotas count them.
+    pub(crate) bytes: u32,
 }
 
 impl<'a> Listed<'a> {
-    pub(crate) fn of(envelope: &'a Envelope, hash: Hash) -> Self {
+    pub(crate) fn of(envelope: &'a Envelope, hash: Hash, bytes: u32) -> Self {
         Self {
             seq: envelope.seq,
             id: envelope.id,
@@ -38,6 +40,7 @@ impl<'a> Listed<'a> {
             key: envelope.key,
             erases: envelope.kind.as_str() == Erasure::KIND,
             hash,
+            bytes,
         }
     }
 }
@@ -51,6 +54,8 @@ pub(crate) struct Postings {
     pub(crate) count: u32,
     /// Leaf hash of the last of these.
     pub(crate) last: Hash,
+    /// Bytes of these, as quotas count them.
+    pub(crate) bytes: u64,
 }
 
 /// An entry is named by its number in the segment: its `seq` less the segment's first.
@@ -102,12 +107,14 @@ impl Recent {
             Some(postings) => {
                 postings.numbers.push(number);
                 (postings.count, postings.last) = (entry.nth.saturating_add(1), entry.hash);
+                postings.bytes += u64::from(entry.bytes);
             }
             None => {
                 let postings = Postings {
                     numbers: vec![number],
                     count: entry.nth.saturating_add(1),
                     last: entry.hash,
+                    bytes: u64::from(entry.bytes),
                 };
                 self.scopes.insert(entry.scope.clone(), postings);
             }

@@ -16,7 +16,6 @@ use crate::{
     lines::Found,
     open_files::OpenFiles,
     reader::Direction,
-    recent::Listed,
     scan::{self, Tail},
     segment,
 };
@@ -209,7 +208,7 @@ impl Log {
         }
         let rises = id.0 > self.last_id || *seq == 0;
         let hash = found.hash;
-        self.index.push(Listed::of(&found.envelope, hash), found.range.clone());
+        self.index.push(found.listed(), found.range.clone());
         self.leaves.push(hash);
         self.last_id = id.0;
         let fits = *nth == count && *prev == last && rises && id.0.timestamp_ms() == ts.as_ms();

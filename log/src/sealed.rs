@@ -13,7 +13,7 @@ use crate::{
     disk::DiskFile,
     open_files::OpenFiles,
     reader::Direction,
-    recent::{Listed, Place, Recent},
+    recent::{Place, Recent},
     recovery, scan, segment,
     sidecar::{self, Sidecar},
 };
@@ -201,7 +201,7 @@ impl Sealed {
         for found in scan::authentic(&bytes, 0) {
             let next = self.first + u64::from(recent.len());
             if (next..self.end()).contains(&found.envelope.seq) {
-                recent.push(Listed::of(&found.envelope, found.hash), found.range);
+                recent.push(found.listed(), found.range.clone());
             }
         }
         Ok(recent)

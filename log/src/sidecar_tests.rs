@@ -27,7 +27,7 @@ pub(crate) fn segment(first: u64, scopes: &[u16]) -> Recent {
         envelope.key = (number % 3 == 0).then_some(IdempotencyKey([number as u8; 16]));
         let length = 500 + number % 7;
         recent.push(
-            Listed::of(&envelope, Hash::of(&[&seq.to_be_bytes()])),
+            Listed::of(&envelope, Hash::of(&[&seq.to_be_bytes()]), length as u32),
             offset..offset + length,
         );
         offset += length;

@@ -19,6 +19,7 @@ use crate::{
     keeping,
     keyfile::Keys,
     operators::Operators,
+    quotas::{self, Allowed},
     reader::ReadState,
     remembered::Remembered,
     request::{Receipts, Request},
@@ -200,13 +201,23 @@ impl Stage {
             ));
         }
         let mut chains: SmallVec<[usize; 1]> = SmallVec::with_capacity(drafts.len());
+        let mut bounded = false;
         for Prepared { envelope, .. } in &*drafts {
             let chain = self.chain(&envelope.scope);
             if u64::from(self.chains[chain].count) + drafts.len() as u64 > u64::from(limits::SCOPE_ENTRIES) {
                 let message = format!("the scope {} holds 2^32 - 1 entries and takes no more", envelope.scope);
                 return Err(Error::new(ErrorKind::TooLarge, message));
             }
+            bounded |= self.chains[chain]
+                .quota
+                .is_bounded(self.operators.governance(), envelope);
             chains.push(chain);
+        }
+        if bounded {
+            let fresh = drafts.iter_mut().zip(&chains).zip(&known);
+            let fresh = fresh.filter(|(_, known)| matches!(known, Known::No));
+            let mut fresh: Vec<_> = fresh.map(|((draft, chain), _)| (draft, *chain)).collect();
+            quotas::admit(&mut fresh, &self.chains, self.next)?;
         }
         let state = self.state.clone();
         let keys = state.keys.read().unwrap_or_else(PoisonError::into_inner);
@@ -297,6 +308,7 @@ impl Stage {
         let Prepared {
             envelope, plaintext, ..
         } = draft;
+        let mut new_quotas = false;
         let chain = &mut self.chains[chain];
         (envelope.ts, envelope.id) = self.stamps.next();
         (envelope.seq, envelope.nth) = (self.next, chain.count);
@@ -307,7 +319,10 @@ impl Stage {
         }
         if envelope.kind.is_reserved() {
             match self.operators.take(envelope) {
-                Ok(()) => self.made.erasures.take(envelope),
+                Ok(()) => {
+                    self.made.erasures.take(envelope);
+                    new_quotas = quotas::is_change(envelope);
+                }
                 // It was admitted just now.
                 Err(error) => tracing::error!(%error, "an act was appended that does not count"),
             }
@@ -317,6 +332,9 @@ impl Stage {
         let staged = self.made.batch.stage(keys, chain, envelope, plaintext);
         if let Err(error) = &staged {
             self.made.failed = Some(error.clone());
+        }
+        if new_quotas {
+            self.chains.iter_mut().for_each(|chain| chain.quota = Allowed::Unasked);
         }
         staged
     }
@@ -363,14 +381,16 @@ impl Stage {
             return *chain;
         }
         let index = self.state.index.read().unwrap_or_else(PoisonError::into_inner);
-        let (count, last) = match index.scopes.get(scope) {
-            Some(head) => (head.count, head.last),
-            None => (0, Hash::of_nothing()),
+        let (count, last, bytes) = match index.scopes.get(scope) {
+            Some(head) => (head.count, head.last, head.bytes),
+            None => (0, Hash::of_nothing(), 0),
         };
         self.chains.push(Chain {
             count,
             last,
             path: KeyPath::default(),
+            bytes,
+            quota: Allowed::Unasked,
         });
         self.hot.insert(scope.clone(), self.chains.len() - 1);
         self.chains.len() - 1

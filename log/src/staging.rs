@@ -7,7 +7,7 @@ use quipu_format::{
     Envelope, Erasure, EventId, Hash, IdempotencyKey, KeyPath, Scope, end_line, leaf_hash, push_sealed, seal_in_place,
 };
 
-use crate::{Error, ErrorKind, Receipt, Result, keyfile::Keys, recent::Listed};
+use crate::{Error, ErrorKind, Receipt, Result, keyfile::Keys, quotas::Allowed, recent::Listed};
 
 /// Bytes of memory for lines that are kept from one commit to the next.
 const KEPT_BYTES: usize = 4 << 20;
@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     nth: u32,
     key: Option<IdempotencyKey>,
     erases: bool,
+    /// Its bytes, as quotas count them.
+    bytes: u32,
     /// Its leaf hash.
     pub(crate) hash: Hash,
     /// Where its line begins and ends: among the lines as far as they are staged, and once they are finished, among
@@ -38,6 +40,7 @@ impl Entry {
             key: self.key,
             erases: self.erases,
             hash: self.hash,
+            bytes: self.bytes,
         }
     }
 }
@@ -50,6 +53,10 @@ pub(crate) struct Chain {
     pub(crate) last: Hash,
     /// The way down the scope's key tree to that entry.
     pub(crate) path: KeyPath,
+    /// Bytes of those entries, as quotas count them.
+    pub(crate) bytes: u64,
+    /// What holds for the scope.
+    pub(crate) quota: Allowed,
 }
 
 /// The entries of a commit, in the order of `seq`. Its memory is kept for a later one.
@@ -89,6 +96,8 @@ impl Batch {
         let hash = leaf_hash(&self.staged[start..]);
         chain.last = hash;
         push_sealed(&mut self.staged, body);
+        let bytes = self.staged.len() - start;
+        chain.bytes += bytes as u64;
         self.entries.push(Entry {
             seq: envelope.seq,
             id: envelope.id,
@@ -96,6 +105,7 @@ impl Batch {
             nth: envelope.nth,
             key: envelope.key,
             erases: envelope.kind.as_str() == Erasure::KIND,
+            bytes: bytes as u32,
             hash,
             line: start..self.staged.len(),
         });

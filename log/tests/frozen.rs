@@ -180,6 +180,16 @@ fn version_1_is_gone_on_with_and_every_byte_of_it_stays() {
     }
 }
 
+/// What releases before quotas wrote, without its MAC.
+fn heads_1(bytes: &[u8]) -> Vec<String> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let (content, _) = text.trim_end().rsplit_once('\n').unwrap();
+    let mut lines: Vec<Vec<_>> = content.lines().map(|line| line.split('\t').collect()).collect();
+    lines[0].remove(0);
+    lines[1..].iter_mut().for_each(|fields| fields.truncate(4));
+    lines.into_iter().map(|fields| fields.join("\t")).collect()
+}
+
 #[test]
 fn version_1_is_read_alike_without_what_is_derived() {
     let ledger = Thawed::new("v1");
@@ -195,7 +205,10 @@ fn version_1_is_read_alike_without_what_is_derived() {
     let (made, frozen) = (files(&ledger.path()), files(&Thawed::new("v1").path()));
     for (path, bytes) in &frozen {
         // How far the newest segment is filled ahead is no part of the format.
-        let same = if path.extension().is_some_and(|ending| ending == "log") {
+        let same = if path == Path::new("heads") {
+            // It has got the bytes of scopes since; all else that it says is the same.
+            heads_1(&made[path]) == heads_1(bytes) && made[path].starts_with(b"quipu-heads 2\t")
+        } else if path.extension().is_some_and(|ending| ending == "log") {
             lines(&made[path]) == lines(bytes)
         } else {
             &made[path] == bytes

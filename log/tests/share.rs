@@ -26,7 +26,7 @@ use quipu_log::{CreateOptions, Draft, ErrorKind, Ledger, OpenOptions, Receipt, v
 use serde_json::{Value, json};
 
 /// The version byte, and an empty question.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const NOTHING: &[u8] = br#"{"append":[]}"#;
 
 fn shared(path: &Path) -> Ledger {

@@ -11,7 +11,7 @@ use quipu_host::{Agent, DEFAULT_KINDS, Grant, Memory, Outcome, RunReport, Runtim
 use quipu_log::{CreateOptions, Draft, Ledger, Receipt};
 use serde_json::json;
 
-use crate::driver::guest;
+use crate::{driver::guest, full};
 
 /// What the scope that nobody is granted holds; it must never be told.
 pub(crate) const CANARY: &str = "canary-of-a-scope-that-is-not-granted";
@@ -55,7 +55,8 @@ impl House {
     fn new() -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
         let _ = fs::remove_dir_all(&folder);
-        let ledger = Ledger::create(&folder, CreateOptions::new("example.com/hostile")).unwrap();
+        let options = CreateOptions::new("example.com/hostile").operator(&full::operator());
+        let ledger = Ledger::create(&folder, options.unwrap()).unwrap();
         let mut limits = Limits::default();
         limits.memory_bytes = 16 << 20;
         limits.deadline_ms = 4_000;

@@ -12,6 +12,7 @@ mod arguments;
 mod attack;
 mod components;
 mod files;
+mod full;
 mod house;
 mod loops;
 mod page;

@@ -11,7 +11,7 @@ use crate::{
         Fate::{Answers, Refused, Reports, TimedOut, Trapped},
         Trial,
     },
-    components, files, loops,
+    components, files, full, loops,
 };
 
 /// Each line is a test of its name.
@@ -641,6 +641,21 @@ attacks! {
         "asks for 200 proofs, to have the host sign without end.",
         "a checkpoint that covers the event is used again; proofs count as told",
         Reports(&[]),
+    );
+    a_flood_across_runs => host(
+        "appends until it is refused, and has itself run again and again, to fill its scope.",
+        "the scope's quota, which an operator sets, counts across all runs; what a run is recorded in is bounded",
+        full::a_flood_across_runs,
+    );
+    a_batch_that_fits_in_part => host(
+        "appends a batch of which a part has room in its scope.",
+        "a batch is held against the scope's quota as a whole, where it would get its places",
+        full::a_batch_that_fits_in_part,
+    );
+    a_quota_of_its_own => host(
+        "appends drafts of the kind that sets quotas, to allow itself more.",
+        "kinds that begin with `quipu.` are granted to nobody, and only what an operator signed sets a quota",
+        full::a_quota_of_its_own,
     );
     a_compactor_that_never_ends => host(
         "is a compactor that computes for ever.",

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(1_200);
 const BUILD_LIMIT: Duration = Duration::from_secs(7_200);
 
 /// What is run until something fails, from the cheapest on.
-const SUITES: [&[&str]; 17] = [
+const SUITES: [&[&str]; 18] = [
     &["-p", "quipu-log", "--test", "recovery"],
     &["-p", "quipu-log", "--test", "segments"],
     &["-p", "quipu-log", "--test", "frozen"],
@@ -32,6 +32,7 @@ const SUITES: [&[&str]; 17] = [
     &["-p", "quipu-log", "--test", "acts"],
     &["-p", "quipu-log", "--test", "erase"],
     &["-p", "quipu-log", "--test", "governance"],
+    &["-p", "quipu-log", "--test", "quotas"],
     &["-p", "quipu-log", "--test", "rotation"],
     &["-p", "quipu-log", "--test", "verdicts"],
     &["-p", "quipu-format", "--test", "check"],

@@ -7,7 +7,7 @@ use std::{
 };
 
 use quipu_format::{Actor, Body, Event, Kind, RunId, Scope};
-use quipu_host::{Grant, Limits, Outcome, RunReport, Runtime};
+use quipu_host::{Grant, Limits, Outcome, Quota, QuotaChange, RunReport, Runtime, Signer};
 use quipu_log::{CreateOptions, Draft, Ledger, OpenOptions, Receipt};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,6 +60,27 @@ impl House {
             ledger,
             folder,
         }
+    }
+
+    /// An operator lets a scope hold so many entries, and no more.
+    pub(crate) async fn quota(&self, of: &str, entries: u32) {
+        let kim = Signer::new("operator:kim", [9; 32]).unwrap();
+        if self.ledger.reader().operators().unwrap().is_empty() {
+            self.ledger.found_operator(&kim.verifier_key()).unwrap();
+        }
+        let quota = Quota {
+            bytes: None,
+            entries: Some(entries),
+            of: of.parse().unwrap(),
+        };
+        let change = QuotaChange::Set(quota);
+        let receipt = self
+            .ledger
+            .change_quota(&change, Some("the small plan"), &kim)
+            .await
+            .unwrap();
+        let reason = self.ledger.reader().reason(receipt.seq).unwrap();
+        assert_eq!(reason.as_deref(), Some("the small plan"));
     }
 
     /// Another house over a copy of this one's ledger, as it is on disk.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quipu_host::{ErrorKind, Outcome};
+use quipu_host::{ErrorKind, Outcome, Replayer, Verdict};
 use serde_json::json;
 
 use crate::guests::{House, answer, call, grant, guest, kinds, limits, payload, refused, scope};
@@ -202,5 +202,60 @@ async fn nonsense_is_refused_and_the_run_goes_on() {
     }
     for name in ["", "[]", "null", "{", r#"{"channel":"forged","messageId":"forged"}"#] {
         assert_eq!(refused(&calls, &format!("append source extra {name:?}")), "invalid");
+    }
+}
+
+#[tokio::test]
+async fn a_scope_ends_where_its_quota_is_and_runs_go_on_in_it() {
+    let house = House::new();
+    // The run's beginning takes one.
+    house.quota("home", 6).await;
+    let report = house.run("flooder", &grant(), "").await;
+    let flood = answer(&report);
+    assert_eq!((&flood["appended"], &flood["refused"]), (&json!(5), &json!("quota")));
+    let message = flood["message"].as_str().unwrap();
+    for part in [
+        "home is full",
+        "the quota of home allows 6 entries",
+        "it holds 6",
+        "operator",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(house.told(report.run)[0]["refused"]["kind"], "quota");
+    // Another one begins, reads and ends, and appends nothing, be it alone or among others.
+    let reader = house.run("reader", &grant(), "{}").await;
+    assert_eq!(answer(&reader)["scopes"][0]["count"], 5, "{reader:?}");
+    let full = house.run("writer", &grant(), r#"{"appends":1}"#).await;
+    assert!(matches!(full.outcome, Outcome::Failed(_)) && full.appended.is_empty());
+    house.quota("home", 40).await;
+    let batch = json!({"appends": 39, "batch": 39}).to_string();
+    let report = house.run("writer", &grant(), &batch).await;
+    assert!(matches!(report.outcome, Outcome::Failed(_)) && report.appended.is_empty());
+    // All of it is the same again, from the record.
+    let replayer = Replayer::new(house.ledger.reader().clone()).unwrap();
+    for run in replayer.runs().map(Result::unwrap) {
+        let replay = replayer.replay(&run, None).await.unwrap();
+        assert!(matches!(replay.verdict, Verdict::Identical(_)), "{replay:?}");
+    }
+}
+
+/// What others keep there would show in the numbers.
+#[tokio::test]
+async fn how_much_is_in_a_scope_that_is_not_read_is_not_told() {
+    let house = House::new();
+    for _ in 0..7 {
+        house.seed("other", "user:ann", r#"{"text":"hers"}"#);
+    }
+    house.quota("other", 7).await;
+    let mut grant = grant();
+    grant.append.push(scope("other"));
+    let draft = json!({"kind": "memory.write", "payload": "{}", "scope": "other"});
+    let calls = json!([{"append": draft}, {"append-all": [draft]}]).to_string();
+    let report = house.run("caller", &grant, &calls).await;
+    assert_eq!(report.outcome, Outcome::Ok("e quota\ne quota".into()));
+    for told in house.told(report.run) {
+        let message = told["refused"]["message"].as_str().unwrap();
+        assert!(message.contains("full") && !message.contains(['7', '1']), "{message}");
     }
 }

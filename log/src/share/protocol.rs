@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{Draft, Error, ErrorKind, Receipt, Result};
 
 /// Also to be raised when [`ErrorKind`] grows.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 /// Bytes before the JSON.
 pub(crate) const HEADER_BYTES: usize = 5;
 /// Characters of an error's message.

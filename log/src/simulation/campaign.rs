@@ -79,6 +79,7 @@ impl Total {
         sum.kills += more.kills;
         sum.faults += more.faults;
         sum.commits += more.commits;
+        sum.full += more.full;
         sum.entries += more.entries;
         sum.roots += more.roots;
         sum.segments += more.segments;

@@ -67,6 +67,12 @@ impl From<&Event> for Kept {
 }
 
 impl Model {
+    /// The scopes of a batch's drafts.
+    pub(super) fn scopes(&self, batch: usize) -> Vec<Scope> {
+        let drafts = self.batches[batch].drafts.iter();
+        drafts.map(|draft| draft.scope.clone()).collect()
+    }
+
     /// Drafts are about to be appended, for the first time or again. Returns their batch.
     pub(super) fn submit(&mut self, drafts: &[Draft]) -> usize {
         let plaintexts: Vec<_> = drafts.iter().map(|draft| draft.body.to_bytes().unwrap()).collect();

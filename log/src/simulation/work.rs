@@ -26,7 +26,7 @@ impl World {
                 _ => {}
             }
         }
-        match self.dice.below(22) {
+        match self.dice.below(23) {
             0..=6 => {
                 let drafts = vec![self.draft()];
                 self.commit(vec![drafts])
@@ -55,6 +55,7 @@ impl World {
             18 => self.keep_component(),
             19 => self.intrude(),
             20 => self.erase(),
+            21 => self.change_quota(),
             _ => {
                 self.watch();
                 Ok(())
@@ -166,6 +167,12 @@ impl World {
         let Some(writer) = &self.writer else { return Ok(true) };
         let alive = writer.process.is_alive();
         if error.kind() == ErrorKind::Redacted && self.model.is_erased(batch) {
+            return Ok(false);
+        }
+        if error.kind() == ErrorKind::Quota {
+            self.check_full(&self.model.scopes(batch), error)?;
+            self.report.full += 1;
+            self.model.refused(batch);
             return Ok(false);
         }
         ensure!(

@@ -17,6 +17,7 @@ use super::{
     beside::Beside,
     dice::Dice,
     disk::{Disk, Process},
+    filling,
     model::{Model, Result, ensure},
     plan::{Ending, Lie},
     roots,
@@ -47,6 +48,8 @@ pub(super) struct Report {
     pub(super) kills: u64,
     pub(super) faults: u64,
     pub(super) commits: u64,
+    /// Appends that were refused because their scope was full.
+    pub(super) full: u64,
     pub(super) entries: u64,
     /// Entries that hold a root of scopes, in the end.
     pub(super) roots: u64,
@@ -384,6 +387,7 @@ impl World {
         let events: std::result::Result<Vec<_>, Error> = reader.events(0..reader.head()).collect();
         let events = events.map_err(|e| format!("an open ledger cannot be read: {e}"))?;
         self.model.settle(&events)?;
+        filling::check(&events)?;
         self.report.roots = roots::check(&events)?;
         let root = self.model.check_roots()?;
         let folder = process.folder();
