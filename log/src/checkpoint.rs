@@ -98,6 +98,8 @@ pub(crate) struct Publisher {
     tree: TreeWriter,
     /// Size of the one in the file `checkpoint`.
     filed: u64,
+    /// The file `heads` was believed when the ledger was opened, or is of this process.
+    vouched: bool,
     cover: Option<Cover>,
     /// The files of the tree, held open for proofs.
     hashes: Option<Arc<TreeFiles>>,
@@ -107,7 +109,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that goes on from a tree whose hashes are on disk.
+    /// A publisher that goes on from a tree whose hashes are on disk: from where an open began to read.
     pub(crate) fn new(state: Arc<ReadState>, signer: Signer, frontier: Frontier) -> Result<Self> {
         let tree = TreeWriter::resume(&state.folder, frontier.size())?;
         let filed = read_filed(&state.folder, &state.manifest().verifier_key);
@@ -118,6 +120,8 @@ impl Publisher {
             edge: Arc::new(RwLock::new(Edge::new(&frontier))),
             tree,
             filed: filed.map_or(0, |(_, checkpoint)| checkpoint.size),
+            // Something comes before what was read.
+            vouched: frontier.size() > 0,
             cover: None,
             hashes: None,
             newest: None,
@@ -293,12 +297,15 @@ impl Publisher {
         outcome
     }
 
-    fn advance_heads<'a>(&self, segments: impl Iterator<Item = &'a Recent>) -> Result<()> {
+    fn advance_heads<'a>(&mut self, segments: impl Iterator<Item = &'a Recent>) -> Result<()> {
         let secret = self.state.secret();
         let mut segments = segments.peekable();
-        let mut heads = match segments.peek() {
-            Some(segment) if segment.first > 0 => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
-            _ => Heads::none(),
+        // Where the heads were believed and the first segment's sidecar was lost, they do not begin anew: what they vouch for
+        // would be read again by the next open, which may refuse what this one has passed over.
+        let goes_on = self.vouched || segments.peek().is_some_and(|segment| segment.first > 0);
+        let mut heads = match goes_on {
+            true => Heads::read(&self.state.folder, &secret)?.unwrap_or_else(Heads::none),
+            false => Heads::none(),
         };
         let before = heads.size;
         // Where a sidecar was lost later than the heads were written, the heads are ahead already.
@@ -310,6 +317,7 @@ impl Publisher {
         if heads.size > before {
             heads.root = tree::root(heads.size, &TreeFiles::open(&self.state.folder)?)?;
             heads.write(&self.state.folder, &secret)?;
+            self.vouched = true;
         }
         Ok(())
     }

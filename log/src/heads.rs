@@ -191,6 +191,7 @@ mod tests {
             assert_eq!(Heads::read(&folder, &[1; 32]).unwrap(), None, "cut at {at}");
         }
     }
+
     /// What releases before quotas wrote had no bytes.
     #[test]
     fn an_older_file_is_not_believed() {
