@@ -6,7 +6,7 @@ use std::{
 };
 
 use quipu_format::Limits;
-use quipu_host::{AgentComponent, Memory, QuipuCtx, QuipuCtxView, add_to_linker};
+use quipu_host::{AgentComponent, AgentPre, Memory, QuipuCtx, QuipuCtxView, RunReport, add_to_linker};
 use quipu_log::Ledger;
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
@@ -32,6 +32,13 @@ struct State {
     table: ResourceTable,
 }
 
+fn view(state: &mut State) -> QuipuCtxView<'_> {
+    QuipuCtxView {
+        ctx: &mut state.quipu,
+        table: &mut state.table,
+    }
+}
+
 impl Instances {
     pub(crate) fn new(ledger: &Ledger, wasm: &[u8]) -> Result<Self> {
         let mut config = quipu_host::config();
@@ -40,10 +47,7 @@ impl Instances {
         let engine = Engine::new(&config)?;
         let component = Component::new(&engine, AgentComponent::new(wasm)?.bytes())?;
         let mut linker = Linker::new(&engine);
-        add_to_linker(&mut linker, |state: &mut State| QuipuCtxView {
-            ctx: &mut state.quipu,
-            table: &mut state.table,
-        })?;
+        add_to_linker(&mut linker, view)?;
         let pre = linker.instantiate_pre(&component)?;
         Ok(Self {
             engine,
@@ -83,6 +87,41 @@ impl Instances {
             stores.push(self.one(QuipuCtx::new(&self.memory, &grant, &limits)?).await?);
         }
         Ok((resident_bytes()?.saturating_sub(before)) as f64 / f64::from(IDLE))
+    }
+}
+
+/// An agent in an engine that never looks at a deadline, and is otherwise the host's: what limits cost is seen beside it.
+pub(crate) struct Unlimited {
+    engine: Engine,
+    agent: AgentPre<State>,
+    memory: Memory,
+}
+
+impl Unlimited {
+    pub(crate) fn new(ledger: &Ledger, wasm: &[u8]) -> Result<Self> {
+        let mut config = quipu_host::config();
+        let pool = quipu_host::pool(&Limits::default());
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        config.epoch_interruption(false);
+        let engine = Engine::new(&config)?;
+        let component = AgentComponent::new(wasm)?;
+        let mut linker = Linker::new(&engine);
+        add_to_linker(&mut linker, view)?;
+        let pre = linker.instantiate_pre(&Component::new(&engine, component.bytes())?)?;
+        Ok(Self {
+            engine,
+            agent: AgentPre::new(&component, pre, view)?,
+            memory: Memory::discarding(ledger.clone())?,
+        })
+    }
+
+    /// A whole run.
+    pub(crate) async fn run(&self, input: &str) -> Result<RunReport> {
+        let state = State {
+            quipu: QuipuCtx::new(&self.memory, &grant()?, &Limits::default())?,
+            table: ResourceTable::new(),
+        };
+        Ok(self.agent.run(&mut Store::new(&self.engine, state), input).await?)
     }
 }
 

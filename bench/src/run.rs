@@ -6,14 +6,14 @@ use std::{
 };
 
 use quipu_format::{Actor, Limits, Scope};
-use quipu_host::{Grant, Memory, Outcome, Runtime};
+use quipu_host::{Grant, Memory, Outcome, RunReport, Runtime};
 use quipu_log::Ledger;
 use serde_json::{Value, json};
 
 use crate::{
     Result,
     figure::Figure,
-    instances::{IDLE, INSTANCES, Instances, Nothing},
+    instances::{IDLE, INSTANCES, Instances, Nothing, Unlimited},
     ledger::{self, Writer},
     machine::Watch,
     payload::{PAYLOAD_BYTES, Payloads},
@@ -47,6 +47,8 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     let mut idle_kib = Vec::new();
     let mut page_ms = Vec::new();
     let mut append_us = Vec::new();
+    let mut unlimited_us = Vec::new();
+    let mut limits_us = Vec::new();
     let mut run_us = Vec::new();
     let mut others: f64 = 0.0;
     let repetitions = settings.repetitions.unwrap_or(3);
@@ -59,7 +61,11 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
         instantiate_us.push(executor.block_on(instances.instantiate())?.as_secs_f64() * 1e6);
         nothing_us.push(executor.block_on(Nothing::new()?.instantiate())?.as_secs_f64() * 1e6);
         page_ms.push(executor.block_on(page(&ledger, &pager))?.as_secs_f64() * 1e3);
-        append_us.push(executor.block_on(append_call(&ledger, &wasm))?.as_secs_f64() * 1e6);
+        let limited = executor.block_on(append_call(&ledger, &wasm))?.as_secs_f64() * 1e6;
+        let unlimited = executor.block_on(unlimited_append_call(&ledger, &wasm))?.as_secs_f64() * 1e6;
+        append_us.push(limited);
+        unlimited_us.push(unlimited);
+        limits_us.push(limited - unlimited);
         run_us.push(executor.block_on(whole_run(&ledger, &wasm))?.as_secs_f64() * 1e6);
         others = others.max(watch.load().others_cores);
     }
@@ -85,7 +91,9 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>> {
         Figure::new("instantiate", "µs", &instantiate_us, &with(pool.clone())),
         Figure::new("instantiate-nothing", "µs", &nothing_us, &with(pool)),
         Figure::new("idle-instance", "KiB", &idle_kib, &with(json!({ "instances": IDLE }))),
-        Figure::new("append-call", "µs", &append_us, &with(append)),
+        Figure::new("append-call", "µs", &append_us, &with(append.clone())),
+        Figure::new("append-call-unlimited", "µs", &unlimited_us, &with(append.clone())),
+        Figure::new("limits", "µs", &limits_us, &with(append)),
         Figure::new("page", "ms", &page_ms, &with(pages)),
         Figure::new(
             "run",
@@ -120,6 +128,20 @@ async fn append_call(ledger: &Ledger, wasm: &[u8]) -> Result<Duration> {
     let runtime = Runtime::over(Memory::discarding(ledger.clone())?, Limits::default())?;
     let (none, all) = (run(&runtime, wasm, 0).await?, run(&runtime, wasm, APPENDS).await?);
     Ok(all.saturating_sub(none) / APPENDS)
+}
+
+/// The same without deadlines.
+async fn unlimited_append_call(ledger: &Ledger, wasm: &[u8]) -> Result<Duration> {
+    let agent = Unlimited::new(ledger, wasm)?;
+    let mut times = [Duration::ZERO; 2];
+    for (time, appends) in times.iter_mut().zip([0, APPENDS]) {
+        let input = input(appends);
+        let begin = Instant::now();
+        let report = agent.run(&input).await?;
+        *time = begin.elapsed();
+        appended(&report, appends)?;
+    }
+    Ok(times[1].saturating_sub(times[0]) / APPENDS)
 }
 
 /// What the pager reads.
@@ -163,10 +185,19 @@ async fn whole_run(ledger: &Ledger, wasm: &[u8]) -> Result<Duration> {
 
 async fn run(runtime: &Runtime, wasm: &[u8], appends: u32) -> Result<Duration> {
     let agent = runtime.load(wasm)?;
-    let input = json!({ "appends": appends, "payload_bytes": PAYLOAD_BYTES }).to_string();
+    let input = input(appends);
     let begin = Instant::now();
     let report = runtime.run(&agent, &grant()?, &input).await?;
     let time = begin.elapsed();
+    appended(&report, appends)?;
+    Ok(time)
+}
+
+fn input(appends: u32) -> String {
+    json!({ "appends": appends, "payload_bytes": PAYLOAD_BYTES }).to_string()
+}
+
+fn appended(report: &RunReport, appends: u32) -> Result<()> {
     let Outcome::Ok(answer) = &report.outcome else {
         return Err(format!("the guest {GUEST} did not finish: {:?}", report.outcome).into());
     };
@@ -174,7 +205,7 @@ async fn run(runtime: &Runtime, wasm: &[u8], appends: u32) -> Result<Duration> {
     if answer["appended"] != appends {
         return Err(format!("the guest {GUEST} was to append {appends}: {answer}").into());
     }
-    Ok(time)
+    Ok(())
 }
 
 pub(crate) fn grant() -> Result<Grant> {
