@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     Error, Projections,
     error::{Cause, Result},
-    limits::{BATCH_EVENTS, LOOK},
+    limits::{BATCH_EVENTS, LOOK, TOGETHER},
     schema,
 };
 
@@ -129,7 +129,8 @@ impl Projections {
                 false => self.store.building()?,
             };
             if wanted > reached && (is_short || building.is_some()) {
-                let step = wanted.min(reached.saturating_add(BATCH_EVENTS as u64));
+                let together = head.min(reached.saturating_add(TOGETHER));
+                let step = wanted.max(together).min(reached.saturating_add(BATCH_EVENTS as u64));
                 match self.fold_up_to(step) {
                     Err(cause) if cause.is_busy() => {}
                     folded => drop(folded?),

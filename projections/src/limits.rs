@@ -94,7 +94,11 @@ pub(crate) const BUSY: Duration = Duration::from_secs(10);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// Idle connections that are kept open.
 pub(crate) const CONNECTIONS: usize = 8;
-/// Bytes of a write-ahead file above which it is cut back after a fold.
-pub(crate) const WAL_BYTES: u64 = 1 << 20;
+/// Bytes of a write-ahead file above which it is cut back after a fold. SQLite writes it again from its beginning after some
+/// 4 MiB, where readers let it, and cutting it back costs as much as writing it: every bit of it is overwritten, and every
+/// statement is prepared again.
+pub(crate) const WAL_BYTES: u64 = 32 << 20;
+/// Entries that are folded with those that somebody waits for: others will wait for them next.
+pub(crate) const TOGETHER: u64 = 256;
 /// How long to wait before looking again how far another process has folded.
 pub(crate) const LOOK: Duration = Duration::from_millis(5);
