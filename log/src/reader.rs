@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     ops::Range,
+    panic::resume_unwind,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
 };
 
 use quipu_format::{
@@ -30,6 +32,9 @@ use crate::{
     manifest::{Manifest, Manifests},
     recent::Place,
 };
+
+/// Entries of a page from which on two threads load them: a thread is begun in the time of ten.
+const ENTRIES_FOR_TWO: usize = 200;
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
 /// what another process is still writing.
@@ -260,11 +265,10 @@ impl LedgerReader {
         found.truncate(limit);
         self.prefetch(&found)?;
         self.state.look_at_keys()?;
-        let mut paths = KeyPaths::default();
         let mut events: Vec<Event> = Vec::with_capacity(found.len());
         let (mut bytes, mut damaged) = (0, 0);
-        for (seq, place) in found {
-            let event = match self.load_at(seq, place, &mut paths) {
+        for (seq, event) in self.load_page(&found) {
+            let event = match event {
                 Ok(Some(event)) if event.envelope.scope == *scope => event,
                 Ok(Some(_)) => {
                     let message = format!("the index takes entry {seq} for one of {scope}, which it is not");
@@ -366,22 +370,63 @@ impl LedgerReader {
         Ok(count)
     }
 
-    /// Lets the disk fetch the lines of a page at once, and not one after the other.
+    /// The entries of a page, one after the other as they are asked for. Many small ones are loaded at once, on a second
+    /// thread too.
+    fn load_page<'a>(
+        &'a self,
+        found: &'a [(u64, Place)],
+    ) -> Box<dyn Iterator<Item = (u64, Result<Option<Event>>)> + 'a> {
+        let one_by_one = |found: &'a [(u64, Place)]| {
+            let mut paths = KeyPaths::default();
+            let events = found.iter().copied();
+            events.map(move |(seq, place)| (seq, self.load_at(seq, place, &mut paths)))
+        };
+        let bytes: u64 = found.iter().map(|(_, place)| u64::from(place.length)).sum();
+        // No more than a page may hold is loaded before somebody asks for it.
+        if found.len() < ENTRIES_FOR_TWO || bytes > limits::PAGE_BYTES as u64 {
+            return Box::new(one_by_one(found));
+        }
+        let (first, second) = found.split_at(found.len() / 2);
+        let (first, second) = thread::scope(|threads| {
+            let second = threads.spawn(move || one_by_one(second).collect::<Vec<_>>());
+            let first: Vec<_> = one_by_one(first).collect();
+            (first, second.join())
+        });
+        let second = second.unwrap_or_else(|panic| resume_unwind(panic));
+        Box::new(first.into_iter().chain(second))
+    }
+
+    /// Lets the disk fetch the lines of a page at once, and not one after the other. Lines that stand together are one stretch.
     fn prefetch(&self, found: &[(u64, Place)]) -> Result<()> {
         let mut bytes = 0;
+        let mut stretch: Option<(Arc<DiskFile>, Range<u64>)> = None;
+        let fetch = |stretch: Option<(Arc<DiskFile>, Range<u64>)>| {
+            if let Some((file, Range { start, end })) = stretch {
+                file.prefetch(start, end - start);
+            }
+        };
         for (seq, place) in found {
             // Base64, and the envelope.
             bytes += place.length as usize;
             if bytes > 2 * limits::PAGE_BYTES {
                 break;
             }
-            match self.shown().file(*seq) {
-                Ok(Some(file)) => file.prefetch(u64::from(place.offset), u64::from(place.length)),
-                Ok(None) => {}
-                Err(e) if e.kind() == ErrorKind::NotHere => {}
+            let file = match self.shown().file(*seq) {
+                Ok(Some(file)) => file,
+                Ok(None) => continue,
+                Err(e) if e.kind() == ErrorKind::NotHere => continue,
                 Err(e) => return Err(e),
+            };
+            let line = u64::from(place.offset)..u64::from(place.offset) + u64::from(place.length);
+            match &mut stretch {
+                Some((of, stretch)) if Arc::ptr_eq(of, &file) && stretch.end == line.start => stretch.end = line.end,
+                Some((of, stretch)) if Arc::ptr_eq(of, &file) && stretch.start == line.end => {
+                    stretch.start = line.start;
+                }
+                _ => fetch(stretch.replace((file, line))),
             }
         }
+        fetch(stretch);
         Ok(())
     }
 

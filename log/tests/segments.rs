@@ -115,6 +115,45 @@ fn with_and_without_what_is_derived_the_answers_are_the_same() {
     assert_eq!(test.verify().fault, None);
 }
 
+/// Many entries of a page are loaded by two threads.
+#[test]
+fn a_long_page_holds_what_each_of_its_entries_is_alone() {
+    let test = TestLedger::create_with(64 << 10);
+    let ledger = test.open();
+    for i in 0..900 {
+        let scope = if i % 2 == 0 { "many" } else { "others" };
+        ledger.append_blocking(draft(scope, &format!("{i}"))).unwrap();
+    }
+    ledger.close().unwrap();
+    let scope = Scope::new("many").unwrap();
+    let events_alone = |reader: &LedgerReader| -> Vec<_> {
+        let events = (0..reader.head()).filter_map(|seq| reader.event(seq).ok()?);
+        events.filter(|event| event.envelope.scope == scope).collect()
+    };
+    let is_whole = |missing: u32| {
+        let reader = Ledger::open_read_only(test.path()).unwrap();
+        let mut alone = events_alone(&reader);
+        let forward = reader.page(&scope, 0..u64::MAX, Direction::Forward, 1_000).unwrap();
+        assert_eq!(
+            (&forward.events, forward.missing, forward.more),
+            (&alone, missing, false)
+        );
+        let backward = reader.page(&scope, 0..u64::MAX, Direction::Backward, 1_000).unwrap();
+        alone.reverse();
+        assert_eq!((&backward.events, backward.missing), (&alone, missing));
+        alone.len()
+    };
+    assert_eq!(is_whole(0), 450);
+    // One in each half: the body of an entry that the index knows well.
+    for segment in [&test.segments()[1], test.segments().iter().rev().nth(1).unwrap()] {
+        let text = fs::read_to_string(segment).unwrap();
+        let at = text.find("\"scope\":\"many\"").unwrap();
+        let sealed = at + text[at..].find('\t').unwrap() + 20;
+        flip(segment, sealed);
+    }
+    assert_eq!(is_whole(2), 448);
+}
+
 /// Fuzzing found it: the first sidecar was made anew and the heads with it, which then ended there. The next open read what they
 /// had vouched for, found the damage in a later segment, and refused what the open before had taken entries for.
 #[test]
