@@ -63,6 +63,8 @@ pub(crate) struct Args {
 
 /// Bytes of the largest text that is checked as a whole: a consistency proof with two notes of the largest size is smaller.
 const WHOLE_BYTES: u64 = limits::DISCLOSURE_BYTES as u64;
+/// Bytes that tell an exported scope from the rest: more than it begins with.
+const BEGINNING_BYTES: u64 = 64;
 
 pub(crate) fn execute(args: Args) -> Outcome {
     let mut given = Given::with(keys(&args)?);
@@ -103,7 +105,13 @@ fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> 
     let file = handed::open_or_pipe(path).map_err(|e| unreadable(path, &e))?;
     let bytes = file.size_bytes().map_err(|e| unreadable(path, &e))?;
     let mut file = BufReader::with_capacity(64 << 10, file);
-    if is_scope_export(file.fill_buf().map_err(|e| unreadable(path, &e))?) {
+    // A pipe gives what its writer has written so far, which may be one byte.
+    let mut beginning = Vec::new();
+    let read = file.by_ref().take(BEGINNING_BYTES).read_to_end(&mut beginning);
+    read.map_err(|e| unreadable(path, &e))?;
+    let is_export = is_scope_export(&beginning);
+    let mut file = io::Cursor::new(beginning).chain(file);
+    if is_export {
         let shown = scope(&mut file, bytes, given, None).map_err(|e| unreadable(path, &e))?;
         return Ok(shown.map(Finding::from));
     }

@@ -65,7 +65,17 @@ fn quotas(reader: &LedgerReader) -> Option<Check> {
     /// Percent of a quota.
     const MUCH: u64 = 90;
     const NAMED: usize = 5;
-    let governance = reader.governance_whole().ok()?;
+    let governance = match reader.governance_whole() {
+        Ok(governance) => governance,
+        Err(error) => {
+            let what = format!("they do not hold: {error}");
+            return Some(Check::doubtful(
+                ABOUT,
+                what,
+                "bring back what is missing, and open the ledger again",
+            ));
+        }
+    };
     governance.quotas().next()?;
     let is_much =
         |held: u64, most: Option<u64>| most.is_some_and(|most| held > most / 100 * MUCH + most % 100 * MUCH / 100);

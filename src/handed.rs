@@ -6,11 +6,19 @@ use std::{
     io::{self, Read},
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::{
+    fs::{FsWord, OFlags, fcntl_getfl, fcntl_setfl, fstatfs},
+    io::Errno,
+};
 
 use crate::failure::Failure;
+
+/// How long a named pipe may be without a writer: in `make-events > pipe & quipu import pipe` either may be first.
+const FOR_A_WRITER: Duration = Duration::from_secs(2);
 
 /// Opens what must be a file: settings and components, which nobody streams.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
@@ -33,29 +41,48 @@ pub(crate) fn open_or_pipe(path: &Path) -> io::Result<Input> {
         return Err(io::Error::other("it is a folder"));
     }
     let mut first = None;
-    if kind.is_fifo() {
-        let mut byte = [0];
-        match (&file).read(&mut byte) {
-            Ok(0) => {
-                return Err(io::Error::other(
-                    "it is a pipe, and nobody writes to it: start the writer first",
-                ));
-            }
-            Ok(_) => first = Some(byte[0]),
-            // Somebody will.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
+    if kind.is_fifo() && is_named(&file)? {
+        first = wait_for_a_writer(&file)?;
     }
     fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
     Ok(Input { first, file })
+}
+
+/// Whether a pipe has a name, by which a writer may come. One without a name has its writer, or is at its end.
+fn is_named(pipe: &File) -> io::Result<bool> {
+    /// The file system of pipes without a name (linux/magic.h).
+    const PIPEFS_MAGIC: FsWord = 0x5049_5045;
+    Ok(fstatfs(pipe)?.f_type != PIPEFS_MAGIC)
+}
+
+/// Waits a moment for somebody to open a named pipe for writing. Returns the first byte if it had to be read for that.
+fn wait_for_a_writer(pipe: &File) -> io::Result<Option<u8>> {
+    let begun = Instant::now();
+    loop {
+        let mut byte = [0];
+        match (&mut &*pipe).read(&mut byte) {
+            Ok(0) if begun.elapsed() < FOR_A_WRITER => thread::sleep(Duration::from_millis(20)),
+            Ok(0) => {
+                let why = "it is a pipe, and nobody writes to it: start the writer first";
+                return Err(io::Error::other(why));
+            }
+            Ok(_) => return Ok(Some(byte[0])),
+            // Somebody will.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Opening a pipe for reading otherwise waits until somebody opens it for writing.
 fn without_waiting(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-    File::options().read(true).custom_flags(flags).open(path)
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => io::Error::other("it is a socket, or a device that is not there"),
+        _ => error,
+    })
 }
 
 /// A file or a pipe.
@@ -92,7 +119,14 @@ pub(crate) fn read(path: &Path, most: usize, what: &str) -> Result<Vec<u8>, Fail
 
 /// The same of what may come from a pipe.
 pub(crate) fn read_or_pipe(path: &Path, most: u64, what: &str) -> Result<Vec<u8>, Failure> {
-    bounded(path, open_or_pipe(path), most, what)
+    let opened = open_or_pipe(path);
+    // Of a file it is known before it is read.
+    if let Ok(input) = &opened
+        && input.size_bytes().is_ok_and(|bytes| bytes > most)
+    {
+        return Err(too_large(path, most, what));
+    }
+    bounded(path, opened, most, what)
 }
 
 /// A file's text.
@@ -107,15 +141,21 @@ pub(crate) fn text_or_pipe(path: &Path, most: usize, what: &str) -> Result<Strin
 
 /// Reads to the end of what was opened by that path.
 pub(crate) fn bounded(path: &Path, opened: io::Result<impl Read>, most: u64, what: &str) -> Result<Vec<u8>, Failure> {
-    let cannot = |why: &dyn std::fmt::Display| Failure::cannot(format!("cannot read {}: {why}", path.display()));
     let mut bytes = Vec::new();
     // One more tells that there are too many.
     let read = opened.and_then(|input| input.take(most + 1).read_to_end(&mut bytes));
-    read.map_err(|e| cannot(&e))?;
+    read.map_err(|why| Failure::cannot(format!("cannot read {}: {why}", path.display())))?;
     match bytes.len() as u64 <= most {
         true => Ok(bytes),
-        false => Err(cannot(&format_args!("{what} has at most {most} bytes"))),
+        false => Err(too_large(path, most, what)),
     }
+}
+
+fn too_large(path: &Path, most: u64, what: &str) -> Failure {
+    Failure::cannot(format!(
+        "cannot read {}: {what} has at most {most} bytes",
+        path.display()
+    ))
 }
 
 fn as_text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {

@@ -138,7 +138,8 @@ fn act(
 
 fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
-    let governance = reader.governance()?;
+    // Where an order cannot be read, none behind it counts, and it would be said that there is no quota.
+    let governance = reader.governance_whole()?;
     let mut out = terminal::out();
     let mut none = true;
     for state in governance.quotas() {

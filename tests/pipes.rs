@@ -4,8 +4,10 @@ mod driver;
 
 use std::{
     fs,
+    io::Write,
     path::Path,
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -179,6 +181,72 @@ fn what_is_streamed_is_taken() {
         event(5).display()
     ));
     assert_eq!(ledger.log(&["--scope", "a"]).len(), 6);
+    // Nothing is no error, whenever its writer ended.
+    for empty in ["import <(true)", "import <(sleep 0.5)", "import /dev/null"] {
+        by_bash(empty);
+    }
     by_bash("keys passphrase --new-file <(printf secret)");
     by_bash("log --passphrase-file <(sleep 0.2; printf secret)");
+}
+
+/// Of `make-events > pipe & quipu import pipe` either may be first.
+#[test]
+fn a_writer_of_a_named_pipe_may_come_a_moment_later() {
+    let ledger = Ledger::new();
+    let path = ledger.beside("pipe");
+    pipe(&path);
+    let writer = thread::spawn({
+        let path = path.clone();
+        move || {
+            thread::sleep(Duration::from_millis(300));
+            fs::write(
+                path,
+                "{\"scope\":\"a\",\"kind\":\"message\",\"payload\":{\"text\":\"late\"}}\n",
+            )
+            .unwrap();
+        }
+    });
+    ledger.run(["import", path.to_str().unwrap()]).good();
+    writer.join().unwrap();
+    assert_eq!(ledger.log(&["--scope", "a"]).len(), 1);
+}
+
+/// What begins with a byte and a pause was taken for something else, and cut off after 4 MiB.
+#[test]
+fn a_long_export_is_checked_by_pipe_too() {
+    let ledger = Ledger::new();
+    let text = "x".repeat(6_000);
+    let line =
+        |n: usize| json!({"scope": "a", "kind": "message", "payload": {"text": format!("{n} {text}")}}).to_string();
+    let lines: Vec<_> = (0..900).map(line).collect();
+    let events = ledger.file("events.jsonl", lines.join("\n"));
+    ledger.run(["import", events.to_str().unwrap()]).good();
+    let folder = ledger.beside("exported");
+    ledger
+        .run(["export", "scope", "a", folder.to_str().unwrap()])
+        .good();
+    let export = fs::read(folder.join("scope.jsonl")).unwrap();
+    assert!(export.len() > 4 << 20, "{}", export.len());
+    let stats: Value = serde_json::from_str(&ledger.run(["stats", "--json"]).good().out).unwrap();
+    let vkey = stats["verifierKey"].as_str().unwrap();
+    let mut check = ledger.command(["check", "/dev/stdin", "--vkey", vkey]);
+    let mut check = check.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = check.stdin.take().unwrap();
+    input.write_all(&export[..1]).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    input.write_all(&export[1..]).unwrap();
+    drop(input);
+    let said = check.wait_with_output().unwrap();
+    assert_eq!(said.status.code(), Some(0), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
+/// Its size is looked at before it is read.
+#[test]
+fn a_file_that_is_too_large_to_import_is_not_read() {
+    let ledger = Ledger::new();
+    let path = ledger.beside("large.jsonl");
+    fs::File::create(&path).unwrap().set_len((2 << 30) + 1).unwrap();
+    let ran = ledger.run(["import", path.to_str().unwrap()]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("2147483648 bytes"), "{}", ran.err);
 }

@@ -34,7 +34,7 @@ fn a_quota_is_set_shown_raised_and_removed() {
     .good();
     it.said("tenant:a").good();
     it.said("tenant:a").exits(1).tells(&[
-        "tenant:a is full",
+        "tenant:a has no room",
         "quota of tenant:* allows 2 entries",
         "quipu quota set",
     ]);
@@ -135,7 +135,7 @@ fn processes_that_append_at_once_never_pass_it() {
         let ends: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
         assert!(
             ends.iter()
-                .any(|(_, code, err)| *code == 1 && err.contains("s is full")),
+                .any(|(_, code, err)| *code == 1 && err.contains("s has no room")),
             "{ends:?}"
         );
         ends.iter().map(|(accepted, ..)| accepted).sum()

@@ -10,7 +10,10 @@ use driver::{Ran, quipu, root, run};
 fn tsc() -> Option<Command> {
     let folder = root().join("target/strangers/types");
     let tsc = folder.join("node_modules/.bin/tsc");
-    if !folder.join("installed").exists() || !driver::has("node", "the declarations of agents in JavaScript") {
+    if !driver::has("node", "the declarations of agents in JavaScript") {
+        return None;
+    }
+    if !folder.join("installed").exists() {
         println!(
             "skipped, TypeScript is missing (`cargo xtask test` installs it): the declarations of agents in JavaScript"
         );

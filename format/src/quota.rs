@@ -51,15 +51,13 @@ impl Quota {
                 "a quota says how many entries a scope may hold, how many bytes, or both",
             ));
         }
-        if self.entries == Some(0)
-            || self
-                .bytes
-                .is_some_and(|bytes| !(1..=limits::QUOTA_BYTES).contains(&bytes))
-        {
-            return Err(Error::new(format!(
-                "a quota allows at least one entry, and 1 to {} bytes",
-                limits::QUOTA_BYTES
-            )));
+        if self.entries == Some(0) {
+            return Err(Error::new("a quota of entries allows at least one"));
+        }
+        let allowed = 1..=limits::QUOTA_BYTES;
+        if self.bytes.is_some_and(|bytes| !allowed.contains(&bytes)) {
+            let most = allowed.end();
+            return Err(Error::new(format!("a quota of bytes allows 1 to {most}")));
         }
         Ok(())
     }

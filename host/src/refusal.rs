@@ -112,8 +112,8 @@ pub(crate) const DAMAGED: &str = "this memory is damaged and some of its entries
                        the host's operator should run `quipu verify`";
 
 /// Of a full scope that the run may not read.
-pub(crate) const FULL: &str = "a scope that this appends to is full, and an operator of the host can raise its quota; nothing of \
-                               this was appended";
+pub(crate) const FULL: &str = "a scope that this appends to has no room for this, and an operator of the host can raise its quota; \
+                               nothing of this was appended";
 
 /// Of an event that is unknown and of one that this run does not see: the two must not be told apart.
 pub(crate) const NOT_FOUND: &str = "no such event among those that this run can see";

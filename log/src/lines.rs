@@ -42,6 +42,7 @@ impl Found {
             whole,
         )))
     }
+
     /// What the index takes of it.
     pub(crate) fn listed(&self) -> Listed<'_> {
         Listed::of(&self.envelope, self.hash, self.bytes)

@@ -67,7 +67,10 @@ impl Operators {
                     tracing::warn!(%error, seq, "an act does not count");
                 }),
                 Ok(None) => break,
-                Err(e) if matches!(e.kind(), ErrorKind::NotHere | ErrorKind::Corrupt) => self.pass(),
+                Err(error) if matches!(error.kind(), ErrorKind::NotHere | ErrorKind::Corrupt) => {
+                    tracing::warn!(%error, seq, "what operators ordered from here on does not count: quotas do not hold");
+                    self.pass();
+                }
                 Err(e) => return Err(e),
             }
         }

@@ -69,14 +69,18 @@ fn admit_by(
         let too_many = quota.entries.filter(|most| *count > *most);
         let too_much = quota.bytes.filter(|most| *bytes > *most);
         let what = match (too_many, too_much) {
-            (Some(1), _) => format!("1 entry; it holds {}", chain.count),
-            (Some(most), _) => format!("{most} entries; it holds {}", chain.count),
-            (None, Some(most)) => format!("{most} bytes; it holds {}, and this needs {of_draft} more", chain.bytes),
+            (Some(1), _) => "1 entry".to_owned(),
+            (Some(most), _) => format!("{most} entries"),
+            (None, Some(most)) => format!("{most} bytes"),
             (None, None) => continue,
         };
+        let (holds, adds) = match too_many {
+            Some(_) => (chain.count.into(), (*count - chain.count).into()),
+            None => (chain.bytes, *bytes - chain.bytes),
+        };
         let message = format!(
-            "the scope {} is full: the quota of {} allows {what}. Nothing of this was appended; an operator can raise it with \
-             `quipu quota set`",
+            "the scope {} has no room for this: the quota of {} allows {what}; it holds {holds}, and this adds at least {adds}. Nothing \
+             of this was appended; an operator can raise it with `quipu quota set`",
             draft.envelope.scope, quota.of
         );
         return Err(Error::new(ErrorKind::Quota, message));

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -33,8 +33,32 @@ use crate::{
     recent::Place,
 };
 
-/// Entries of a page from which on two threads load them: a thread is begun in the time of ten.
+/// Entries of a page from which on two threads load them: beginning a thread takes as long as loading ten.
 const ENTRIES_FOR_TWO: usize = 200;
+
+/// Threads that load pages beside those that ask for them, in one process.
+const MOST_HELPERS: usize = 8;
+
+/// One of these threads.
+struct Helper;
+
+impl Helper {
+    /// None: there are as many as may be.
+    fn take() -> Option<Self> {
+        let taken = HELPERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, |helpers| {
+            (helpers < MOST_HELPERS).then_some(helpers + 1)
+        });
+        taken.is_ok().then_some(Self)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        HELPERS.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
 /// what another process is still writing.
@@ -386,13 +410,20 @@ impl LedgerReader {
         if found.len() < ENTRIES_FOR_TWO || bytes > limits::PAGE_BYTES as u64 {
             return Box::new(one_by_one(found));
         }
+        let Some(_helper) = Helper::take() else {
+            return Box::new(one_by_one(found));
+        };
         let (first, second) = found.split_at(found.len() / 2);
         let (first, second) = thread::scope(|threads| {
-            let second = threads.spawn(move || one_by_one(second).collect::<Vec<_>>());
+            let helped = thread::Builder::new().spawn_scoped(threads, move || one_by_one(second).collect::<Vec<_>>());
             let first: Vec<_> = one_by_one(first).collect();
-            (first, second.join())
+            let second = match helped {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // The system has no thread to give.
+                Err(_) => one_by_one(second).collect(),
+            };
+            (first, second)
         });
-        let second = second.unwrap_or_else(|panic| resume_unwind(panic));
         Box::new(first.into_iter().chain(second))
     }
 

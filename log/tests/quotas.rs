@@ -60,7 +60,7 @@ fn change(ledger: &Ledger, change: Value) -> Result<Vec<Receipt>, Error> {
     ledger.act_blocking(vec![signed(ledger, QuotaChange::MEMBER, &change)])
 }
 
-/// As an application does it.
+/// As an operator does it.
 fn set(ledger: &Ledger, of: &str, entries: Option<u32>, bytes: Option<u64>) {
     let of = of.parse().unwrap();
     change(ledger, json!(QuotaChange::Set(Quota { bytes, entries, of }))).unwrap();
@@ -107,7 +107,7 @@ fn a_full_scope_takes_no_more_until_an_operator_allows_it() {
     refused(
         write(&ledger, "customer:a"),
         &[
-            "customer:a is full",
+            "customer:a has no room for this",
             "customer:*",
             "3 entries",
             "it holds 3",
@@ -186,11 +186,14 @@ fn a_batch_fits_as_a_whole_or_not_at_all() {
     set(&ledger, "b", Some(1), None);
     let batch = |scopes: &[&str]| scopes.iter().map(|scope| draft(scope, "said")).collect::<Vec<_>>();
     let head = ledger.reader().head();
-    refused(ledger.append_all_blocking(batch(&["a"; 6])), &["a is full"]);
-    refused(ledger.append_all_blocking(batch(&["a", "b", "c", "b"])), &["b is full"]);
+    refused(ledger.append_all_blocking(batch(&["a"; 6])), &["a has no room"]);
+    refused(
+        ledger.append_all_blocking(batch(&["a", "b", "c", "b"])),
+        &["b has no room"],
+    );
     assert_eq!(ledger.reader().head(), head);
     ledger.append_all_blocking(batch(&["a", "b", "c", "a"])).unwrap();
-    refused(ledger.append_all_blocking(batch(&["c", "a", "b"])), &["b is full"]);
+    refused(ledger.append_all_blocking(batch(&["c", "a", "b"])), &["b has no room"]);
     ledger.append_all_blocking(batch(&["a", "c", "a", "a"])).unwrap();
     refused(write(&ledger, "a"), &["it holds 5"]);
 }
@@ -287,7 +290,7 @@ fn many_writers_at_once_never_pass_it() {
 
 /// The one that writes, and one that hands its appends to it.
 #[test]
-fn two_processes_together_never_pass_it() {
+fn two_handles_together_never_pass_it() {
     let quotas = Quotas::new();
     let path = quotas.folder.path().join("ledger");
     let first = Ledger::open_shared(&path, options()).unwrap();

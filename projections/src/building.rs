@@ -94,8 +94,8 @@ impl Projections {
     }
 
     /// Waits until the entry at `seq` is in what is answered, and returns the `seq` reached, which is behind it. Meanwhile
-    /// it looks at the log again, where another process writes it, and folds what is missing up to the entry, unless
-    /// somebody else folds a long stretch.
+    /// it looks at the log again, where another process writes it, and folds what is missing up to the entry and, while there
+    /// is time, some entries behind it, which others will wait for; unless somebody else folds a long stretch.
     ///
     /// # Errors
     /// `Behind` where `limit` has passed; the message says how far it has come. A stretch of at most 32,768 entries that
@@ -129,7 +129,10 @@ impl Projections {
                 false => self.store.building()?,
             };
             if wanted > reached && (is_short || building.is_some()) {
-                let together = head.min(reached.saturating_add(TOGETHER));
+                let together = match begun.elapsed() < limit / 2 {
+                    true => head.min(reached.saturating_add(TOGETHER)),
+                    false => wanted,
+                };
                 let step = wanted.max(together).min(reached.saturating_add(BATCH_EVENTS as u64));
                 match self.fold_up_to(step) {
                     Err(cause) if cause.is_busy() => {}

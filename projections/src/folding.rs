@@ -57,6 +57,11 @@ impl Projections {
             }
             self.store.cut_wal(limits::WAL_BYTES, Duration::ZERO)?;
         }
+        // Another process may have folded an erasure, and ended before it could cut the file.
+        let erased = self.ledger.erased_below()?;
+        if reached.is_some_and(|seq| seq >= erased) && self.erased.fetch_max(erased, Ordering::AcqRel) < erased {
+            self.uncut.store(true, Ordering::Release);
+        }
         if self.uncut.load(Ordering::Acquire) && self.store.cut_wal(0, Duration::ZERO)? {
             self.uncut.store(false, Ordering::Release);
         }
@@ -82,6 +87,8 @@ impl Projections {
                     "the projection is of another ledger, of one that was rolled back, or of other rules: it is made again"
                 );
                 schema::reset(tx, self.ledger.origin())?;
+                // What was thrown away may be in the write-ahead file.
+                self.uncut.store(true, Ordering::Release);
                 0
             }
         };

@@ -83,7 +83,7 @@ use std::{
     io::Write,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -124,6 +124,8 @@ pub struct Projections {
     store: Store,
     /// The write-ahead file may hold what was erased, and is to be cut.
     uncut: AtomicBool,
+    /// Erasures below it are known here, whoever folded them.
+    erased: AtomicU64,
     rules: Watched,
     /// Entries that could be read when they were folded, and cannot any more.
     unreadable: Mutex<BTreeSet<u64>>,
@@ -139,6 +141,7 @@ impl Projections {
             store,
             // Whoever was here before may have been killed.
             uncut: AtomicBool::new(true),
+            erased: AtomicU64::new(0),
             rules: Watched::new(ledger.projections_path().parent().unwrap_or(std::path::Path::new("."))),
             unreadable: Mutex::default(),
         };

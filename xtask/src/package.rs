@@ -93,6 +93,10 @@ fn crates() -> Result<Vec<Crate>> {
 
 /// `cargo package` for all of them.
 fn pack() -> Result<()> {
+    // All else is offline, to show that the packages need nothing but each other and what is locked.
+    let mut fetch = cargo::cargo();
+    fetch.args(["fetch", "--locked"]);
+    cargo::run(fetch)?;
     let mut package = cargo::cargo();
     package.args([
         "package",

@@ -79,8 +79,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(arguments);
     // What tests leave out they print, and what passes is not shown otherwise.
     if !arguments.iter().any(|argument| argument == "--") {
-        workspace.args(["--", "--show-output"]);
+        workspace.arg("--");
     }
+    workspace.arg("--show-output");
     let mut passed = tally.run(workspace)?;
     if arguments.is_empty() {
         // The example agent, natively, in the folder of its build: what its macros need is built there already.

@@ -215,7 +215,7 @@ async fn a_scope_ends_where_its_quota_is_and_runs_go_on_in_it() {
     assert_eq!((&flood["appended"], &flood["refused"]), (&json!(5), &json!("quota")));
     let message = flood["message"].as_str().unwrap();
     for part in [
-        "home is full",
+        "home has no room",
         "the quota of home allows 6 entries",
         "it holds 6",
         "operator",

@@ -1,5 +1,5 @@
-//! Quotas in a world that fails: nothing stands in the log that one of them did not allow, and nothing is refused that they
-//! allow.
+//! Quotas in a world that fails: no entry stands in the log past the number that one of them allowed, and nothing is refused
+//! where there is plenty of room. Bytes are held to the last one by the tests of quotas.
 
 use std::collections::BTreeMap;
 

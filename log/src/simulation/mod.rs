@@ -1,8 +1,8 @@
 //! A ledger on a simulated machine whose power, disk and processes fail at random, each time in the same way for the
 //! same seed: no threads, no clock and no randomness but what the seed gives.
 //!
-//! `world.rs` says what must hold and `work.rs` does the work; `model.rs` knows what must be there; `filling.rs` what there is room for; `disk.rs` is the storage, with
-//! what each file (`image.rs`) and folder (`names.rs`) may hold after a power cut; `plan.rs` decides which calls go
+//! `world.rs` says what must hold and `work.rs` does the work; `model.rs` knows what must be there; `filling.rs` what there is
+//! room for; `disk.rs` is the storage, with what each file (`image.rs`) and folder (`names.rs`) may hold after a power cut; `plan.rs` decides which calls go
 //! wrong; `roots.rs` checks the roots of scopes; `damage.rs` changes bytes behind the ledger's back.
 
 mod beside;
