@@ -222,9 +222,7 @@ fn a_long_export_is_checked_by_pipe_too() {
     let events = ledger.file("events.jsonl", lines.join("\n"));
     ledger.run(["import", events.to_str().unwrap()]).good();
     let folder = ledger.beside("exported");
-    ledger
-        .run(["export", "scope", "a", folder.to_str().unwrap()])
-        .good();
+    ledger.run(["export", "scope", "a", folder.to_str().unwrap()]).good();
     let export = fs::read(folder.join("scope.jsonl")).unwrap();
     assert!(export.len() > 4 << 20, "{}", export.len());
     let stats: Value = serde_json::from_str(&ledger.run(["stats", "--json"]).good().out).unwrap();

@@ -4,6 +4,7 @@
 mod breaks;
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -112,6 +113,8 @@ impl Copy {
         git.current_dir(cargo::root());
         let names = cargo::output(git).ok_or("git does not list the sources")?;
         let names: Vec<_> = names.split('\0').filter(|name| !name.is_empty()).collect();
+        // What an earlier copy had besides would be built along: some folders are read whole.
+        remove_others(&path, &names.iter().map(|name| path.join(name)).collect())?;
         for name in &names {
             let (from, to) = (cargo::root().join(name), path.join(name));
             // What links lead to is copied too.
@@ -185,6 +188,23 @@ impl Copy {
             None => Ok(Some(format!("{suite}: the test program died"))),
         }
     }
+}
+
+/// Removes the files in a folder, and in those in it, that are not among these; what is built stays.
+fn remove_others(folder: &Path, known: &BTreeSet<PathBuf>) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() && entry.file_name() == "target" => {}
+            kind if kind.is_dir() => remove_others(&entry.path(), known)?,
+            _ if known.contains(&entry.path()) => {}
+            _ => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
