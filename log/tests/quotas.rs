@@ -162,7 +162,7 @@ fn bytes_are_counted_to_the_last_one() {
     set(&ledger, "a", None, Some(held + next - 1));
     refused(
         write(&ledger, "a"),
-        &["bytes", &format!("it holds {held}, and this needs {next} more")],
+        &["bytes", &format!("it holds {held}, and this adds at least {next}")],
     );
     set(&ledger, "a", None, Some(held + 2 * next));
     // Two fit, and three do not.
