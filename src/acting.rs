@@ -1,7 +1,7 @@
 //! Who acts as an operator, on the command line.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -82,9 +82,7 @@ impl Operator {
     ) -> Result<Receipt, Failure> {
         let reader = ledger.reader();
         let mut act = SignedAct::sign(reader.origin(), reader.refresh()?, member, value, &self.signer()?)?;
-        if let Some(reason) = reason {
-            act = act.because(reason);
-        }
+        act.reason = reason.map(str::to_owned);
         let mut receipts = ledger.act_blocking(vec![act]).map_err(Failure::of_one)?;
         receipts
             .pop()
@@ -96,6 +94,21 @@ impl Acting {
     /// Opens the ledger to act on it, alone or through the process that writes it.
     pub(crate) fn open(&self, ledger: &LedgerDir) -> Result<Ledger, Failure> {
         ledger.write(&self.wait)
+    }
+
+    /// Opens the ledger, does one act on it, and tells `what` was done.
+    pub(crate) fn act(
+        &self,
+        dir: &LedgerDir,
+        member: &str,
+        value: &impl Serialize,
+        reason: Option<&str>,
+        json: bool,
+        what: &str,
+    ) -> Outcome {
+        let ledger = self.open(dir)?;
+        let receipt = self.operator.act(&ledger, member, value, reason)?;
+        done(ledger, &receipt, json, what)
     }
 }
 
@@ -115,6 +128,14 @@ pub(crate) fn done(ledger: Ledger, receipt: &Receipt, json: bool, what: &str) ->
     }
     out.flush()?;
     good()
+}
+
+/// A line with the reason of an act, where it has one.
+pub(crate) fn tell_reason(out: &mut impl Write, reason: Option<&str>) -> io::Result<()> {
+    match reason.filter(|reason| !reason.is_empty()) {
+        Some(reason) => writeln!(out, "  {DIM}{}{DIM:#}", escaped(reason)),
+        None => Ok(()),
+    }
 }
 
 /// An operator's name as keys and entries have it.

@@ -129,7 +129,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
         return verdict(Ok(()), Verdict::from(report.is_good()));
     }
     if let (Some(file), Some(key)) = (&args.check_attestation, &args.vkey) {
-        let attestation = handed::read_or_pipe(file, limits::ATTESTATION_BYTES as u64, "an attestation")?;
+        let attestation = handed::read_or_pipe(file, limits::ATTESTATION_BYTES, "an attestation")?;
         let checked = check_attestation(&attestation, key, &report, text.as_deref());
         checked.map_err(|why| Failure::no(format!("{}: {why}", file.display())))?;
     }
@@ -173,7 +173,7 @@ fn audit(path: &Path, wasm: &[u8]) -> Result<Audit, Failure> {
 }
 
 fn component(path: &Path) -> Result<Vec<u8>, Failure> {
-    handed::read_or_pipe(path, limits::COMPONENT_BYTES as u64, "a component")
+    handed::read_or_pipe(path, limits::COMPONENT_BYTES, "a component")
 }
 
 fn cannot(path: &Path, why: &impl std::fmt::Display) -> Failure {

@@ -70,11 +70,7 @@ pub(crate) fn execute(args: Args) -> Outcome {
     let mut given = Given::with(keys(&args)?);
     given.leaf = match &args.entry {
         Some(file) => {
-            let envelope = handed::read_or_pipe(
-                file,
-                limits::ENVELOPE_BYTES as u64 + 1,
-                "an envelope with its line break",
-            )?;
+            let envelope = handed::read_or_pipe(file, limits::ENVELOPE_BYTES + 1, "an envelope with its line break")?;
             Some(leaf_hash(envelope.strip_suffix(b"\n").unwrap_or(&envelope)))
         }
         None => args.leaf,
@@ -100,11 +96,16 @@ fn keys(args: &Args) -> Result<TrustedKeys, Failure> {
     TrustedKeys::parse(&text).map_err(|why| Failure::cannot(format!("{}: {why}", file.display())))
 }
 
-/// What a file shows, or why it is refused.
-fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
+/// A file, and how many bytes it has; 0 of a pipe.
+fn opened(path: &Path) -> Result<(BufReader<handed::Input>, u64), Failure> {
     let file = handed::open_or_pipe(path).map_err(|e| unreadable(path, &e))?;
     let bytes = file.size_bytes().map_err(|e| unreadable(path, &e))?;
-    let mut file = BufReader::with_capacity(64 << 10, file);
+    Ok((BufReader::with_capacity(64 << 10, file), bytes))
+}
+
+/// What a file shows, or why it is refused.
+fn read(path: &Path, given: &Given) -> Result<Result<Finding, String>, Failure> {
+    let (mut file, bytes) = opened(path)?;
     // A pipe gives what its writer has written so far, which may be one byte.
     let mut beginning = Vec::new();
     let read = file.by_ref().take(BEGINNING_BYTES).read_to_end(&mut beginning);
@@ -137,9 +138,7 @@ fn complete(export: &Path, proof: &Path, given: &Given) -> Result<Result<Finding
         Ok(standing) => standing,
         Err(why) => return Ok(Err(format!("{}: {why}", proof.display()))),
     };
-    let file = handed::open_or_pipe(export).map_err(|e| unreadable(export, &e))?;
-    let bytes = file.size_bytes().map_err(|e| unreadable(export, &e))?;
-    let mut file = BufReader::with_capacity(64 << 10, file);
+    let (mut file, bytes) = opened(export)?;
     let shown = scope(&mut file, bytes, given, Some(&standing)).map_err(|e| unreadable(export, &e))?;
     Ok(shown.map(|shown| {
         let mut finding = Finding::from(shown);

@@ -36,7 +36,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
              elsewhere",
         ));
     }
-    let note = handed::read_or_pipe(&shown, limits::NOTE_BYTES as u64, "a checkpoint")?;
+    let note = handed::read_or_pipe(&shown, limits::NOTE_BYTES, "a checkpoint")?;
     let checkpoint = quipu_log::confirm(&ledger.path, &note).map_err(|error| match error.kind() {
         ErrorKind::LostEntries | ErrorKind::Tampered => Failure::no(error.to_string()),
         _ => error.into(),

@@ -4,7 +4,7 @@ use std::{
 };
 
 use quipu_format::Timestamp;
-use quipu_log::{Check, Health, Ledger, LedgerReader};
+use quipu_log::{Check, Governance, Health, Ledger, LedgerReader};
 use quipu_projections::Projections;
 
 use crate::{
@@ -35,8 +35,11 @@ pub(crate) fn execute(args: &Args, ledger: &LedgerDir) -> Outcome {
     // Where it cannot be read, that was said.
     let reader = ledger.at_unasked(|at| Ledger::open_read_only(at)).ok();
     checks.extend(reader.as_ref().map(projections));
-    checks.extend(reader.as_ref().and_then(quotas));
-    checks.extend(configuration(ledger, reader.as_ref()));
+    let governance = reader.as_ref().map(LedgerReader::governance_whole);
+    if let (Some(reader), Some(governance)) = (&reader, &governance) {
+        checks.extend(quotas(reader, governance));
+    }
+    checks.extend(configuration(ledger, governance));
     let worst = checks.iter().map(|check| check.health).max();
     verdict(print(args, &checks), (worst < Some(Health::Bad)).into())
 }
@@ -60,12 +63,12 @@ fn projections(reader: &LedgerReader) -> Check {
 }
 
 /// Scopes that have little room left. None: no quota is set, or it cannot be told.
-fn quotas(reader: &LedgerReader) -> Option<Check> {
+fn quotas(reader: &LedgerReader, governance: &quipu_log::Result<Governance>) -> Option<Check> {
     const ABOUT: &str = "quotas";
     /// Percent of a quota.
     const MUCH: u64 = 90;
     const NAMED: usize = 5;
-    let governance = match reader.governance_whole() {
+    let governance = match governance {
         Ok(governance) => governance,
         Err(error) => {
             let what = format!("they do not hold: {error}");
@@ -102,7 +105,7 @@ fn quotas(reader: &LedgerReader) -> Option<Check> {
 }
 
 /// The file that names agents, where there is one.
-fn configuration(ledger: &LedgerDir, reader: Option<&LedgerReader>) -> Vec<Check> {
+fn configuration(ledger: &LedgerDir, governance: Option<quipu_log::Result<Governance>>) -> Vec<Check> {
     const ABOUT: &str = "agents";
     if !ledger.agents_path().exists() {
         return Vec::new();
@@ -117,7 +120,7 @@ fn configuration(ledger: &LedgerDir, reader: Option<&LedgerReader>) -> Vec<Check
             )];
         }
     };
-    let Some(Ok(governance)) = reader.map(LedgerReader::governance_whole) else {
+    let Some(Ok(governance)) = governance else {
         return Vec::new();
     };
     let told = |(name, state, why): (_, &str, Vec<String>)| match state {

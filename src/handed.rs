@@ -21,11 +21,11 @@ use crate::failure::Failure;
 const FOR_A_WRITER: Duration = Duration::from_secs(2);
 
 /// Opens what must be a file: settings and components, which nobody streams.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<Input> {
     let file = without_waiting(path)?;
     let kind = file.metadata()?.file_type();
     let what = match () {
-        () if kind.is_file() => return Ok(file),
+        () if kind.is_file() => return Ok(Input { first: None, file }),
         () if kind.is_dir() => "a folder",
         () if kind.is_fifo() => "a pipe",
         () => "a device",
@@ -114,19 +114,12 @@ impl Read for Input {
 
 /// Reads a file of at most so many bytes, which is `what`, such as "a component".
 pub(crate) fn read(path: &Path, most: usize, what: &str) -> Result<Vec<u8>, Failure> {
-    bounded(path, open(path), most as u64, what)
+    whole(path, open(path), most, what)
 }
 
 /// The same of what may come from a pipe.
-pub(crate) fn read_or_pipe(path: &Path, most: u64, what: &str) -> Result<Vec<u8>, Failure> {
-    let opened = open_or_pipe(path);
-    // Of a file it is known before it is read.
-    if let Ok(input) = &opened
-        && input.size_bytes().is_ok_and(|bytes| bytes > most)
-    {
-        return Err(too_large(path, most, what));
-    }
-    bounded(path, opened, most, what)
+pub(crate) fn read_or_pipe(path: &Path, most: usize, what: &str) -> Result<Vec<u8>, Failure> {
+    whole(path, open_or_pipe(path), most, what)
 }
 
 /// A file's text.
@@ -136,22 +129,30 @@ pub(crate) fn text(path: &Path, most: usize, what: &str) -> Result<String, Failu
 
 /// The same of what may come from a pipe.
 pub(crate) fn text_or_pipe(path: &Path, most: usize, what: &str) -> Result<String, Failure> {
-    as_text(path, read_or_pipe(path, most as u64, what)?)
+    as_text(path, read_or_pipe(path, most, what)?)
+}
+
+fn whole(path: &Path, opened: io::Result<Input>, most: usize, what: &str) -> Result<Vec<u8>, Failure> {
+    // Of a file it is known before it is read.
+    match &opened {
+        Ok(input) if input.size_bytes().is_ok_and(|bytes| bytes > most as u64) => Err(too_large(path, most, what)),
+        _ => bounded(path, opened, most, what),
+    }
 }
 
 /// Reads to the end of what was opened by that path.
-pub(crate) fn bounded(path: &Path, opened: io::Result<impl Read>, most: u64, what: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn bounded(path: &Path, opened: io::Result<impl Read>, most: usize, what: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One more tells that there are too many.
-    let read = opened.and_then(|input| input.take(most + 1).read_to_end(&mut bytes));
+    let read = opened.and_then(|input| input.take(most as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|why| Failure::cannot(format!("cannot read {}: {why}", path.display())))?;
-    match bytes.len() as u64 <= most {
+    match bytes.len() <= most {
         true => Ok(bytes),
         false => Err(too_large(path, most, what)),
     }
 }
 
-fn too_large(path: &Path, most: u64, what: &str) -> Failure {
+fn too_large(path: &Path, most: usize, what: &str) -> Failure {
     Failure::cannot(format!(
         "cannot read {}: {what} has at most {most} bytes",
         path.display()

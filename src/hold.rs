@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{DIM, GOOD, ID, json_line},
-    terminal::{self, escaped},
+    terminal,
 };
 
 /// Keep entries from being erased, as long as the law asks for it
@@ -110,13 +110,10 @@ fn add(args: Add, dir: &LedgerDir) -> Outcome {
 }
 
 fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
-    let ledger = args.acting.open(dir)?;
     let release = Release { hold: args.name };
-    let receipt = args
-        .acting
-        .operator
-        .act(&ledger, Release::MEMBER, &release, Some(&args.reason))?;
-    acting::done(ledger, &receipt, args.json, &format!("hold {} is over", release.hold))
+    let what = format!("hold {} is over", release.hold);
+    let (member, reason) = (Release::MEMBER, Some(&*args.reason));
+    args.acting.act(dir, member, &release, reason, args.json, &what)
 }
 
 /// What a hold is over: whole scopes, and events in others.
@@ -175,9 +172,7 @@ fn list(args: &List, ledger: &LedgerDir) -> Outcome {
                 .map_or_else(|| "all entries".to_owned(), ranges_text);
             writeln!(out, "  {}  {what}", held.scope)?;
         }
-        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
-            writeln!(out, "  {DIM}{}{DIM:#}", escaped(&reason))?;
-        }
+        acting::tell_reason(&mut out, reason.as_deref())?;
     }
     if !args.json && governance.holds().all(|state| !args.all && state.released.is_some()) {
         writeln!(out, "{GOOD}no hold is in force{GOOD:#}")?;

@@ -63,7 +63,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let reader = ledger.read()?;
     let proof = match (args.event, args.consistency) {
         (_, Some(old)) => {
-            let note = handed::read_or_pipe(&old, limits::NOTE_BYTES as u64, "a checkpoint")?;
+            let note = handed::read_or_pipe(&old, limits::NOTE_BYTES, "a checkpoint")?;
             let proof = reader.prove_consistency(&note).map_err(|error| match error.kind() {
                 quipu_log::ErrorKind::Tampered | quipu_log::ErrorKind::LostEntries => Failure::no(error.to_string()),
                 quipu_log::ErrorKind::Invalid => Failure::cannot(format!("{}: {error}", old.display())),

@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, Outcome, good},
     ledger::LedgerDir,
     render::{DIM, ID, json_line},
-    terminal::{self, escaped},
+    terminal,
 };
 
 /// Say how much a scope may hold, in entries and in bytes
@@ -113,27 +113,16 @@ fn set(args: Set, dir: &LedgerDir) -> Outcome {
     };
     quota.check().map_err(|error| Failure::cannot(error.to_string()))?;
     let what = format!("quota set for {}: {}", quota.of, said(&quota));
-    let reason = args.reason.as_deref();
-    act(&args.acting, dir, &QuotaChange::Set(quota), reason, args.json, &what)
+    let (change, reason) = (QuotaChange::Set(quota), args.reason.as_deref());
+    args.acting
+        .act(dir, QuotaChange::MEMBER, &change, reason, args.json, &what)
 }
 
 fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
     let what = format!("no quota for {} any more", args.scopes);
     let (change, reason) = (QuotaChange::Remove(args.scopes), args.reason.as_deref());
-    act(&args.acting, dir, &change, reason, args.json, &what)
-}
-
-fn act(
-    acting: &Acting,
-    dir: &LedgerDir,
-    change: &QuotaChange,
-    reason: Option<&str>,
-    json: bool,
-    what: &str,
-) -> Outcome {
-    let ledger = acting.open(dir)?;
-    let receipt = acting.operator.act(&ledger, QuotaChange::MEMBER, change, reason)?;
-    acting::done(ledger, &receipt, json, what)
+    args.acting
+        .act(dir, QuotaChange::MEMBER, &change, reason, args.json, &what)
 }
 
 fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
@@ -156,9 +145,7 @@ fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
         if let Some(held) = held {
             writeln!(out, "  holds {}", held.beside(&state.quota))?;
         }
-        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
-            writeln!(out, "  {DIM}{}{DIM:#}", escaped(&reason))?;
-        }
+        acting::tell_reason(&mut out, reason.as_deref())?;
     }
     if none && !args.json {
         writeln!(out, "no quota is set: scopes may hold as much as the ledger can")?;

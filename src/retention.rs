@@ -11,7 +11,7 @@ use crate::{
     hold::ranges_text,
     ledger::{LedgerDir, Wait},
     render::{DIM, GOOD, ID, json_line},
-    terminal::{self, Out, escaped},
+    terminal::{self, Out},
 };
 
 /// Say how long what is kept, and erase what is due
@@ -131,23 +131,15 @@ fn set(args: Set, dir: &LedgerDir) -> Outcome {
     policy.check().map_err(|error| Failure::cannot(error.to_string()))?;
     let what = format!("policy set for {}: {}", policy.of, said(&policy));
     let change = RetentionChange::Set(policy);
-    let ledger = args.acting.open(dir)?;
-    let receipt = args
-        .acting
-        .operator
-        .act(&ledger, RetentionChange::MEMBER, &change, Some(&args.basis))?;
-    acting::done(ledger, &receipt, args.json, &what)
+    let (member, basis) = (RetentionChange::MEMBER, Some(&*args.basis));
+    args.acting.act(dir, member, &change, basis, args.json, &what)
 }
 
 fn remove(args: Remove, dir: &LedgerDir) -> Outcome {
     let what = format!("no policy for {} any more", args.scopes);
     let change = RetentionChange::Remove(args.scopes);
-    let ledger = args.acting.open(dir)?;
-    let receipt = args
-        .acting
-        .operator
-        .act(&ledger, RetentionChange::MEMBER, &change, Some(&args.reason))?;
-    acting::done(ledger, &receipt, args.json, &what)
+    let (member, reason) = (RetentionChange::MEMBER, Some(&*args.reason));
+    args.acting.act(dir, member, &change, reason, args.json, &what)
 }
 
 fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
@@ -169,9 +161,7 @@ fn show(args: &Show, ledger: &LedgerDir) -> Outcome {
             said(&state.policy),
             acting::by(&state.since)
         )?;
-        if let Some(basis) = basis.filter(|basis| !basis.is_empty()) {
-            writeln!(out, "  {DIM}{}{DIM:#}", escaped(&basis))?;
-        }
+        acting::tell_reason(&mut out, basis.as_deref())?;
     }
     if none && !args.json {
         writeln!(

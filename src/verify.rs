@@ -57,7 +57,7 @@ pub(crate) fn execute(args: Args, ledger: &LedgerDir) -> Outcome {
     let verification = match &args.since {
         None => ledger.at_unasked(|at| quipu_log::verify(at, &mut show))?,
         Some(file) => {
-            let note = handed::read_or_pipe(file, limits::NOTE_BYTES as u64, "a checkpoint")?;
+            let note = handed::read_or_pipe(file, limits::NOTE_BYTES, "a checkpoint")?;
             ledger.at_unasked(|at| quipu_log::verify_since(at, &note, &mut show))?
         }
     };

@@ -39,16 +39,23 @@ fn view(state: &mut State) -> QuipuCtxView<'_> {
     }
 }
 
+/// An engine as the host has it, or one that never looks at a deadline; and in it an agent.
+fn engine(wasm: &[u8], interrupted: bool) -> Result<(Engine, AgentComponent, InstancePre<State>)> {
+    let mut config = quipu_host::config();
+    let pool = quipu_host::pool(&Limits::default());
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.epoch_interruption(interrupted);
+    let engine = Engine::new(&config)?;
+    let component = AgentComponent::new(wasm)?;
+    let mut linker = Linker::new(&engine);
+    add_to_linker(&mut linker, view)?;
+    let pre = linker.instantiate_pre(&Component::new(&engine, component.bytes())?)?;
+    Ok((engine, component, pre))
+}
+
 impl Instances {
     pub(crate) fn new(ledger: &Ledger, wasm: &[u8]) -> Result<Self> {
-        let mut config = quipu_host::config();
-        let pool = quipu_host::pool(&Limits::default());
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        let engine = Engine::new(&config)?;
-        let component = Component::new(&engine, AgentComponent::new(wasm)?.bytes())?;
-        let mut linker = Linker::new(&engine);
-        add_to_linker(&mut linker, view)?;
-        let pre = linker.instantiate_pre(&component)?;
+        let (engine, _, pre) = engine(wasm, true)?;
         Ok(Self {
             engine,
             pre,
@@ -99,15 +106,7 @@ pub(crate) struct Unlimited {
 
 impl Unlimited {
     pub(crate) fn new(ledger: &Ledger, wasm: &[u8]) -> Result<Self> {
-        let mut config = quipu_host::config();
-        let pool = quipu_host::pool(&Limits::default());
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        config.epoch_interruption(false);
-        let engine = Engine::new(&config)?;
-        let component = AgentComponent::new(wasm)?;
-        let mut linker = Linker::new(&engine);
-        add_to_linker(&mut linker, view)?;
-        let pre = linker.instantiate_pre(&Component::new(&engine, component.bytes())?)?;
+        let (engine, component, pre) = engine(wasm, false)?;
         Ok(Self {
             engine,
             agent: AgentPre::new(&component, pre, view)?,

@@ -92,7 +92,7 @@ pub const MESSAGE_MS: u64 = 10_000;
 pub const CONNECTIONS: usize = 256;
 
 /// Bytes that are imported at once.
-pub const IMPORT_BYTES: u64 = 2 << 30;
+pub const IMPORT_BYTES: usize = 2 << 30;
 /// Bytes of a component, or of a core module, that is audited.
 pub const COMPONENT_BYTES: usize = 256 << 20;
 /// Bytes of the list of dependencies in a component, unpacked.

@@ -75,6 +75,7 @@ mod opening;
 mod operators;
 mod ordered;
 mod original;
+mod page_loading;
 mod parts;
 mod passphrase;
 mod plan;

@@ -98,9 +98,7 @@ impl Ledger {
     pub async fn change_quota(&self, change: &QuotaChange, reason: Option<&str>, signer: &Signer) -> Result<Receipt> {
         let (reader, member) = (self.reader(), QuotaChange::MEMBER);
         let mut act = SignedAct::sign(reader.origin(), reader.head(), member, change, signer)?;
-        if let Some(reason) = reason {
-            act = act.because(reason);
-        }
+        act.reason = reason.map(str::to_owned);
         let mut receipts = self.act(vec![act]).await?;
         receipts
             .pop()

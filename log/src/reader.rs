@@ -3,13 +3,11 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    panic::resume_unwind,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    thread,
 };
 
 use quipu_format::{
@@ -32,33 +30,6 @@ use crate::{
     manifest::{Manifest, Manifests},
     recent::Place,
 };
-
-/// Entries of a page from which on two threads load them: beginning a thread takes as long as loading ten.
-const ENTRIES_FOR_TWO: usize = 200;
-
-/// Threads that load pages beside those that ask for them, in one process.
-const MOST_HELPERS: usize = 8;
-
-/// One of these threads.
-struct Helper;
-
-impl Helper {
-    /// None: there are as many as may be.
-    fn take() -> Option<Self> {
-        let taken = HELPERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, |helpers| {
-            (helpers < MOST_HELPERS).then_some(helpers + 1)
-        });
-        taken.is_ok().then_some(Self)
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        HELPERS.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Reads a ledger. Cheap to clone; may be used from many threads at once. It shows what is durable, and nothing of
 /// what another process is still writing.
@@ -394,73 +365,6 @@ impl LedgerReader {
         Ok(count)
     }
 
-    /// The entries of a page, one after the other as they are asked for. Many small ones are loaded at once, on a second
-    /// thread too.
-    fn load_page<'a>(
-        &'a self,
-        found: &'a [(u64, Place)],
-    ) -> Box<dyn Iterator<Item = (u64, Result<Option<Event>>)> + 'a> {
-        let one_by_one = |found: &'a [(u64, Place)]| {
-            let mut paths = KeyPaths::default();
-            let events = found.iter().copied();
-            events.map(move |(seq, place)| (seq, self.load_at(seq, place, &mut paths)))
-        };
-        let bytes: u64 = found.iter().map(|(_, place)| u64::from(place.length)).sum();
-        // No more than a page may hold is loaded before somebody asks for it.
-        if found.len() < ENTRIES_FOR_TWO || bytes > limits::PAGE_BYTES as u64 {
-            return Box::new(one_by_one(found));
-        }
-        let Some(_helper) = Helper::take() else {
-            return Box::new(one_by_one(found));
-        };
-        let (first, second) = found.split_at(found.len() / 2);
-        let (first, second) = thread::scope(|threads| {
-            let helped = thread::Builder::new().spawn_scoped(threads, move || one_by_one(second).collect::<Vec<_>>());
-            let first: Vec<_> = one_by_one(first).collect();
-            let second = match helped {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                // The system has no thread to give.
-                Err(_) => one_by_one(second).collect(),
-            };
-            (first, second)
-        });
-        Box::new(first.into_iter().chain(second))
-    }
-
-    /// Lets the disk fetch the lines of a page at once, and not one after the other. Lines that stand together are one stretch.
-    fn prefetch(&self, found: &[(u64, Place)]) -> Result<()> {
-        let mut bytes = 0;
-        let mut stretch: Option<(Arc<DiskFile>, Range<u64>)> = None;
-        let fetch = |stretch: Option<(Arc<DiskFile>, Range<u64>)>| {
-            if let Some((file, Range { start, end })) = stretch {
-                file.prefetch(start, end - start);
-            }
-        };
-        for (seq, place) in found {
-            // Base64, and the envelope.
-            bytes += place.length as usize;
-            if bytes > 2 * limits::PAGE_BYTES {
-                break;
-            }
-            let file = match self.shown().file(*seq) {
-                Ok(Some(file)) => file,
-                Ok(None) => continue,
-                Err(e) if e.kind() == ErrorKind::NotHere => continue,
-                Err(e) => return Err(e),
-            };
-            let line = u64::from(place.offset)..u64::from(place.offset) + u64::from(place.length);
-            match &mut stretch {
-                Some((of, stretch)) if Arc::ptr_eq(of, &file) && stretch.end == line.start => stretch.end = line.end,
-                Some((of, stretch)) if Arc::ptr_eq(of, &file) && stretch.start == line.end => {
-                    stretch.start = line.start;
-                }
-                _ => fetch(stretch.replace((file, line))),
-            }
-        }
-        fetch(stretch);
-        Ok(())
-    }
-
     /// Events of all scopes with positions in `range`, oldest first.
     pub fn events(&self, range: Range<u64>) -> Events {
         Events::new(self.clone(), range)
@@ -619,7 +523,7 @@ impl LedgerReader {
     }
 
     /// The same, where it is known where the line stands.
-    fn load_at(&self, seq: u64, place: Place, paths: &mut KeyPaths) -> Result<Option<Event>> {
+    pub(crate) fn load_at(&self, seq: u64, place: Place, paths: &mut KeyPaths) -> Result<Option<Event>> {
         let Some(file) = self.shown().file(seq)? else {
             return Ok(None);
         };

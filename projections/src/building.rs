@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    sync::{PoisonError, atomic::Ordering},
+    sync::PoisonError,
     thread,
     time::{Duration, Instant},
 };
@@ -87,9 +87,7 @@ impl Projections {
         let Some(_building) = self.take_building()? else {
             return Err(Cause::Building.into());
         };
-        self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
-        // What was thrown away may be in the write-ahead file.
-        self.uncut.store(true, Ordering::Release);
+        self.store.write(|tx| self.throw_away(tx))?;
         Ok(self.fold_telling(u64::MAX, progress)?)
     }
 

@@ -86,9 +86,7 @@ impl Projections {
                 tracing::warn!(
                     "the projection is of another ledger, of one that was rolled back, or of other rules: it is made again"
                 );
-                schema::reset(tx, self.ledger.origin())?;
-                // What was thrown away may be in the write-ahead file.
-                self.uncut.store(true, Ordering::Release);
+                self.throw_away(tx)?;
                 0
             }
         };
@@ -129,9 +127,15 @@ impl Projections {
         };
         let is_back = missing.iter().any(|seq| matches!(self.ledger.event(*seq), Ok(Some(_))));
         if is_back {
-            self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
+            self.store.write(|tx| self.throw_away(tx))?;
         }
         Ok(is_back)
+    }
+
+    /// Empties the tables. What they held may be in the write-ahead file, which is to be cut.
+    pub(crate) fn throw_away(&self, tx: &Transaction<'_>) -> Result<()> {
+        self.uncut.store(true, Ordering::Release);
+        schema::reset(tx, self.ledger.origin())
     }
 
     /// The `seq` up to which the tables hold what this reader's ledger says; 0 if they are of another.

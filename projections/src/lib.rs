@@ -177,7 +177,7 @@ impl Projections {
         self.uncut.store(true, Ordering::Release);
         if let Err(error) = self.rules() {
             tracing::warn!(%error, "what is derived cannot be brought up to date, and is thrown away");
-            self.store.write(|tx| schema::reset(tx, self.ledger.origin()))?;
+            self.store.write(|tx| self.throw_away(tx))?;
             return Ok(self.store.cut_wal(0, limits::PATIENCE)?);
         }
         self.fold_up_to(u64::MAX)?;

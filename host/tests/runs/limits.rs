@@ -256,6 +256,9 @@ async fn how_much_is_in_a_scope_that_is_not_read_is_not_told() {
     assert_eq!(report.outcome, Outcome::Ok("e quota\ne quota".into()));
     for told in house.told(report.run) {
         let message = told["refused"]["message"].as_str().unwrap();
-        assert!(message.contains("no room") && !message.contains(['7', '1']), "{message}");
+        assert!(
+            message.contains("no room") && !message.contains(['7', '1']),
+            "{message}"
+        );
     }
 }
